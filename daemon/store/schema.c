@@ -1,0 +1,51 @@
+#include "schema.h"
+
+#include "mem.h"
+
+/* One entry per version; never edit one that has been released, append. */
+const char *const schema_migrations[] = {
+    /* 1 */
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+
+    /* Images.  Ids are 64 hex digits without the algorithm.  config is the image's config JSON,
+     * byte for byte, so that its sha256 is the id. */
+    "CREATE TABLE images(id TEXT PRIMARY KEY, config BLOB NOT NULL, size INTEGER NOT NULL,"
+    " created INTEGER NOT NULL, loaded INTEGER NOT NULL) WITHOUT ROWID;"
+    /* chain_id, diff_id: 64 hex digits; parent is a chain id or NULL for a bottom layer. */
+    "CREATE TABLE layers(chain_id TEXT PRIMARY KEY, diff_id TEXT NOT NULL, parent TEXT"
+    " REFERENCES layers(chain_id), size INTEGER NOT NULL) WITHOUT ROWID;"
+    /* An image holds one reference on each of its layers; position 0 is the bottom. */
+    "CREATE TABLE image_layers(image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+    " position INTEGER NOT NULL, chain_id TEXT NOT NULL REFERENCES layers(chain_id),"
+    " PRIMARY KEY(image_id, position)) WITHOUT ROWID;"
+    "CREATE INDEX image_layers_chain ON image_layers(chain_id);"
+    /* name: canonical, e.g. docker.io/library/busybox:latest */
+    "CREATE TABLE tags(name TEXT PRIMARY KEY, image_id TEXT NOT NULL REFERENCES images(id)"
+    " ON DELETE CASCADE, tagged INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX tags_image ON tags(image_id);"
+
+    /* Containers.  config is what inspect shows as Config and HostConfig (and what start needs);
+     * state is the small mutable part.  image_id has no foreign key: a forced image removal leaves
+     * the container with its layers, which container_layers keeps alive. */
+    "CREATE TABLE containers(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER"
+    " NOT NULL, image_id TEXT NOT NULL, config TEXT NOT NULL, state TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE container_layers(container_id TEXT NOT NULL REFERENCES containers(id)"
+    " ON DELETE CASCADE, position INTEGER NOT NULL, chain_id TEXT NOT NULL"
+    " REFERENCES layers(chain_id), PRIMARY KEY(container_id, position)) WITHOUT ROWID;"
+    "CREATE INDEX container_layers_chain ON container_layers(chain_id);"
+
+    /* Leases.  Addresses and ports are taken at start and given back after exit. */
+    "CREATE TABLE addresses(network TEXT NOT NULL, address INTEGER NOT NULL, container_id TEXT"
+    " NOT NULL REFERENCES containers(id) ON DELETE CASCADE, PRIMARY KEY(network, address))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX addresses_container ON addresses(container_id);"
+    "CREATE TABLE ports(proto TEXT NOT NULL, host_port INTEGER NOT NULL, host_ip TEXT NOT NULL,"
+    " container_port INTEGER NOT NULL, container_id TEXT NOT NULL REFERENCES containers(id)"
+    " ON DELETE CASCADE, PRIMARY KEY(proto, host_port, host_ip)) WITHOUT ROWID;"
+    "CREATE INDEX ports_container ON ports(container_id);"
+    /* slot * 65536 + base is the first host id of a --userns=auto container. */
+    "CREATE TABLE id_ranges(slot INTEGER PRIMARY KEY, container_id TEXT NOT NULL UNIQUE"
+    " REFERENCES containers(id) ON DELETE CASCADE);",
+};
+
+const int schema_version = ARRAY_SIZE(schema_migrations);
