@@ -7,7 +7,7 @@
 #include "mem.h"
 
 struct buf {
-    char *data;  /* owned; valid bytes are data[start .. len) */
+    char *data; /* owned; valid bytes are data[start .. len) */
     size_t start;
     size_t len;
     size_t room;

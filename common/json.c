@@ -12,8 +12,7 @@ json_t *json_get(const json_t *obj, const char *key)
         const char *k;
         json_t *item;
 
-        json_object_foreach((json_t *)obj, k, item)
-        {
+        json_object_foreach ((json_t *)obj, k, item) {
             if (strcasecmp(k, key) == 0) {
                 v = item;
                 break;
@@ -50,8 +49,7 @@ char **json_get_strv(const json_t *obj, const char *key)
     char **out = NULL;
     size_t i;
 
-    json_array_foreach(v, i, item)
-    {
+    json_array_foreach (v, i, item) {
         if (json_is_string(item))
             out = strv_append(out, json_string_value(item));
     }
