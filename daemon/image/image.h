@@ -1,0 +1,146 @@
+/* The image store: what images there are, which layers they share, and the operations on them.
+ *
+ * Everything here runs on the loop thread and calls back on it.  Unpacking happens in
+ * containerd-lite-layer processes, file work in uv's pool; no call blocks the loop on a disk beyond
+ * a database statement.  Image ids are 64 hex digits without "sha256:" in this interface, with it
+ * in JSON.  JSON results are new references in the shapes of API.md 7; version-dependent
+ * differences (`<none>:<none>`, VirtualSize, Containers) are the HTTP handler's.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "db.h"
+#include "err.h"
+#include "mem.h"
+#include "storage.h"
+#include "str.h"
+
+struct images;
+
+/* An immutable snapshot, shared by reference count.  Tags change, so they are not in here. */
+struct image {
+    unsigned refs;
+    char id[ID_LEN + 1];
+    json_t *config; /* the whole image config document, owned; its "config" is the container part */
+    int64_t size;   /* bytes of all layers unpacked */
+    int64_t created;  /* ns since the epoch, 0 if the config has none */
+    char **chain_ids; /* owned, bottom .. top */
+    size_t n_layers;
+};
+
+struct image *image_ref(struct image *img);
+void image_unref(struct image *img);
+DEFINE_FREEP(struct image *, image_unref)
+
+/* What the store must know from the engine.  Any member may be NULL. */
+struct images_hooks {
+    void *arg;
+    /* action: load import tag untag delete; name: familiar reference or "sha256:..id"; labels:
+     * borrowed object or NULL. */
+    void (*event)(void *arg, const char *action, const char *image_id, const char *name,
+                  const json_t *labels);
+    /* Number of containers made from the image.  If any, ret_container is set to the id of one of
+     * them (a running one if there is) and *ret_running. */
+    int (*containers)(void *arg, const char *image_id, char ret_container[ID_LEN + 1],
+                      bool *ret_running);
+};
+
+struct images_options {
+    struct db *db;             /* borrowed, outlives the images */
+    struct storage *storage;   /* borrowed likewise */
+    uv_loop_t *loop;           /* borrowed */
+    const char *worker_path;   /* of containerd-lite-layer; copied */
+    struct images_hooks hooks; /* copied */
+};
+
+/* Also deletes layer directories that no row names (a crash between rename and commit). */
+int images_open(const struct images_options *opt, struct images **ret, struct err *reterr);
+/* Cancels all jobs.  The loop must still be run afterwards for uv's close callbacks; memory is
+ * freed in the last of them. */
+void images_close(struct images *im);
+
+/* If the store holds no image at all, load each *.tar of dir (the build's busybox).  Returns 0 when
+ * there is nothing to do, 1 when done() will be called on the loop (serve after that); failures
+ * are logged, not fatal. */
+int images_embed(struct images *im, const char *dir, void (*done)(void *arg), void *arg);
+
+/* ---- on the way of `run`: tens of microseconds ---- */
+
+/* By reference, full id, "sha256:"id or unique id prefix, in API.md 7.1's order.  -ENOENT `No such
+ * image: X:latest`; -EINVAL invalid reference, ambiguous prefix.  Release with image_unref(). */
+int images_lookup(struct images *im, const char *name, struct image **ret, struct err *reterr);
+
+/* Inside the caller's transaction, after the containers row exists: keep the image's layers for
+ * the container's life.  The rows go with the container (ON DELETE CASCADE). */
+int images_hold(struct images *im, const char *container_id, const struct image *img,
+                struct err *reterr);
+/* Chain ids a container holds, bottom .. top (strv_free): its image may be gone already. */
+int images_held(struct images *im, const char *container_id, char ***ret, struct err *reterr);
+/* After the container's row is gone: deletes layers that nobody refers to any more, at once when
+ * the image still exists (nothing to do), otherwise in the pool. */
+void images_released(struct images *im, const char *image_id);
+
+/* ---- queries ---- */
+
+int images_count(struct images *im);
+/* Familiar tags ("busybox:latest") of an image, sorted; vector for strv_free, NULL if none. */
+char **images_tags(struct images *im, const char *image_id);
+
+struct images_list_options {
+    bool all;
+    bool shared_size;
+    const json_t *filters; /* borrowed; {"label":["a=b"]} or {"label":{"a=b":true}}; NULL: none */
+};
+
+int images_list(struct images *im, const struct images_list_options *opt, json_t **ret,
+                struct err *reterr);
+int images_inspect(struct images *im, const char *name, json_t **ret, struct err *reterr);
+int images_history(struct images *im, const char *name, json_t **ret, struct err *reterr);
+
+/* ---- changes ---- */
+
+int images_tag(struct images *im, const char *name, const char *repo, const char *tag,
+               struct err *reterr);
+/* [{"Untagged":..},{"Deleted":..}]; 409 with API.md 9's texts. */
+int images_remove(struct images *im, const char *name, bool force, bool noprune, json_t **ret,
+                  struct err *reterr);
+/* {"ImagesDeleted":[..]|null,"SpaceReclaimed":n}; filters dangling, until, label, label!. */
+int images_prune(struct images *im, const json_t *filters, json_t **ret, struct err *reterr);
+
+/* ---- long operations ---- */
+
+struct image_job;
+
+struct image_job_callbacks {
+    void *arg;
+    /* One object of the progress stream, borrowed. */
+    void (*progress)(void *arg, json_t *obj);
+    /* Exactly once, err NULL on success, and the job is gone.  A failed one left nothing behind.
+     * Never called from inside the function that made the job. */
+    void (*done)(void *arg, const struct err *err);
+};
+
+/* docker-archive or OCI layout, plain or compressed, from in_fd until EOF (taken over, made
+ * blocking for the worker; a pipe, socket or file).  quiet leaves out progress but not "Loaded
+ * image". NULL if the worker cannot be started (reterr). */
+struct image_job *images_load(struct images *im, int in_fd, bool quiet,
+                              const struct image_job_callbacks *cb, struct err *reterr);
+
+struct image_import {
+    const char *repo, *tag;     /* NULL or "": untagged */
+    const char *message;        /* history comment */
+    const char *const *changes; /* Dockerfile instructions, NULL-terminated; may be NULL */
+    const char *platform;       /* "linux/amd64"; NULL: this machine */
+};
+
+/* A root file system tar as a one-layer image; ends with {"status":"sha256:.."}.  Bad changes,
+ * names and platforms fail at once (NULL, ERR_INVALID). */
+struct image_job *images_import(struct images *im, int in_fd, const struct image_import *opt,
+                                const struct image_job_callbacks *cb, struct err *reterr);
+
+/* The client went away: stops the worker and removes what was staged.  No callback afterwards. */
+void image_job_cancel(struct image_job *job);

@@ -1,0 +1,107 @@
+/* Directories of layers and containers under the data root.  No database here: what exists and who
+ * refers to it is the store's business; this module owns the bytes.
+ *
+ *   layers/<chain id>/diff   0700 layers/ ; a read-only image layer (overlay whiteout format)
+ *   init/                    the shared init layer: empty mount points (see storage_rootfs_lowers)
+ *   containers/<id>/         0710 root:<gid of the mapped root>; upper/ and work/ are this
+ * module's, every other name in it is the engine's (hosts, hostname, log ...) tmp/ 0700; private
+ * stages and trash, emptied by storage_open()
+ *
+ * All functions but storage_open/close may be called on any thread: the object is immutable and
+ * the kernel serialises what happens to one name.  Returns are 0 or negative errno as in err.h.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "err.h"
+#include "mem.h"
+
+struct storage;
+
+/* Make or open the directories, probe that the driver works here.  driver: NULL or "" for the
+ * default, "overlay", "overlay2"; another name is -EINVAL with a message. */
+int storage_open(const char *data_root, const char *driver, struct storage **ret,
+                 struct err *reterr);
+void storage_close(struct storage *st);
+DEFINE_FREEP(struct storage *, storage_close)
+
+const char *storage_driver_name(const struct storage *st); /* "overlay2": info, GraphDriver.Name */
+const char *storage_root(const struct storage *st);        /* the data root, absolute */
+
+/* ---- stages: private directories to build something in, made permanent by one rename ---- */
+
+struct stage {
+    char *path; /* owned; NULL: none */
+    int fd;     /* owned; O_PATH|O_DIRECTORY of path, -EBADF: none */
+};
+
+#define STAGE_NONE ((struct stage){.fd = -EBADF})
+
+int storage_stage_new(struct storage *st, struct stage *ret, struct err *reterr);
+/* Remove the directory with all in it (may take long: pool thread) and clear *stage. */
+void storage_stage_discard(struct storage *st, struct stage *stage);
+/* Only close and free; the directory is left to a later discard or storage_open(). */
+void storage_stage_forget(struct stage *stage);
+
+/* ---- layers ---- */
+
+/* One syncfs(2) of the data root's file system, before layers are committed (pool thread). */
+int storage_sync(struct storage *st, struct err *reterr);
+/* Rename stage/<name> (a directory) to layers/<chain_id>/diff and fsync layers/.  A layer that is
+ * there already wins: success, and the stage's directory is left for the discard. */
+int storage_layer_commit(struct storage *st, struct stage *stage, const char *name,
+                         const char *chain_id, struct err *reterr);
+bool storage_layer_exists(struct storage *st, const char *chain_id);
+/* Rename away first, so that the id is free at once, then delete (pool thread).  Missing: 0. */
+int storage_layer_remove(struct storage *st, const char *chain_id, struct err *reterr);
+/* Chain ids on disk for which known() is false, as a vector (strv_free); NULL if none. */
+int storage_layer_orphans(struct storage *st, bool (*known)(void *arg, const char *chain_id),
+                          void *arg, char ***ret, struct err *reterr);
+
+/* ---- root file systems of containers ---- */
+
+/* Make containers/<id> (may exist), its upper and work directory.  uid, gid: the host ids of the
+ * container's root (0, 0 without a user namespace); upper and work are chowned to them, never
+ * idmapped (KERNEL.md: an idmapped upper turned the overlay read-only).  3 system calls without,
+ * 6 with a mapping. */
+int storage_rootfs_prepare(struct storage *st, const char *container_id, uid_t uid, gid_t gid,
+                           struct err *reterr);
+
+/* Directories for overlay's lower list, top first; a new vector (strv_free).
+ *
+ * The last one is the init layer, shared by all containers and *below* the image: its entries
+ * (/etc/hosts, hostname, resolv.conf, mtab, /dev with console, pts, shm; /proc; /sys) appear
+ * exactly where the image has none, and the modes, owners and symlinks of the image win.  An image
+ * may still hide one (whiteout, opaque or non-directory /etc): whoever mounts must make a missing
+ * mount point in the upper layer, resolving inside the root.
+ *
+ * The list may pass the page that mount(2) and, before Linux 6.5, fsconfig(2) allow for it;
+ * use lowerdir+ or /proc/self/fd/N of O_PATH descriptors when it is long. */
+char **storage_rootfs_lowers(const struct storage *st, const char *const *chain_ids,
+                             size_t n_layers);
+
+/* <data root>/containers/<id>[/<leaf>]; leaf NULL for the directory; "upper", "work", and "merged"
+ * (never mounted in the host's mount table) are the overlay's.  Caller frees. */
+char *storage_container_path(const struct storage *st, const char *container_id, const char *leaf);
+
+/* Remove upper and work only.  An untouched upper costs 4 system calls. */
+int storage_rootfs_remove(struct storage *st, const char *container_id, struct err *reterr);
+/* Remove containers/<id> with everything in it: one rename on the caller's time when *ret_trash is
+ * wanted; delete that name later by storage_trash_remove() on a pool thread.  With ret_trash
+ * NULL the deletion is done here.  Missing: 0 and *ret_trash NULL. */
+int storage_container_remove(struct storage *st, const char *container_id, char **ret_trash,
+                             struct err *reterr);
+int storage_trash_remove(struct storage *st, const char *trash);
+
+/* Bytes in the writable layer (SizeRw): st_size of its regular files, hard links once. */
+int storage_rootfs_usage(struct storage *st, const char *container_id, int64_t *ret,
+                         struct err *reterr);
+
+/* {"Name":..,"Data":{LowerDir, MergedDir, UpperDir, WorkDir}} for inspect.  container_id NULL: of
+ * an image, whose top layer is then the UpperDir as dockerd shows it.  New reference. */
+json_t *storage_graph_data(const struct storage *st, const char *container_id,
+                           const char *const *chain_ids, size_t n_layers);
