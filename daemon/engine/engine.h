@@ -1,0 +1,180 @@
+/* The use cases: everything the API can ask of the daemon.
+ *
+ * All functions are called on the loop thread and return at once; what takes time happens on the
+ * thread pool or in a shim and ends in a callback on the loop thread (never from inside the call
+ * itself, unless said).  `ref` is what a client names a container by: full id, name (with or
+ * without a leading slash) or a unique id prefix (API.md 5.1).  JSON results are new references
+ * shaped as the Engine API wants them.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "err.h"
+#include "mem.h"
+
+struct engine;
+struct images;
+
+/* Strings are borrowed for the engine's life; NULL or 0 means the default. */
+struct engine_config {
+    const char *data_root; /* /var/lib/containerd-lite */
+    const char *exec_root; /* /run/containerd-lite */
+    const char *bridge;    /* --bridge: NULL own one, "none", or the name of an existing one */
+    const char *bip;       /* --bip: "172.17.0.1/16" */
+    const char *cgroup_parent;
+    const char *storage_driver;
+    const char *shim_path;                  /* executable files */
+    const char *worker_path;                /* containerd-lite-layer */
+    const char *images_dir;                 /* embedded images, NULL for none */
+    const char *const *registry_mirrors;    /* NULL-terminated, for /info */
+    const char *const *insecure_registries; /* the same */
+    const char *const *labels;              /* the same */
+    bool default_init;                      /* --init */
+    bool keep_dynmods;                      /* leave the host's cgroup2 mount options alone */
+    bool debug;
+    int mtu;
+};
+
+/* Opens or creates everything under the roots and reconciles database, shims and kernel.
+ * Blocks (at start-up only). */
+int engine_open(const struct engine_config *config, uv_loop_t *loop, struct engine **ret,
+                struct err *reterr);
+/* Ends the daemon's part; containers, their network and shims stay.  Waits for pool jobs. */
+void engine_close(struct engine *e);
+
+struct images *engine_images(struct engine *e);
+
+typedef void engine_done_fn(void *arg, const struct err *err /* NULL: success */);
+typedef void engine_json_fn(void *arg, json_t *result /* stolen; NULL on failure */,
+                            const struct err *err);
+
+/* ---- containers ---- */
+
+/* body: the create request (Config fields + HostConfig + NetworkingConfig), borrowed.  name may be
+ * NULL.  *ret is {"Id", "Warnings"}. */
+int engine_container_create(struct engine *e, const char *name, json_t *body, int api_version,
+                            json_t **ret, struct err *reterr);
+void engine_container_start(struct engine *e, const char *ref, engine_done_fn *done, void *arg);
+
+#define ENGINE_TIMEOUT_DEFAULT INT64_MIN /* the container's StopTimeout, or 10 s */
+/* timeout in seconds, -1: for ever; signal NULL: the container's StopSignal */
+void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, const char *signal,
+                           engine_done_fn *done, void *arg);
+void engine_container_restart(struct engine *e, const char *ref, int64_t timeout,
+                              const char *signal, engine_done_fn *done, void *arg);
+/* signal: name with or without SIG, or number; NULL or "": KILL */
+void engine_container_kill(struct engine *e, const char *ref, const char *signal,
+                           engine_done_fn *done, void *arg);
+void engine_container_pause(struct engine *e, const char *ref, engine_done_fn *done, void *arg);
+void engine_container_unpause(struct engine *e, const char *ref, engine_done_fn *done, void *arg);
+void engine_container_remove(struct engine *e, const char *ref, bool force, bool volumes,
+                             engine_done_fn *done, void *arg);
+int engine_container_rename(struct engine *e, const char *ref, const char *name,
+                            struct err *reterr);
+int engine_container_resize(struct engine *e, const char *ref, uint16_t rows, uint16_t columns,
+                            struct err *reterr);
+/* Result is {"Warnings"}; changes limits and restart policy. */
+void engine_container_update(struct engine *e, const char *ref, json_t *body, engine_json_fn *done,
+                             void *arg);
+
+void engine_container_inspect(struct engine *e, const char *ref, bool size, int api_version,
+                              engine_json_fn *done, void *arg);
+struct list_options {
+    bool all;
+    bool size;
+    int64_t limit;   /* <= 0: none */
+    json_t *filters; /* {"key": ["value", ...]}, borrowed, may be NULL; unknown keys are refused */
+};
+void engine_container_list(struct engine *e, const struct list_options *options,
+                           engine_json_fn *done, void *arg);
+void engine_container_top(struct engine *e, const char *ref, const char *ps_args,
+                          engine_json_fn *done, void *arg);
+/* filters: until, label, label!; result {"ContainersDeleted", "SpaceReclaimed"} */
+void engine_container_prune(struct engine *e, json_t *filters, engine_json_fn *done, void *arg);
+
+/* ---- wait ---- */
+
+struct waiter;
+/* condition: NULL, "", "not-running", "next-exit" or "removed".  fn is called once, always from the
+ * loop later on, with {"StatusCode":n[,"Error"]}, or with err; the waiter is gone then.  On success
+ * of this call *ret may be cancelled until fn has been called. */
+int engine_container_wait(struct engine *e, const char *ref, const char *condition,
+                          engine_json_fn *fn, void *arg, struct waiter **ret, struct err *reterr);
+void engine_wait_cancel(struct waiter *w);
+
+/* ---- attach ---- */
+
+struct attach_options {
+    bool stdin_, stdout_, stderr_;
+    bool stream;             /* false with logs: replay only */
+    bool logs;               /* replay the log first */
+    const char *detach_keys; /* NULL: the default; "" or unknown text: error 400 */
+};
+/* May the client attach?  *ret_tty tells the content type. */
+int engine_container_attach_check(struct engine *e, const char *ref,
+                                  const struct attach_options *options, bool *ret_tty,
+                                  struct err *reterr);
+/* After the upgrade: the engine owns fd from here in every case.  extra: bytes that the client
+ * sent right behind its request (first bytes of stdin). */
+void engine_container_attach(struct engine *e, const char *ref,
+                             const struct attach_options *options, int fd, const void *extra,
+                             size_t extra_len);
+
+/* ---- logs ---- */
+
+struct log_options {
+    bool stdout_, stderr_, follow, timestamps, details;
+    int64_t since_ns, until_ns; /* 0: unlimited */
+    int64_t tail;               /* lines, < 0: all */
+};
+struct log_stream;
+/* Called on the loop thread with bytes ready to be sent (framed unless the container has a TTY);
+ * data NULL: the end, and the stream is gone.  Returning false pauses until log_stream_resume(). */
+typedef bool engine_log_fn(void *arg, const void *data, size_t len);
+/* *ret_tty: bytes are raw.  Nothing is called from inside. */
+int engine_logs_open(struct engine *e, const char *ref, const struct log_options *options,
+                     engine_log_fn *fn, void *arg, bool *ret_tty, struct log_stream **ret,
+                     struct err *reterr);
+void log_stream_resume(struct log_stream *s);
+void log_stream_close(struct log_stream *s); /* the reader lost interest; fn is not called again */
+
+/* ---- exec ---- */
+
+/* *ret: {"Id"} */
+int engine_exec_create(struct engine *e, const char *ref, json_t *body, json_t **ret,
+                       struct err *reterr);
+/* Before the upgrade: does it exist, may it start?  *ret_tty is the create's Tty. */
+int engine_exec_start_check(struct engine *e, const char *id, bool detach, bool *ret_tty,
+                            struct err *reterr);
+/* fd: the client's socket, owned by the engine from here, -1 if detached; rows, columns 0: unknown.
+ * framed: 8-byte headers.  Without fd done (may be NULL with fd) tells when it runs. */
+void engine_exec_start(struct engine *e, const char *id, int fd, const void *extra,
+                       size_t extra_len, bool framed, uint16_t rows, uint16_t columns,
+                       engine_done_fn *done, void *arg);
+int engine_exec_resize(struct engine *e, const char *id, uint16_t rows, uint16_t columns,
+                       struct err *reterr);
+int engine_exec_inspect(struct engine *e, const char *id, json_t **ret, struct err *reterr);
+
+/* ---- events ---- */
+
+struct event_subscription;
+/* line: one JSON object with "\n" behind it. */
+typedef void engine_event_fn(void *arg, const char *line, size_t len);
+/* Replays what since asks for from inside the call, then live.  since/until in ns, 0: unset; with
+ * until the caller ends the stream itself at that time. */
+int engine_events_subscribe(struct engine *e, int64_t since_ns, int64_t until_ns, json_t *filters,
+                            engine_event_fn *fn, void *arg, struct event_subscription **ret,
+                            struct err *reterr);
+void engine_events_unsubscribe(struct event_subscription *s);
+
+/* ---- system ---- */
+
+json_t *engine_info(struct engine *e);
+json_t *engine_version(struct engine *e);
+/* The predefined networks: array for GET /networks; one for GET /networks/{id} or an error. */
+int engine_network_list(struct engine *e, json_t *filters, json_t **ret, struct err *reterr);
+int engine_network_inspect(struct engine *e, const char *ref, json_t **ret, struct err *reterr);
