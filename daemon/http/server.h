@@ -1,0 +1,27 @@
+/* The HTTP server: libmicrohttpd on its own epoll descriptor inside the libuv loop. */
+#pragma once
+
+#include <stddef.h>
+#include <uv.h>
+
+#include "err.h"
+#include "http.h"
+
+#define HTTP_MAX_CONNECTIONS 4096     /* per listener, idle and busy ones */
+#define HTTP_IDLE_TIMEOUT_S 3600      /* keep-alive without a request, stalled heads and uploads */
+#define HTTP_CONNECTION_MEMORY 32768  /* bounds the request's head */
+#define HTTP_MAX_JSON_BODY (4u << 20) /* larger ones are answered 413 */
+#define HTTP_MAX_DISCARD (64u << 20)  /* of an unwanted body; beyond it the connection is cut */
+
+struct http_server;
+
+/* Serve the listening AF_UNIX sockets fds[0..n) (owned from now on, closed at the end; also on
+ * failure).  routes ends with an entry whose method is NULL; it and context outlive the server.
+ * The process must ignore SIGPIPE.  0 or -errno. */
+int http_server_new(uv_loop_t *loop, const int *fds, size_t n, const struct http_route *routes,
+                    void *context, struct http_server **ret, struct err *reterr);
+
+/* Stop accepting, abort what is still pending (on_abort, on_close and hijack callbacks run during
+ * the call) and close everything.  The server is freed by itself, done (may be NULL) runs from the
+ * loop when no handle is left.  Requests not yet answered may be answered later, to nobody. */
+void http_server_stop(struct http_server *s, void (*done)(void *arg), void *arg);
