@@ -1,0 +1,169 @@
+#!/bin/sh
+# From a bare Debian 12 to a running container, or to a test report:
+#
+#     sudo ./quickstart.sh [IMAGE [COMMAND...]]    default: busybox sh
+#     sudo ./quickstart.sh test
+#
+# Installs what is missing, builds what is out of date, and never does either twice.
+set -eu
+cd "$(dirname "$0")"
+export HOME="${HOME:-/root}" PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+build_packages="gcc libc6-dev cmake ninja-build pkg-config check busybox-static
+    libuv1-dev libmicrohttpd-dev libjansson-dev libnl-3-dev libnl-route-3-dev libnftnl-dev
+    libmnl-dev libsqlite3-dev libseccomp-dev libarchive-dev libzstd-dev libssl-dev libsystemd-dev"
+# docker.io: the stock client drives our daemon, the stock daemon is the yardstick.
+test_packages="docker.io curl python3 python3-docker python3-yaml python3-jsonschema socat
+    iproute2 nftables procps systemd"
+
+socket=/var/run/daemon.sock
+pidfile=/run/containerd-lite.pid
+daemon_log=/var/log/containerd-lite.log
+build_log=build/quickstart.log
+test_log=build/tests.log
+
+say() { printf '%s\n' "quickstart: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Run a command with its output in the log, which is shown only if the command fails.
+quietly() {
+    "$@" >>"$build_log" 2>&1 </dev/null && return 0
+    tail -n 60 "$build_log" >&2
+    die "failed: $* (all of it in $build_log)"
+}
+
+missing() {
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            printf '%s ' "$package"
+    done
+}
+
+# A package that brings a service must not start it: the machine's owner did not ask for one.
+# Debian's services ask policy-rc.d before they start; 101 is its "no".  A subshell, so that the
+# trap takes the answer away again however this ends.
+install_packages() (
+    command -v apt-get >/dev/null || die "this needs Debian's apt-get; install by hand: $*"
+    say "installing: $*"
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        trap 'exit 1' HUP INT TERM
+        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+        chmod 755 /usr/sbin/policy-rc.d
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    quietly apt-get -q update
+    quietly apt-get -q -y --no-install-recommends install "$@"
+    case " $* " in
+    *" docker.io "*)
+        # Nor may it come up with the next boot.
+        if [ -d /run/systemd/system ]; then
+            systemctl -q disable docker.service docker.socket containerd.service 2>/dev/null || :
+        fi
+        ;;
+    esac
+)
+
+need() {
+    lacking=$(missing "$@")
+    # shellcheck disable=SC2086 # a list of names
+    [ -z "$lacking" ] || install_packages $lacking
+}
+
+# Ninja configures again by itself when a build file has changed.
+build() {
+    if [ ! -e "build/$1/build.ninja" ]; then
+        say "configuring build/$1"
+        quietly cmake --preset "$1"
+    fi
+    say "building build/$1 (output in $build_log)"
+    quietly ninja -C "build/$1"
+}
+
+answers() { build/release/bin/ctlc -H "unix://$socket" version >/dev/null 2>&1; }
+
+start_daemon() {
+    ! answers || return 0
+    setsid build/release/bin/containerd-lite --pidfile $pidfile \
+        </dev/null >>$daemon_log 2>&1 9>&- &
+    daemon=$!
+    tries=0
+    until answers; do
+        tries=$((tries + 1))
+        if [ $tries -gt 300 ] || ! kill -0 $daemon 2>/dev/null; then
+            tail -n 20 $daemon_log >&2
+            die "the daemon does not answer on $socket (log: $daemon_log)"
+        fi
+        sleep 0.1
+    done
+    say "started a daemon on $socket, log $daemon_log; stop it with: kill \$(cat $pidfile)"
+}
+
+run_container() {
+    # shellcheck disable=SC2086 # a list of names
+    need $build_packages
+    build release
+    start_daemon
+    exec 9>&-
+    [ $# -gt 0 ] || set -- busybox
+    if [ -t 0 ] && [ -t 1 ]; then
+        [ $# -gt 1 ] || set -- "$1" sh
+        say "ctlc run -it --rm $*"
+        exec build/release/bin/ctlc -H "unix://$socket" run -it --rm "$@"
+    fi
+    # shellcheck disable=SC2016 # for the container's shell
+    [ $# -gt 1 ] || set -- "$1" sh -c 'echo "hello from $(hostname), process $$ of its own world"; uname -sr; id'
+    say "ctlc run --rm $1"
+    exec build/release/bin/ctlc -H "unix://$socket" run --rm "$@"
+}
+
+# Add up ctest's reports: a Check program and the integration runner tell how many cases they hold;
+# a program that ended without telling (crash, time limit) counts as one.
+# shellcheck disable=SC2016 # awk's $1
+summary='
+    /^[0-9]+: .*Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+/ {
+        k = $1 + 0; match($0, /Checks: [0-9]+/); n = substr($0, RSTART + 8, RLENGTH - 8) + 0
+        match($0, /Failures: [0-9]+/); f = substr($0, RSTART + 10, RLENGTH - 10) + 0
+        match($0, /Errors: [0-9]+/); f += substr($0, RSTART + 8, RLENGTH - 8) + 0
+        good[k] += n - f; bad[k] += f
+    }
+    /^[0-9]+: [0-9]+ passed, [0-9]+ failed/ { k = $1 + 0; good[k] += $2; bad[k] += $4 }
+    /^ *[0-9]+\/[0-9]+ Test +#[0-9]+:/ {
+        match($0, /#[0-9]+/); k = substr($0, RSTART + 1, RLENGTH - 1) + 0
+        ok = / Passed /
+        if (ok && good[k] + bad[k] == 0) good[k] = 1
+        if (!ok && bad[k] == 0) bad[k] = 1
+        passed += good[k]; failed += bad[k]; delete good[k]; delete bad[k]
+    }
+    END { printf "%d passed, %d failed\n", passed, failed; exit failed > 0 || passed == 0 }
+'
+
+run_tests() {
+    # shellcheck disable=SC2086 # lists of names
+    need $build_packages $test_packages
+    build release
+    build asan
+    : >"$test_log"
+    status=0
+    for preset in release asan; do
+        say "testing build/$preset"
+        { ctest --test-dir "build/$preset" --verbose --no-tests=error 2>&1 </dev/null 9>&- ||
+            echo "quickstart: ctest failed"; } | tee -a "$test_log"
+    done
+    ! grep -qx "quickstart: ctest failed" "$test_log" || status=1
+    awk "$summary" "$test_log" || status=1
+    return $status
+}
+
+[ "$(id -u)" = 0 ] || die "please run as root: sudo ./quickstart.sh"
+mkdir -p build
+# One at a time: a second run waits and then finds the work done.
+exec 9>build/.lock
+flock 9
+: >"$build_log"
+
+if [ "${1-}" = test ] && [ $# -eq 1 ]; then
+    run_tests
+else
+    run_container "$@"
+fi
