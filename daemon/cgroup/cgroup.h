@@ -1,0 +1,163 @@
+/* Control groups: v1, v2 and the hybrid of both, chosen controller by controller.
+ *
+ * A layout is what is mounted where: a list of hierarchies, each with the controllers that are
+ * usable in it (LXC's data model).  One v1 hierarchy may hold several controllers (cpu,cpuacct);
+ * the cgroup2 hierarchy may hold none at all and still serves cgroup.kill and CLONE_INTO_CGROUP.
+ *
+ * A container's cgroup is PARENT/ID in every used hierarchy.  The shim makes and removes it by the
+ * plan of cgroup_plan(); the daemon reads it, freezes it, changes limits and, when the shim is
+ * gone, removes what is left.
+ *
+ * All functions but cgroup_open/close may be called on any thread: the object is immutable.
+ * `parent` is always the container's HostConfig.CgroupParent; NULL or "" means the daemon's own.
+ * Returns are >= 0 or negative errno as in err.h.
+ * Sources: cgroups(7), the kernel's admin-guide/cgroup-v1/ and admin-guide/cgroup-v2.rst.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "err.h"
+#include "mem.h"
+#include "plan.h"
+
+enum cgroup_controller {
+    CGROUP_CPU,
+    CGROUP_CPUACCT,
+    CGROUP_CPUSET,
+    CGROUP_MEMORY,
+    CGROUP_DEVICES,
+    CGROUP_FREEZER,
+    CGROUP_BLKIO, /* "io" on v2 */
+    CGROUP_PIDS,
+    CGROUP_HUGETLB,
+    CGROUP_PERF_EVENT,
+    CGROUP_NET_CLS,
+    CGROUP_NET_PRIO,
+    CGROUP_CONTROLLERS,
+};
+
+#define CGROUP_HIERARCHIES_MAX 16
+
+struct cgroup_hierarchy {
+    char *mount;          /* owned; mount point, e.g. "/sys/fs/cgroup/cpu,cpuacct" */
+    char *name;           /* owned; last path component of mount */
+    char *options;        /* owned; v1: the mount's controller list, e.g. "cpu,cpuacct"; "" */
+    unsigned controllers; /* 1u << enum cgroup_controller */
+    bool v2;
+};
+
+struct cgroup_layout {
+    struct cgroup_hierarchy hierarchy[CGROUP_HIERARCHIES_MAX];
+    unsigned n;
+};
+
+/* Read which hierarchies are mounted (format of /proc/self/mountinfo, proc(5)) and which
+ * controllers the kernel has switched on (/proc/cgroups); a cgroup2 hierarchy is asked for its
+ * cgroup.controllers.  Named v1 hierarchies without controllers (name=systemd) are left out. */
+int cgroup_detect(const char *mountinfo_path, const char *cgroups_path, struct cgroup_layout *ret,
+                  struct err *reterr);
+void cgroup_layout_done(struct cgroup_layout *layout);
+
+struct cgroup;
+
+/* Make the parent (like "/containerd-lite") in every hierarchy: v1 cpuset is inherited, v2
+ * controllers are delegated along the path.  driver: "cgroupfs", "" or NULL; "systemd" is
+ * -ENOTSUP with a message.  Takes over the contents of *layout, also on failure.  Blocks. */
+int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *driver,
+                struct cgroup **ret, struct err *reterr);
+void cgroup_close(struct cgroup *cg);
+DEFINE_FREEP(struct cgroup *, cgroup_close)
+
+/* Remove the (empty) parent directories: for tests and for a daemon with private roots. */
+int cgroup_remove_parent(const struct cgroup *cg);
+
+/* Remount the cgroup2 hierarchy with favordynmods, which takes the RCU grace period (7-12 ms) out
+ * of the first move of a process into any cgroup.  Pool thread, once at start.  0, or -errno which
+ * only costs speed (before Linux 6.0 -EINVAL; without a cgroup2 mount -ENOENT). */
+int cgroup_favor_dynmods(const struct cgroup *cg);
+
+/* ---- what is there ---- */
+
+bool cgroup_has(const struct cgroup *cg, enum cgroup_controller c);
+bool cgroup_is_unified(const struct cgroup *cg);    /* nothing but cgroup2: CgroupVersion "2" */
+const char *cgroup_parent(const struct cgroup *cg); /* "/containerd-lite" */
+const char *cgroup_driver(const struct cgroup *cg); /* "cgroupfs" */
+/* The members of GET /info that speak of limits: MemoryLimit, SwapLimit, CpuCfsPeriod, CpuCfsQuota,
+ * CPUShares, CPUSet, PidsLimit, OomKillDisable, CgroupDriver, CgroupVersion.  New reference. */
+json_t *cgroup_info(const struct cgroup *cg);
+
+/* Directory of the container in the controller's hierarchy, or NULL; caller frees. */
+char *cgroup_path(const struct cgroup *cg, enum cgroup_controller c, const char *parent,
+                  const char *id);
+
+/* What the container mounts below /sys/fs/cgroup: one entry per used hierarchy. */
+struct cgroup_mount {
+    const char *name;    /* borrowed from cg: directory below /sys/fs/cgroup, e.g. "cpu,cpuacct" */
+    const char *options; /* borrowed; mount data of a v1 hierarchy, "" for v2 */
+    bool v2;
+    char *dir; /* owned; the container's directory on the host */
+};
+size_t cgroup_mounts(const struct cgroup *cg, const char *parent, const char *id,
+                     struct cgroup_mount ret[CGROUP_HIERARCHIES_MAX]);
+void cgroup_mounts_done(struct cgroup_mount *mounts, size_t n);
+
+/* ---- limits ---- */
+
+enum { CGROUP_DEV_READ = 1, CGROUP_DEV_WRITE = 2, CGROUP_DEV_MKNOD = 4 };
+
+struct cgroup_device {
+    char type;       /* 'c', 'b', or 'a' for both */
+    int32_t major;   /* -1: any */
+    int32_t minor;   /* -1: any */
+    unsigned access; /* CGROUP_DEV_* */
+    bool allow;
+};
+
+struct cgroup_spec {
+    const char *id;
+    const char *parent;
+    const json_t *host_config;           /* limits; validated */
+    const struct cgroup_device *devices; /* applied in order on top of "deny all" */
+    size_t n_devices;
+    bool all_devices; /* privileged: no device filter at all */
+};
+
+/* Append the HOST operations that make the container's cgroups and write its limits.  A limit that
+ * this kernel cannot keep adds Docker's text to warnings (array of strings).  Side effect only
+ * when spec->parent is set: that parent is made. */
+int cgroup_plan(const struct cgroup *cg, const struct cgroup_spec *spec, struct plan *plan,
+                json_t *warnings, struct err *reterr);
+
+/* Change limits of a running container: keys present in delta (HostConfig subset) are written. */
+int cgroup_update(const struct cgroup *cg, const char *parent, const char *id, const json_t *delta,
+                  json_t *warnings, struct err *reterr);
+
+/* ---- life of a container's cgroup ---- */
+
+/* Freeze or thaw and wait (at most some seconds) until it is so; -ETIMEDOUT.  Pool thread. */
+int cgroup_freeze(const struct cgroup *cg, const char *parent, const char *id, bool frozen,
+                  struct err *reterr);
+/* Host pids of all processes in it, sub-cgroups included; *ret is malloc'ed.  -ENOENT: no such. */
+int cgroup_pids(const struct cgroup *cg, const char *parent, const char *id, pid_t **ret,
+                size_t *ret_n);
+/* SIGKILL to everything in it (cgroup.kill, else pid by pid, thawed first).  0 if it is gone. */
+int cgroup_kill(const struct cgroup *cg, const char *parent, const char *id);
+/* Remove its directories with sub-cgroups, in every hierarchy, used by the plan or not.  0 if
+ * gone already, -EBUSY if processes are left. */
+int cgroup_remove(const struct cgroup *cg, const char *parent, const char *id);
+/* Names of the containers' cgroups below the daemon's parent, in any hierarchy (strv_free). */
+int cgroup_list(const struct cgroup *cg, char ***ret);
+
+/* ---- readings ---- */
+
+/* OOM kills so far; -ENOENT if there is no such cgroup. */
+int64_t cgroup_oom_count(const struct cgroup *cg, const char *parent, const char *id);
+
+/* pids_stats, cpu_stats, memory_stats and blkio_stats of GET /containers/{id}/stats as one object
+ * (API.md 6.4), in the v1 or v2 shape.  New reference in *ret. */
+int cgroup_stats(const struct cgroup *cg, const char *parent, const char *id, json_t **ret);
