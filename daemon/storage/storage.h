@@ -20,6 +20,8 @@
 #include "err.h"
 #include "mem.h"
 
+#define CHAIN_ID_LEN 64 /* hex digits */
+
 struct storage;
 
 /* Make or open the directories, probe that the driver works here.  driver: NULL or "" for the
@@ -51,10 +53,12 @@ void storage_stage_forget(struct stage *stage);
 
 /* One syncfs(2) of the data root's file system, before layers are committed (pool thread). */
 int storage_sync(struct storage *st, struct err *reterr);
-/* Rename stage/<name> (a directory) to layers/<chain_id>/diff and fsync layers/.  A layer that is
- * there already wins: success, and the stage's directory is left for the discard. */
+/* Rename stage/<name> (a directory that holds diff/) to layers/<chain_id>, atomically.  A layer
+ * that is there already wins: success, and the stage's directory is left for the discard. */
 int storage_layer_commit(struct storage *st, struct stage *stage, const char *name,
                          const char *chain_id, struct err *reterr);
+/* Make the renames durable: fsync of layers/ (pool thread). */
+int storage_layers_fsync(struct storage *st, struct err *reterr);
 bool storage_layer_exists(struct storage *st, const char *chain_id);
 /* Rename away first, so that the id is free at once, then delete (pool thread).  Missing: 0. */
 int storage_layer_remove(struct storage *st, const char *chain_id, struct err *reterr);
