@@ -14,6 +14,7 @@ const char *const schema_migrations[] = {
     /* chain_id, diff_id: 64 hex digits; parent is a chain id or NULL for a bottom layer. */
     "CREATE TABLE layers(chain_id TEXT PRIMARY KEY, diff_id TEXT NOT NULL, parent TEXT"
     " REFERENCES layers(chain_id), size INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX layers_parent ON layers(parent);"
     /* An image holds one reference on each of its layers; position 0 is the bottom. */
     "CREATE TABLE image_layers(image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
     " position INTEGER NOT NULL, chain_id TEXT NOT NULL REFERENCES layers(chain_id),"
