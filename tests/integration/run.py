@@ -1,0 +1,274 @@
+#!/usr/bin/python3
+"""Runs the integration tests: one process and one daemon per file, some files at a time.
+
+    run.py [--build DIR] [--jobs N] [-k WORD] [FILE...]
+
+One line per test, then what failed, then 'N passed, N failed, N skipped'.  As root."""
+import argparse
+import importlib.util
+import inspect
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+# Tests that may be skipped, and why.  Any other skip is a failure.
+ALLOWED_SKIPS = {
+    "test_cgroup.v2_limits": "this machine has its controllers on cgroup v1",
+    "test_cgroup.v1_limits": "this machine has its controllers on cgroup v2",
+}
+LIMIT = 180  # seconds for one test
+
+
+# One file, in a process of its own
+
+class Late(Exception):
+    pass
+
+
+def alarm(*_):
+    raise Late()
+
+
+def load(path):
+    name = os.path.basename(path)[:-3]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return name, module
+
+
+def tests_of(module, word):
+    found = [(name[5:], function) for name, function in vars(module).items()
+             if name.startswith("test_") and inspect.isfunction(function)
+             and function.__module__ == module.__name__]
+    return [(name, f) for name, f in found if word in f"{module.__name__}.{name}"]
+
+
+class File:
+    """The tests of one file and the daemon they share."""
+
+    def __init__(self, path, word):
+        import harness
+        self.harness = harness
+        self.name, self.module = load(path)
+        self.tests = tests_of(self.module, word)
+        self.daemon, self.baseline, self.compared = None, None, True
+
+    def report(self, name, outcome, seconds, detail=""):
+        print(json.dumps({"test": f"{self.name}.{name}", "outcome": outcome, "seconds": seconds,
+                          "detail": detail}), file=sys.__stdout__, flush=True)
+
+    def shared(self):
+        if self.daemon is not None and self.daemon.pid is None:
+            self.daemon.close()
+            self.daemon = None
+            raise AssertionError("the daemon was dead before this test")
+        if self.daemon is None:
+            args = getattr(self.module, "DAEMON_ARGS", ())
+            self.daemon = self.harness.Daemon(*args)
+            # What a daemon keeps after its first container belongs to the baseline.
+            container = self.daemon.sleeper()
+            self.daemon.learn_from(container)
+            self.daemon.ok("exec", container, "true")
+            self.daemon.clean()
+            self.baseline = self.daemon.census()
+        return self.daemon
+
+    def one(self, name, function):
+        started = time.monotonic()
+        text = io.StringIO()
+        outcome, detail = "ok", ""
+        signal.signal(signal.SIGALRM, alarm)
+        signal.alarm(int(LIMIT * self.harness.SLOW))
+        try:
+            with redirect_stdout(text), redirect_stderr(text):
+                arguments = [self.shared()] if inspect.signature(function).parameters else []
+                function(*arguments)
+                if arguments:
+                    self.clean()
+        except self.harness.Skip as skip:
+            outcome, detail = "skip", str(skip)
+        except Late:
+            outcome, detail = "FAIL", "time limit\n" + traceback.format_exc() + self.log()
+        except BaseException:  # every test is on its own, whatever another one raises
+            outcome, detail = "FAIL", traceback.format_exc() + self.log()
+        finally:
+            signal.alarm(0)
+        if outcome == "FAIL":
+            self.recover()
+            detail += text.getvalue()
+        self.report(name, outcome, time.monotonic() - started, detail)
+
+    def clean(self):
+        self.daemon.clean()
+        for image in self.daemon.request("GET", "/images/json?all=1").json:
+            if "busybox:latest" not in (image["RepoTags"] or []):
+                self.daemon.request("DELETE", f"/images/{image['Id']}?force=1")
+
+    def log(self):
+        if self.daemon is None:
+            return ""
+        import host
+        return "\n--- end of the daemon's log\n" + host.read(self.daemon.log)[-3000:]
+
+    def recover(self):
+        """After a failure the next test gets a clean daemon, a new one if need be."""
+        for other in list(self.harness.daemons):
+            if other is not self.daemon:
+                self.quietly(other.close)
+        if self.daemon is not None and not self.quietly(self.clean):
+            self.quietly(self.daemon.close)
+            self.daemon, self.compared = None, False
+
+    @staticmethod
+    def quietly(function):
+        signal.alarm(60)
+        try:
+            function()
+            return True
+        except BaseException:  # the failure that led here is the one to tell
+            return False
+        finally:
+            signal.alarm(0)
+
+    def left_nothing_behind(self):
+        """All counts are back where they were after the first container."""
+        def same():
+            now = self.daemon.census()
+            difference.clear()
+            difference.update({key: (self.baseline[key], now[key]) for key in now
+                               if now[key] != self.baseline[key]})
+            return not difference
+        difference = {}
+        try:
+            self.harness.wait_for(same, "the counts to go back")
+        except AssertionError:
+            raise AssertionError(f"(before, after): {difference}") from None
+
+    def run(self):
+        for name, function in self.tests:
+            self.one(name, function)
+        if self.daemon is not None:
+            if not self.harness.STOCK:
+                self.one("left_nothing_behind", self.left_nothing_behind)
+            self.one("daemon_ends_well", self.daemon.close)
+        for other in list(self.harness.daemons):
+            self.quietly(other.close)
+        if not self.harness.STOCK:
+            import openapi
+            contract = openapi.Contract()
+            self.one("keeps_the_contract", lambda: contract.check(self.harness.recorded))
+            print(json.dumps({"operations": sorted(contract.seen)}), file=sys.__stdout__)
+
+
+# All files
+
+class Run:
+    def __init__(self, options, files):
+        self.options, self.files = options, list(files)
+        self.lock = threading.Lock()
+        self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
+        self.failures, self.operations = [], set()
+
+    def take(self, line):
+        entry = json.loads(line)
+        with self.lock:
+            if "operations" in entry:
+                self.operations |= set(entry["operations"])
+                return
+            name, outcome = entry["test"], entry["outcome"]
+            if outcome == "skip" and name not in ALLOWED_SKIPS:
+                outcome, entry["detail"] = "FAIL", f"skip that is not allowed: {entry['detail']}"
+            self.counts[outcome] += 1
+            if outcome == "FAIL":
+                self.failures.append((name, entry["detail"]))
+            note = f" ({entry['detail']})" if outcome == "skip" else ""
+            print(f"{outcome:4} {name} ({entry['seconds']:.1f} s){note}", flush=True)
+
+    def one_file(self, path):
+        worker = subprocess.Popen(
+            [sys.executable, __file__, "--worker", path, "-k", self.options.k],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        for line in worker.stdout:
+            self.take(line)
+        if worker.wait() != 0:
+            self.take(json.dumps({"test": os.path.basename(path)[:-3], "outcome": "FAIL",
+                                  "seconds": 0, "detail": f"worker ended: {worker.returncode}"}))
+
+    def work(self):
+        while True:
+            with self.lock:
+                if not self.files:
+                    return
+                path = self.files.pop(0)
+            self.one_file(path)
+
+    def all(self):
+        threads = [threading.Thread(target=self.work) for _ in range(self.options.jobs)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def every_operation(self):
+        import openapi
+        missed = openapi.Contract().operations() - self.operations
+        self.take(json.dumps({
+            "test": "openapi.every_operation_exercised", "seconds": 0,
+            "outcome": "FAIL" if missed else "ok", "detail": f"never called: {sorted(missed)}"}))
+
+    def summary(self):
+        for name, detail in self.failures:
+            print(f"\n--- {name}\n{detail.rstrip()}")
+        print(f"\n{self.counts['ok']} passed, {self.counts['FAIL']} failed,"
+              f" {self.counts['skip']} skipped", flush=True)
+        return 1 if self.counts["FAIL"] or not self.counts["ok"] else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", help="build directory (default build/release)")
+    parser.add_argument("--jobs", type=int, default=max(2, min(6, os.cpu_count() or 2)))
+    parser.add_argument("-k", default="", help="only tests whose name holds this word")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("files", nargs="*")
+    options = parser.parse_args()
+    if options.build:
+        os.environ["CTL_BUILD"] = os.path.abspath(options.build)
+    if options.worker:
+        File(options.worker, options.k).run()
+        return 0
+    if os.geteuid() != 0:
+        sys.exit("these tests need root")
+    import host
+    host.sweep()
+    option = host.Favordynmods()
+    everything = not options.files and not options.k
+    names = options.files or [n for n in os.listdir(HERE) if n.startswith("test_")]
+    # The longest first: they end together then.
+    files = sorted((os.path.join(HERE, os.path.basename(n)) for n in names),
+                   key=os.path.getsize, reverse=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    run = Run(options, files)
+    try:
+        run.all()
+    finally:
+        option.restore()
+        host.sweep()
+    if everything and os.environ.get("CTL_ENGINE") != "dockerd":
+        run.every_operation()
+    return run.summary()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
