@@ -133,6 +133,11 @@ struct cgroup_spec {
 int cgroup_plan(const struct cgroup *cg, const struct cgroup_spec *spec, struct plan *plan,
                 json_t *warnings, struct err *reterr);
 
+/* The warnings and errors that cgroup_plan() would give for these limits, CgroupParent included:
+ * for the reply to create. */
+int cgroup_check(const struct cgroup *cg, const json_t *host_config, json_t *warnings,
+                 struct err *reterr);
+
 /* Change limits of a running container: keys present in delta (HostConfig subset) are written. */
 int cgroup_update(const struct cgroup *cg, const char *parent, const char *id, const json_t *delta,
                   json_t *warnings, struct err *reterr);

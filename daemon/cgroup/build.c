@@ -1,0 +1,183 @@
+/* The HOST operations that make a container's cgroups. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cgroup_impl.h"
+#include "devfilter.h"
+#include "json.h"
+#include "str.h"
+
+struct build {
+    const struct cgroup *cg;
+    const struct cgroup_spec *spec;
+    struct plan *plan;
+    char *dir[CGROUP_HIERARCHIES_MAX]; /* owned; NULL: not used */
+};
+
+static void build_done(struct build *b)
+{
+    for (size_t i = 0; i < CGROUP_HIERARCHIES_MAX; i++)
+        free(b->dir[i]);
+}
+
+static const char *dir_of(const struct build *b, enum cgroup_controller c)
+{
+    return b->cg->where[c] < 0 ? NULL : b->dir[b->cg->where[c]];
+}
+
+static void add_write(struct build *b, const char *dir, const char *file, const char *value,
+                      bool optional)
+{
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, file);
+    plan_add(b->plan, PLAN_CGROUP_WRITE, optional, 0, 0, 0, path, value, NULL);
+}
+
+static void emit_write(void *arg, enum cgroup_controller c, const char *file, const char *value)
+{
+    struct build *b = arg;
+    const char *dir = dir_of(b, c);
+
+    if (dir)
+        add_write(b, dir, file, value, false);
+}
+
+/* Each mkdir costs some 30 us, so hierarchies that give a container nothing are left out: a v1
+ * cpuset without a setting, and those of hugetlb, perf_event, net_cls, net_prio, for which the API
+ * has no knob.  cgroup2 is always there: cgroup.kill, CLONE_INTO_CGROUP. */
+static bool is_used(const struct build *b, const struct cgroup_hierarchy *h)
+{
+    unsigned used = CGROUP_BIT(CGROUP_CPU) | CGROUP_BIT(CGROUP_CPUACCT) |
+                    CGROUP_BIT(CGROUP_MEMORY) | CGROUP_BIT(CGROUP_DEVICES) |
+                    CGROUP_BIT(CGROUP_FREEZER) | CGROUP_BIT(CGROUP_BLKIO) | CGROUP_BIT(CGROUP_PIDS);
+
+    if (cgroup_wants_cpuset(b->cg, b->spec->host_config))
+        used |= CGROUP_BIT(CGROUP_CPUSET);
+    return h->v2 || h->controllers & used;
+}
+
+/* cpuset.cpus and cpuset.mems of the parent, before any process joins; own settings follow. */
+static void fill_cpuset(struct build *b, const struct cgroup_hierarchy *h, const char *dir,
+                        const char *parent)
+{
+    static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+    _cleanup_free_ char *from = xasprintf("%s%s", h->mount, parent);
+
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        _cleanup_free_ char *value = cgroup_read(from, files[i]);
+
+        if (!value)
+            continue;
+        value[strcspn(value, "\n")] = '\0';
+        add_write(b, dir, files[i], value, false);
+    }
+}
+
+static void make_dirs(struct build *b, const char *parent)
+{
+    for (unsigned i = 0; i < b->cg->layout.n; i++) {
+        const struct cgroup_hierarchy *h = &b->cg->layout.hierarchy[i];
+
+        if (!is_used(b, h))
+            continue;
+        b->dir[i] = cgroup_dir(b->cg, h, parent, b->spec->id);
+        plan_add(b->plan, PLAN_CGROUP_MKDIR, PLAN_CGROUP_JOIN | (h->v2 ? PLAN_CGROUP_V2 : 0), 0, 0,
+                 0, b->dir[i], NULL);
+        if (!h->v2 && h->controllers & CGROUP_BIT(CGROUP_CPUSET))
+            fill_cpuset(b, h, b->dir[i], parent);
+    }
+}
+
+/* "c 1:3 rwm" with * for any number. */
+static void format_device(const struct cgroup_device *d, char text[48])
+{
+    char major[12] = "*", minor[12] = "*", access[4] = "", *p = access;
+
+    if (d->major >= 0)
+        snprintf(major, sizeof(major), "%d", d->major);
+    if (d->minor >= 0)
+        snprintf(minor, sizeof(minor), "%d", d->minor);
+    if (d->access & CGROUP_DEV_READ)
+        *p++ = 'r';
+    if (d->access & CGROUP_DEV_WRITE)
+        *p++ = 'w';
+    if (d->access & CGROUP_DEV_MKNOD)
+        *p++ = 'm';
+    *p = '\0';
+    snprintf(text, 48, "%c %s:%s %s", d->type, major, minor, access);
+}
+
+static void add_devices_v1(struct build *b, const char *dir)
+{
+    add_write(b, dir, "devices.deny", "a", false);
+    for (size_t i = 0; i < b->spec->n_devices; i++) {
+        const struct cgroup_device *d = &b->spec->devices[i];
+        char text[48];
+
+        format_device(d, text);
+        /* v1 knows 'a' only as "everything"; otherwise both types are told one by one. */
+        if (d->type == 'a') {
+            text[0] = 'b';
+            add_write(b, dir, d->allow ? "devices.allow" : "devices.deny", text, false);
+            text[0] = 'c';
+        }
+        add_write(b, dir, d->allow ? "devices.allow" : "devices.deny", text, false);
+    }
+}
+
+static int add_devices(struct build *b, struct err *reterr)
+{
+    const char *dir = dir_of(b, CGROUP_DEVICES);
+    _cleanup_free_ struct bpf_insn *insns = NULL;
+    int n;
+
+    if (!dir || b->spec->all_devices)
+        return 0;
+    if (!cgroup_on_v2(b->cg, CGROUP_DEVICES)) {
+        add_devices_v1(b, dir);
+        return 0;
+    }
+    insns = xcalloc(DEVFILTER_INSNS_MAX, sizeof(*insns));
+    n = devfilter_build(b->spec->devices, b->spec->n_devices, insns);
+    if (n < 0)
+        return err_set(reterr, ERR_INVALID, -n, "too many device rules");
+    plan_add_blob(b->plan, PLAN_CGROUP_BPF, insns, (size_t)n * sizeof(*insns), 0, dir);
+    return 0;
+}
+
+static void add_oom_file(struct build *b)
+{
+    const char *dir = dir_of(b, CGROUP_MEMORY);
+    char path[4096];
+
+    if (!dir)
+        return;
+    snprintf(path, sizeof(path), "%s/%s", dir,
+             cgroup_on_v2(b->cg, CGROUP_MEMORY) ? "memory.events" : "memory.oom_control");
+    plan_add(b->plan, PLAN_OOM_FILE, 0, 0, 0, 0, path, NULL);
+}
+
+int cgroup_plan(const struct cgroup *cg, const struct cgroup_spec *spec, struct plan *plan,
+                json_t *warnings, struct err *reterr)
+{
+    _cleanup_(build_done) struct build b = {.cg = cg, .spec = spec, .plan = plan};
+    _cleanup_free_ char *parent = NULL;
+    int r;
+
+    if (!str_is_filename(spec->id))
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid container id");
+    r = cgroup_parent_clean(cg, spec->parent, &parent, reterr);
+    if (r >= 0 && !str_empty(spec->parent))
+        r = cgroup_make_parent(cg, parent, reterr);
+    if (r < 0)
+        return r;
+    make_dirs(&b, parent);
+    r = cgroup_limits(cg, spec->host_config, emit_write, &b, warnings, reterr);
+    if (r >= 0)
+        r = add_devices(&b, reterr);
+    if (r >= 0)
+        add_oom_file(&b);
+    return r;
+}

@@ -1,0 +1,376 @@
+#include "cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cgroup_impl.h"
+#include "fd.h"
+#include "json.h"
+#include "path.h"
+#include "str.h"
+
+/* Which file tells of which ability; v1 and v2 names. */
+static const struct {
+    enum cgroup_controller controller;
+    const char *v1, *v2;
+} features[FEATURES] = {
+    [FEATURE_MEMORY] = {CGROUP_MEMORY, "memory.limit_in_bytes", "memory.max"},
+    [FEATURE_SWAP] = {CGROUP_MEMORY, "memory.memsw.limit_in_bytes", "memory.swap.max"},
+    [FEATURE_RESERVATION] = {CGROUP_MEMORY, "memory.soft_limit_in_bytes", "memory.low"},
+    [FEATURE_SWAPPINESS] = {CGROUP_MEMORY, "memory.swappiness", NULL},
+    [FEATURE_OOM_DISABLE] = {CGROUP_MEMORY, "memory.oom_control", NULL},
+    [FEATURE_SHARES] = {CGROUP_CPU, "cpu.shares", "cpu.weight"},
+    [FEATURE_CFS] = {CGROUP_CPU, "cpu.cfs_quota_us", "cpu.max"},
+    [FEATURE_RT] = {CGROUP_CPU, "cpu.rt_runtime_us", NULL},
+    [FEATURE_CPUSET] = {CGROUP_CPUSET, "cpuset.cpus", "cpuset.cpus"},
+    [FEATURE_PIDS] = {CGROUP_PIDS, "pids.max", "pids.max"},
+    [FEATURE_BLK_WEIGHT] = {CGROUP_BLKIO, "blkio.weight", "io.weight"},
+    [FEATURE_BLK_BFQ_WEIGHT] = {CGROUP_BLKIO, "blkio.bfq.weight", "io.bfq.weight"},
+    [FEATURE_BLK_WEIGHT_DEVICE] = {CGROUP_BLKIO, "blkio.weight_device", "io.bfq.weight"},
+    [FEATURE_BLK_THROTTLE] = {CGROUP_BLKIO, "blkio.throttle.read_bps_device", "io.max"},
+};
+
+char *cgroup_read(const char *dir, const char *file)
+{
+    _cleanup_free_ char *path = path_join(dir, file);
+    char *text = NULL;
+
+    return file_read(AT_FDCWD, path, CGROUP_FILE_MAX, &text) < 0 ? NULL : text;
+}
+
+int cgroup_write(const char *dir, const char *file, const char *value)
+{
+    _cleanup_free_ char *path = path_join(dir, file);
+
+    return file_write(AT_FDCWD, path, value, strlen(value));
+}
+
+int64_t cgroup_read_int(const char *dir, const char *file)
+{
+    _cleanup_free_ char *text = cgroup_read(dir, file);
+
+    if (!text)
+        return -ENOENT;
+    return str_starts(text, "max") ? INT64_MAX : strtoll(text, NULL, 10);
+}
+
+int64_t cgroup_read_key(const char *dir, const char *file, const char *key, int64_t def)
+{
+    _cleanup_free_ char *text = cgroup_read(dir, file);
+    size_t n = strlen(key);
+
+    for (const char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
+        if (strncmp(p, key, n) == 0 && p[n] == ' ')
+            return strtoll(p + n + 1, NULL, 10);
+    }
+    return def;
+}
+
+char *cgroup_dir(const struct cgroup *cg, const struct cgroup_hierarchy *h, const char *parent,
+                 const char *id)
+{
+    return xasprintf("%s%s%s/%s", h->mount, str_empty(parent) || *parent == '/' ? "" : "/",
+                     str_empty(parent) ? cg->parent : parent, id);
+}
+
+int cgroup_parent_clean(const struct cgroup *cg, const char *parent, char **ret, struct err *reterr)
+{
+    _cleanup_free_ char *absolute = NULL;
+
+    if (str_empty(parent)) {
+        *ret = xstrdup(cg->parent);
+        return 0;
+    }
+    absolute = xasprintf("/%s", parent);
+    *ret = path_clean(absolute);
+    if (streq(*ret, "/") || strlen(*ret) > 512 || strstr(parent, "..") || strchr(parent, '\n')) {
+        free(TAKE_PTR(*ret));
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid cgroup parent: %s", parent);
+    }
+    return 0;
+}
+
+/* A new v1 cpuset has no cpus and mems and takes no process before it has. */
+static int inherit_cpuset(const char *from, const char *to)
+{
+    static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        _cleanup_free_ char *have = cgroup_read(to, files[i]), *value = NULL;
+        int r;
+
+        if (have && *have && *have != '\n')
+            continue;
+        value = cgroup_read(from, files[i]);
+        if (!value)
+            return -ENOENT;
+        r = cgroup_write(to, files[i], value);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Controllers are handed down one by one: one that is busy or missing must not cost the others.
+ * The root is exempt from the no-internal-process rule, and the cgroups below hold no processes. */
+static void delegate_v2(const struct cgroup_hierarchy *h, const char *dir)
+{
+    static const struct {
+        enum cgroup_controller c;
+        const char *enable;
+    } wanted[] = {
+        {CGROUP_CPU, "+cpu"},  {CGROUP_CPUSET, "+cpuset"}, {CGROUP_MEMORY, "+memory"},
+        {CGROUP_BLKIO, "+io"}, {CGROUP_PIDS, "+pids"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+        if (h->controllers & CGROUP_BIT(wanted[i].c))
+            (void)cgroup_write(dir, "cgroup.subtree_control", wanted[i].enable);
+    }
+}
+
+static int make_parent_in(const struct cgroup_hierarchy *h, const char *parent)
+{
+    _cleanup_free_ char *upper = xstrdup(h->mount);
+
+    for (const char *p = parent; *p == '/';) {
+        size_t n = strcspn(p + 1, "/");
+        _cleanup_free_ char *dir = xasprintf("%s/%.*s", upper, (int)n, p + 1);
+        bool made = mkdir(dir, 0755) == 0;
+
+        if (!made && errno != EEXIST)
+            return -errno;
+        if (h->controllers & CGROUP_BIT(CGROUP_CPUSET) && !h->v2) {
+            int r = inherit_cpuset(upper, dir);
+
+            if (r < 0)
+                return r;
+        }
+        /* Gone from 6.x kernels where hierarchy is all there is; fails with children. */
+        if (made && h->controllers & CGROUP_BIT(CGROUP_MEMORY) && !h->v2)
+            (void)cgroup_write(dir, "memory.use_hierarchy", "1");
+        if (h->v2)
+            delegate_v2(h, upper);
+        free(upper);
+        upper = TAKE_PTR(dir);
+        p += 1 + n;
+    }
+    if (h->v2)
+        delegate_v2(h, upper);
+    return 0;
+}
+
+int cgroup_make_parent(const struct cgroup *cg, const char *parent, struct err *reterr)
+{
+    for (unsigned i = 0; i < cg->layout.n; i++) {
+        const struct cgroup_hierarchy *h = &cg->layout.hierarchy[i];
+        int r = make_parent_in(h, parent);
+
+        if (r < 0)
+            return err_sys(reterr, -r, "make cgroup %s%s", h->mount, parent);
+    }
+    return 0;
+}
+
+static void probe_features(struct cgroup *cg)
+{
+    for (unsigned f = 0; f < FEATURES; f++) {
+        const struct cgroup_hierarchy *h = cgroup_of(cg, features[f].controller);
+        _cleanup_free_ char *path = NULL;
+        const char *file;
+
+        if (!h)
+            continue;
+        file = h->v2 ? features[f].v2 : features[f].v1;
+        if (!file)
+            continue;
+        path = xasprintf("%s%s/%s", h->mount, cg->parent, file);
+        if (access(path, F_OK) == 0)
+            cg->features |= 1u << f;
+    }
+}
+
+static void index_controllers(struct cgroup *cg)
+{
+    cg->v2 = -1;
+    for (unsigned c = 0; c < CGROUP_CONTROLLERS; c++)
+        cg->where[c] = -1;
+    for (unsigned i = 0; i < cg->layout.n; i++) {
+        if (cg->layout.hierarchy[i].v2)
+            cg->v2 = (int)i;
+        for (unsigned c = 0; c < CGROUP_CONTROLLERS; c++) {
+            if (cg->layout.hierarchy[i].controllers & CGROUP_BIT(c))
+                cg->where[c] = (int)i;
+        }
+    }
+}
+
+int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *driver,
+                struct cgroup **ret, struct err *reterr)
+{
+    _cleanup_(cgroup_closep) struct cgroup *cg = xcalloc(1, sizeof(*cg));
+    int r;
+
+    cg->layout = *layout;
+    *layout = (struct cgroup_layout){0};
+    index_controllers(cg);
+    if (!str_empty(driver) && !streq(driver, "cgroupfs"))
+        return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOTSUP,
+                       "cgroup driver \"%s\" is not supported (have: cgroupfs)", driver);
+    if (str_empty(parent))
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid cgroup parent: \"\"");
+    r = cgroup_parent_clean(cg, parent, &cg->parent, reterr);
+    if (r < 0)
+        return r;
+    r = cgroup_make_parent(cg, cg->parent, reterr);
+    if (r < 0)
+        return r;
+    probe_features(cg);
+    *ret = TAKE_PTR(cg);
+    return 0;
+}
+
+void cgroup_close(struct cgroup *cg)
+{
+    cgroup_layout_done(&cg->layout);
+    free(cg->parent);
+    free(cg);
+}
+
+int cgroup_remove_parent(const struct cgroup *cg)
+{
+    int result = 0;
+
+    for (unsigned i = 0; i < cg->layout.n; i++) {
+        _cleanup_free_ char *dir = path_join(cg->layout.hierarchy[i].mount, cg->parent);
+
+        if (rmdir(dir) < 0 && errno != ENOENT)
+            result = -errno;
+    }
+    return result;
+}
+
+/* The super options of the cgroup2 line in /proc/self/mounts text; NULL if there is none. */
+static char *cgroup2_options(const char *mounts)
+{
+    const char *p = strstr(mounts, " cgroup2 ");
+
+    if (!p)
+        return NULL;
+    p += strlen(" cgroup2 ");
+    return xstrndup(p, strcspn(p, " \n"));
+}
+
+/* fsconfig(2) and not mount(MS_REMOUNT), which would also reset the mount's nosuid, nodev, noexec.
+ * A reconfiguration sets exactly the options it names: those in force are named again. */
+int cgroup_favor_dynmods(const struct cgroup *cg)
+{
+    _cleanup_free_ char *mounts = NULL, *have = NULL;
+    _cleanup_close_ int fd = -EBADF;
+    char *option, *save = NULL;
+    ssize_t r;
+
+    if (cg->v2 < 0)
+        return -ENOENT;
+    r = file_read(AT_FDCWD, "/proc/self/mounts", 16u << 20, &mounts);
+    if (r < 0)
+        return (int)r;
+    have = cgroup2_options(mounts);
+    if (!have)
+        return -ENOENT;
+    fd = fspick(AT_FDCWD, cg->layout.hierarchy[cg->v2].mount, FSPICK_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    for (option = strtok_r(have, ",", &save); option; option = strtok_r(NULL, ",", &save)) {
+        if (streq(option, "favordynmods"))
+            return 0;
+        /* rw, relatime and other words of the mount are refused here, and that is fine. */
+        (void)fsconfig(fd, FSCONFIG_SET_FLAG, option, NULL, 0);
+    }
+    if (fsconfig(fd, FSCONFIG_SET_FLAG, "favordynmods", NULL, 0) < 0 ||
+        fsconfig(fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+bool cgroup_has(const struct cgroup *cg, enum cgroup_controller c)
+{
+    return cg->where[c] >= 0;
+}
+
+bool cgroup_is_unified(const struct cgroup *cg)
+{
+    return cg->layout.n == 1 && cg->v2 == 0;
+}
+
+const char *cgroup_parent(const struct cgroup *cg)
+{
+    return cg->parent;
+}
+
+const char *cgroup_driver(const struct cgroup *cg)
+{
+    (void)cg;
+    return "cgroupfs";
+}
+
+json_t *cgroup_info(const struct cgroup *cg)
+{
+    return json_pack(
+        "{s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:s,s:s}", "MemoryLimit",
+        cgroup_feature(cg, FEATURE_MEMORY), "SwapLimit", cgroup_feature(cg, FEATURE_SWAP),
+        "CpuCfsPeriod", cgroup_feature(cg, FEATURE_CFS), "CpuCfsQuota",
+        cgroup_feature(cg, FEATURE_CFS), "CPUShares", cgroup_feature(cg, FEATURE_SHARES), "CPUSet",
+        cgroup_feature(cg, FEATURE_CPUSET), "PidsLimit", cgroup_feature(cg, FEATURE_PIDS),
+        "OomKillDisable", cgroup_feature(cg, FEATURE_OOM_DISABLE), "CgroupDriver",
+        cgroup_driver(cg), "CgroupVersion", cgroup_is_unified(cg) ? "2" : "1");
+}
+
+char *cgroup_path(const struct cgroup *cg, enum cgroup_controller c, const char *parent,
+                  const char *id)
+{
+    const struct cgroup_hierarchy *h = cgroup_of(cg, c);
+
+    return h ? cgroup_dir(cg, h, parent, id) : NULL;
+}
+
+const struct cgroup_hierarchy *cgroup_main_hierarchy(const struct cgroup *cg)
+{
+    static const enum cgroup_controller order[] = {CGROUP_PIDS, CGROUP_FREEZER, CGROUP_MEMORY,
+                                                   CGROUP_CPU};
+
+    if (cg->v2 >= 0)
+        return &cg->layout.hierarchy[cg->v2];
+    for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+        if (cg->where[order[i]] >= 0)
+            return cgroup_of(cg, order[i]);
+    }
+    return &cg->layout.hierarchy[0];
+}
+
+size_t cgroup_mounts(const struct cgroup *cg, const char *parent, const char *id,
+                     struct cgroup_mount ret[CGROUP_HIERARCHIES_MAX])
+{
+    for (unsigned i = 0; i < cg->layout.n; i++) {
+        const struct cgroup_hierarchy *h = &cg->layout.hierarchy[i];
+
+        ret[i] = (struct cgroup_mount){
+            .name = h->name,
+            .options = h->options,
+            .v2 = h->v2,
+            .dir = cgroup_dir(cg, h, parent, id),
+        };
+    }
+    return cg->layout.n;
+}
+
+void cgroup_mounts_done(struct cgroup_mount *mounts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(mounts[i].dir);
+}
