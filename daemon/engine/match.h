@@ -1,0 +1,17 @@
+/* What the list-like calls share about filters: {"key": ["value", ...]} (API.md 2.8). */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "err.h"
+
+/* Every key is in known (NULL-terminated), every value an array of strings; else 400. */
+int match_check(const json_t *filters, const char *const *known, struct err *reterr);
+/* All of the wanted "k" or "k=v" are in labels; no wanted ones: true. */
+bool match_labels(const json_t *wanted, const json_t *labels);
+/* Any of the values equals s; no values: true. */
+bool match_any(const json_t *values, const char *s);
+/* Any of the values, an unanchored extended regular expression (or literal text where it is not a
+ * valid one), is found in s; no values: true. */
+bool match_regex(const json_t *values, const char *s);

@@ -1,0 +1,259 @@
+/* The engine's insides, shared by its own files only. */
+#pragma once
+
+#include <sys/socket.h>
+
+#include "cgroup.h"
+#include "db.h"
+#include "engine.h"
+#include "events.h"
+#include "image.h"
+#include "ipam.h"
+#include "json.h"
+#include "map.h"
+#include "network.h"
+#include "path.h"
+#include "ports.h"
+#include "protocol.h"
+#include "runtime.h"
+#include "storage.h"
+#include "str.h"
+#include "validate.h"
+
+/* A pool job or stream that outlives a container keeps it by reference count; `gone` tells that
+ * the row is deleted. */
+enum container_status {
+    STATUS_CREATED,
+    STATUS_RUNNING,
+    STATUS_PAUSED,
+    STATUS_EXITED,
+    STATUS_DEAD,
+};
+
+/* What a container has on a bridge network while it runs. */
+struct endpoint {
+    bool up;
+    char id[ID_LEN + 1];
+    uint32_t address;
+    uint8_t mac[MAC_LEN];
+    char veth[IFNAMSIZ];
+    struct port_lease *ports; /* owned */
+    size_t n_ports;
+};
+
+/* Where a container's network comes from. */
+enum net_mode { NET_BRIDGE, NET_HOST, NET_NONE, NET_CONTAINER };
+
+/* The daemon's end of a shim's control socket. */
+struct shim_conn {
+    int fd;          /* owned; -EBADF: not connected */
+    pid_t pid;       /* of a shim that is our child, else 0 */
+    uv_poll_t *poll; /* owned until its close callback */
+};
+
+/* Callers waiting for one operation on a container. */
+struct pending {
+    struct pending *next;
+    engine_done_fn *done;
+    void *arg;
+};
+
+struct exec;
+struct attach_request;
+
+struct container {
+    struct engine *engine;
+    unsigned refs;
+    bool gone; /* removed from the database */
+
+    char id[ID_LEN + 1];
+    char *name; /* without the slash */
+    char image_id[ID_LEN + 1];
+    char *image_ref; /* as the client gave it */
+    int64_t created_ns;
+    json_t *config;      /* as inspect shows it */
+    json_t *host_config; /* the same */
+    json_t *networking;  /* EndpointsConfig of the request, or NULL */
+    bool tty, auto_remove;
+
+    enum container_status status;
+    bool starting;
+    bool exiting; /* has ended, what it had is being given back */
+    bool removing;
+    bool stopped_by_user; /* for restart policies: stop or kill came from a client */
+    bool restarting;      /* stop and start again as one operation: no auto-remove in between */
+    int pid;
+    int exit_code;
+    bool oom_killed;
+    char *error; /* of the last failed start, or NULL */
+    int64_t started_ns, finished_ns;
+    int restart_count;
+    struct endpoint endpoint;
+
+    struct shim_conn shim;
+    struct pending *start_pending;
+    struct pending *exit_pending; /* stop, restart: told when it has ended */
+    struct pending *remove_pending;
+    bool remove_after_exit;
+    struct waiter *waiters;
+    struct attach_request *attaches; /* arrived before the shim did */
+    struct exec *execs;
+    struct log_stream *followers;
+    uv_timer_t *kill_timer; /* while a stop waits; owned until its close callback */
+};
+
+struct engine {
+    struct engine_config config;
+    uv_loop_t *loop;
+    struct db *db;
+    struct storage *storage;
+    struct images *images;
+    struct cgroup *cgroup;
+    struct runtime *runtime;
+    struct network *network; /* NULL with --bridge=none */
+    struct ipam *ipam;
+    struct ports *ports;
+    struct events *events;
+    struct map by_id;   /* id -> struct container (a reference each) */
+    struct map by_name; /* name -> the same, borrowed */
+    struct map execs;   /* exec id -> struct exec, borrowed from its container */
+    char *db_path;
+    char *daemon_id;  /* meta: a UUID-like text */
+    char *network_ids[3]; /* bridge, host, none; owned */
+    int shim_fd;      /* sealed copy of the shim's executable */
+    unsigned jobs;    /* on the pool */
+    pid_t *dying;     /* shims to be reaped; owned */
+    size_t n_dying;
+    uv_signal_t sigchld;
+    bool closing;
+    uv_timer_t checkpoint_timer;
+    uv_idle_t deferred_idle;
+    struct deferred *deferred;
+};
+
+/* ---- registry.c ---- */
+
+struct container *container_new(struct engine *e);
+struct container *container_ref(struct container *c);
+void container_unref(struct container *c);
+DEFINE_FREEP(struct container *, container_unref)
+/* Into the maps; they take the caller's reference. */
+void registry_add(struct engine *e, struct container *c);
+void registry_remove(struct engine *e, struct container *c);
+/* API.md 5.1; borrowed. */
+int registry_find(struct engine *e, const char *ref, struct container **ret, struct err *reterr);
+/* All containers, newest first, NULL-terminated, borrowed; caller frees the array. */
+struct container **registry_sorted(struct engine *e);
+/* Directory of a container under the exec root / data root; caller frees. */
+char *container_run_dir(const struct container *c);
+char *container_dir(const struct container *c, const char *leaf);
+static inline bool container_is_up(const struct container *c)
+{
+    return c->status == STATUS_RUNNING || c->status == STATUS_PAUSED;
+}
+enum net_mode container_net_mode(const struct container *c);
+
+/* ---- records.c: rows ---- */
+
+int record_insert(struct container *c, const struct image *img, struct err *reterr);
+int record_save_state(struct container *c, struct err *reterr);
+int record_rename(struct container *c, const char *name, struct err *reterr);
+int record_save_config(struct container *c, struct err *reterr);
+int record_delete(struct container *c, struct err *reterr);
+int records_load(struct engine *e, struct err *reterr);
+int meta_get(struct db *db, const char *key, char **ret, struct err *reterr);
+int meta_put(struct db *db, const char *key, const char *value, struct err *reterr);
+
+/* ---- jobs.c ---- */
+
+/* Run fn on the pool, then after on the loop.  The engine counts jobs so that it can end. */
+int job_run(struct engine *e, void (*fn)(void *arg), void (*after)(void *arg), void *arg);
+/* Run fn from the loop, later. */
+void engine_defer(struct engine *e, void (*fn)(void *arg), void *arg);
+
+void pending_add(struct pending **list, engine_done_fn *done, void *arg);
+void pending_finish(struct pending **list, const struct err *err);
+
+/* ---- state.c ---- */
+
+void container_event(struct container *c, const char *action, json_t *extra);
+void network_event(struct container *c, const char *action);
+/* The process is running / has ended; state is what the shim or its exit file told. */
+void container_started(struct container *c, const struct shim_state *state);
+void container_exited(struct container *c, const struct shim_state *state);
+
+/* ---- waits.c ---- */
+
+enum wait_event { WAIT_EXIT, WAIT_REMOVED };
+void waits_fire(struct container *c, enum wait_event event, const struct err *err);
+/* Internal: call done at the container's exit (from inside waits_fire). */
+
+/* ---- start.c / stop.c / remove.c ---- */
+
+/* done may be NULL: failures are logged then. */
+void container_start(struct container *c, engine_done_fn *done, void *arg);
+/* The container is down: delete row (and, unless already done, files), tell everyone. */
+void container_remove_finish(struct container *c, bool files_gone);
+int container_signal(struct container *c, int signo, struct err *reterr);
+/* Give back addresses and ports (rows). */
+void endpoint_release(struct container *c);
+void endpoint_spec_of(const struct container *c, struct endpoint_spec *ret);
+
+/* ---- shims.c ---- */
+
+int shims_prepare(struct engine *e, struct err *reterr); /* engine->shim_fd */
+/* Any thread.  Spawn a shim for the plan; *ret_fd is the daemon's end. */
+int shim_spawn(int exe_fd, int plan_fd, const char *id, int *ret_fd, pid_t *ret_pid,
+               struct err *reterr);
+/* Reap a shim that is about to exit, now or when SIGCHLD says so. */
+void shim_reap(struct engine *e, pid_t pid);
+void shims_sigchld(struct engine *e);
+size_t shim_msg_size(const struct shim_msg *m);
+int shim_send(int fd, const struct shim_msg *m, const int *fds, size_t n);
+/* Adopt a connected socket: messages are handled on the loop from now on. */
+void shim_adopt(struct container *c, int fd, pid_t pid);
+void shim_drop(struct container *c);
+/* Handle what has arrived already, so that answers are not older than what clients have seen. */
+void shim_sync(struct container *c);
+
+/* ---- attach.c ---- */
+
+int detach_keys_parse(const char *text, uint8_t ret[SHIM_DETACH_KEYS_MAX], uint32_t *ret_len,
+                      struct err *reterr);
+struct attach_request {
+    struct attach_request *next;
+    int fd; /* owned */
+    struct shim_attach attach;
+};
+void attach_requests_free(struct attach_request *list);
+
+/* ---- execs.c ---- */
+
+void exec_message(struct container *c, const struct shim_msg *m);
+void execs_container_gone(struct container *c);
+json_t *execs_ids(const struct container *c);
+
+/* ---- logs.c ---- */
+
+void logs_container_exited(struct container *c);
+
+/* ---- reconcile.c ---- */
+
+int reconcile(struct engine *e, struct err *reterr);
+
+/* ---- inspect.c ---- */
+
+json_t *inspect_network_settings(const struct container *c);
+json_t *inspect_networks(const struct container *c, bool running_only);
+const char *status_name(const struct container *c);
+int64_t container_size_rw(const struct container *c);
+
+/* ---- files.c: hosts, hostname, resolv.conf ---- */
+
+struct container_files {
+    char *dir; /* owned */
+    char *hosts, *hostname, *resolv; /* contents, owned; NULL: not ours to write */
+};
+void container_files_plan(struct container *c, struct container_files *ret);
+int container_files_write(const struct container_files *f, struct err *reterr); /* any thread */
+void container_files_done(struct container_files *f);

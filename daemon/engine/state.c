@@ -1,0 +1,171 @@
+/* What happens when a container's process begins and ends. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "private.h"
+
+void container_event(struct container *c, const char *action, json_t *extra)
+{
+    json_t *attributes = json_copy(json_object_get(c->config, "Labels"));
+
+    if (!json_is_object(attributes))
+        attributes = json_object();
+    if (extra) {
+        json_object_update(attributes, extra);
+        json_decref(extra);
+    }
+    json_object_set_new(attributes, "image", json_string(c->image_ref));
+    json_object_set_new(attributes, "name", json_string(c->name));
+    events_emit(c->engine->events, "container", action, c->id, c->image_ref, attributes);
+}
+
+void network_event(struct container *c, const char *action)
+{
+    static const struct {
+        const char *name, *type;
+        int id;
+    } networks[] = {[NET_BRIDGE] = {"bridge", "bridge", 0},
+                    [NET_HOST] = {"host", "host", 1},
+                    [NET_NONE] = {"none", "null", 2}};
+    enum net_mode mode = container_net_mode(c);
+
+    if (mode == NET_CONTAINER)
+        return;
+    events_emit(c->engine->events, "network", action,
+                c->engine->network_ids[networks[mode].id], NULL,
+                json_pack("{s:s, s:s, s:s}", "container", c->id, "name", networks[mode].name,
+                          "type", networks[mode].type));
+}
+
+void container_started(struct container *c, const struct shim_state *state)
+{
+    struct err err;
+
+    c->status = STATUS_RUNNING;
+    c->pid = state->pid;
+    c->started_ns = state->started_ns;
+    c->finished_ns = 0;
+    c->exit_code = 0;
+    c->oom_killed = false;
+    c->stopped_by_user = false;
+    free(TAKE_PTR(c->error));
+    if (record_save_state(c, &err) < 0)
+        log_error("container %s: %s", c->id, err.message);
+}
+
+/* Giving back what a container had while it ran; a value for the pool. */
+struct exit_job {
+    struct container *container; /* a reference; not touched on the pool */
+    struct storage *storage;
+    struct network *network;
+    struct endpoint_spec spec;
+    struct port_lease *ports; /* owned */
+    char id[ID_LEN + 1];
+    char *run_dir;
+    bool had_ports, remove;
+    struct err err;
+    int r;
+};
+
+static void exit_job_run(void *arg)
+{
+    struct exit_job *j = arg;
+
+    if (j->had_ports)
+        j->r = endpoint_down(j->network, &j->spec, 0, &j->err);
+    path_rm_rf(AT_FDCWD, j->run_dir);
+    if (j->remove && j->r >= 0)
+        j->r = storage_container_remove(j->storage, j->id, NULL, &j->err);
+}
+
+static void after_exit(void *arg)
+{
+    struct exit_job *j = arg;
+    struct container *c = j->container;
+    bool remove = j->remove, restart = c->restarting;
+
+    if (j->r < 0)
+        log_error("container %s: %s", c->id, j->err.message);
+    c->exiting = false;
+    c->restarting = false;
+    if (!remove) {
+        endpoint_release(c);
+        if (record_save_state(c, &j->err) < 0)
+            log_error("container %s: %s", c->id, j->err.message);
+    }
+    logs_container_exited(c);
+    waits_fire(c, WAIT_EXIT, NULL);
+    pending_finish(&c->exit_pending, NULL);
+    if (remove || c->remove_after_exit)
+        container_remove_finish(c, remove);
+    else if (restart)
+        container_start(c, NULL, NULL);
+    free(j->ports);
+    free(j->run_dir);
+    free(j);
+    container_unref(c);
+}
+
+static void stop_kill_timer(struct container *c)
+{
+    if (!c->kill_timer)
+        return;
+    uv_timer_stop(c->kill_timer);
+    uv_close((uv_handle_t *)TAKE_PTR(c->kill_timer), (uv_close_cb)free);
+}
+
+static void emit_die(struct container *c)
+{
+    char code[16], seconds[24];
+
+    snprintf(code, sizeof(code), "%d", c->exit_code);
+    snprintf(seconds, sizeof(seconds), "%lld",
+             (long long)((c->finished_ns - c->started_ns) / 1000000000));
+    if (c->oom_killed)
+        container_event(c, "oom", NULL);
+    container_event(c, "die",
+                    json_pack("{s:s, s:s}", "exitCode", code, "execDuration", seconds));
+    network_event(c, "disconnect");
+}
+
+void container_exited(struct container *c, const struct shim_state *state)
+{
+    struct exit_job *j;
+    struct err err;
+
+    if (!container_is_up(c))
+        return;
+    container_ref(c);
+    shim_drop(c);
+    stop_kill_timer(c);
+    execs_container_gone(c);
+    c->status = STATUS_EXITED;
+    c->exiting = true;
+    c->pid = 0;
+    c->exit_code = state->code;
+    c->oom_killed = state->oom != 0;
+    c->finished_ns = state->finished_ns;
+    emit_die(c);
+
+    j = xcalloc(1, sizeof(*j));
+    j->container = c; /* takes the reference */
+    j->storage = c->engine->storage;
+    j->network = c->engine->network;
+    memcpy(j->id, c->id, sizeof(j->id));
+    j->run_dir = container_run_dir(c);
+    j->remove = (c->auto_remove && !c->restarting) || c->remove_after_exit;
+    j->had_ports = c->endpoint.up && c->endpoint.n_ports > 0 && j->network;
+    if (j->had_ports) {
+        endpoint_spec_of(c, &j->spec);
+        j->ports = xmalloc(sizeof(*j->ports) * c->endpoint.n_ports);
+        memcpy(j->ports, c->endpoint.ports, sizeof(*j->ports) * c->endpoint.n_ports);
+        j->spec.ports = j->ports;
+    }
+    /* The exit file is deleted by the job: what it says must be in the database before. */
+    if (!j->remove && record_save_state(c, &err) < 0)
+        log_error("container %s: %s", c->id, err.message);
+    job_run(c->engine, exit_job_run, after_exit, j);
+}
