@@ -171,7 +171,7 @@ class Daemon:
         if options.status == 200:
             bridge = (options.json.get("Options") or {}).get("com.docker.network.bridge.name")
         self.names["bridge"] = bridge
-        self.names["bridge_is_ours"] = bool(bridge) and not any(
+        self.names["bridge_is_ours"] = bool(bridge) and not STOCK and not any(
             arg.startswith("--bridge") for arg in self.args)
         if bridge:
             table = host.nft_table_of(bridge)

@@ -1,0 +1,283 @@
+"""create, start, stop, kill, restart, pause, rename, wait, rm, prune, top."""
+import json
+import threading
+import time
+
+from harness import STOCK, equal, has, wait_for
+
+STUBBORN = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"]
+POLITE = ["sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"]
+
+
+def ready(d, container):
+    wait_for(lambda: "ready" in d.ok("logs", container), "the trap to be set")
+
+
+def test_stop_lets_it_end_itself(d):
+    container = d.run_detached("busybox", *POLITE)
+    ready(d, container)
+    equal(d.ok("stop", container), container)
+    state = d.state(container)
+    equal((state["Status"], state["ExitCode"], state["Running"], state["Pid"]),
+          ("exited", 3, False, 0))
+    assert state["FinishedAt"] > state["StartedAt"]
+
+
+def test_stop_kills_after_the_time(d):
+    container = d.run_detached("busybox", *STUBBORN)
+    ready(d, container)
+    d.ok("stop", "-t", "1", container)
+    equal(d.state(container)["ExitCode"], 137)
+
+
+def test_stop_signal(d):
+    container = d.run_detached("--stop-signal", "USR1", "busybox", "sh", "-c",
+                               "trap 'exit 4' USR1; echo ready; while :; do sleep 0.05; done")
+    ready(d, container)
+    d.ok("stop", container)
+    equal(d.state(container)["ExitCode"], 4)
+
+
+def test_stop_of_a_stopped_one_is_304(d):
+    container = d.ok("create", "busybox", "true")
+    d.api("POST", f"/containers/{container}/stop", status=304)
+    d.ok("stop", container)
+
+
+def test_start_of_a_running_one_is_304(d):
+    container = d.sleeper()
+    d.api("POST", f"/containers/{container}/start", status=304)
+
+
+def test_kill_with_signals(d):
+    for signal in ("USR1", "SIGUSR1", "10"):
+        container = d.run_detached("busybox", "sh", "-c",
+                                   "trap 'exit 6' USR1; echo ready; while :; do sleep 0.05; done")
+        ready(d, container)
+        d.ok("kill", "-s", signal, container)
+        equal(d.ok("wait", container), "6", signal)
+
+
+def test_kill_of_a_stopped_one_is_409(d):
+    container = d.ok("create", "busybox", "true")
+    reply = d.api("POST", f"/containers/{container}/kill", status=409)
+    has(reply.message, "annot kill container", "is not running")
+
+
+def test_kill_with_a_bad_signal_is_400(d):
+    container = d.sleeper()
+    reply = d.api("POST", f"/containers/{container}/kill", signal="SIG42x", status=400)
+    if not STOCK:
+        has(reply.message.lower(), "invalid signal: sig42x")
+
+
+def test_restart(d):
+    container = d.run_detached("busybox", "sh", "-c", "echo up; sleep 100000")
+    wait_for(lambda: d.ok("logs", container) == "up", "output")
+    before = d.state(container)
+    equal(d.ok("restart", "-t", "0", container), container)
+    after = d.state(container)
+    assert after["Running"] and after["Pid"] != before["Pid"]
+    assert after["StartedAt"] > before["StartedAt"]
+    wait_for(lambda: d.ok("logs", container) == "up\nup", "output of both lives")
+
+
+def test_restart_starts_a_stopped_one(d):
+    container = d.ok("create", "busybox", "sleep", "100000")
+    d.api("POST", f"/containers/{container}/restart", t=0, status=204)
+    equal(d.state(container)["Running"], True)
+
+
+def test_pause_stops_time(d):
+    container = d.run_detached("busybox", "sh", "-c", "while :; do echo tick; sleep 0.02; done")
+    wait_for(lambda: d.ok("logs", container), "a tick")
+    d.ok("pause", container)
+    state = d.state(container)
+    equal((state["Status"], state["Running"], state["Paused"]), ("paused", True, True))
+    time.sleep(0.1)  # what was in the pipe gets to the log
+    count = len(d.ok("logs", container))
+    time.sleep(0.5)
+    equal(len(d.ok("logs", container)), count, "ticks while paused")
+    has(d.ok("ps", "--format", "{{.Status}}"), "(Paused)")
+    d.api("POST", f"/containers/{container}/pause", status=409)
+    d.ok("unpause", container)
+    wait_for(lambda: len(d.ok("logs", container)) > count, "a tick after the pause")
+    d.api("POST", f"/containers/{container}/unpause", status=409 if not STOCK else None)
+
+
+def test_pause_needs_a_running_one(d):
+    container = d.ok("create", "busybox", "true")
+    has(d.api("POST", f"/containers/{container}/pause", status=409).message, "is not running")
+
+
+def test_paused_container_refuses_start_and_exec(d):
+    container = d.sleeper()
+    d.api("POST", f"/containers/{container}/pause", status=204)
+    has(d.api("POST", f"/containers/{container}/start", status=409).message,
+        "cannot start a paused container, try unpause instead")
+    has(d.api("POST", f"/containers/{container}/exec", {"Cmd": ["true"]}, status=409).message,
+        "is paused, unpause the container before exec")
+    d.api("POST", f"/containers/{container}/unpause", status=204)
+
+
+def test_rename(d):
+    container = d.ok("create", "--name", "before", "busybox", "true")
+    d.ok("create", "--name", "taken", "busybox", "true")
+    d.ok("rename", "before", "after")
+    equal(d.inspect("after")["Id"], container)
+    d.api("GET", "/containers/before/json", status=404)
+    has(d.api("POST", "/containers/after/rename", name="taken", status=409).message,
+        'The container name "/taken" is already in use by container')
+    has(d.api("POST", "/containers/after/rename", name="b@d", status=400).message,
+        "Invalid container name (", "b@d), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    has(d.api("POST", "/containers/after/rename", name="after", status=400).message,
+        "Renaming a container with the same name as its current name")
+
+
+def test_name_conflict_text(d):
+    first = d.ok("create", "--name", "same", "busybox", "true")
+    reply = d.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"]}, name="same",
+                  status=409)
+    equal(reply.message, f'Conflict. The container name "/same" is already in use by container "{first}".'
+          ' You have to remove (or rename) that container to be able to reuse that name.')
+
+
+def test_remove(d):
+    container = d.sleeper()
+    has(d.api("DELETE", f"/containers/{container}", status=409).message,
+        "emove" if STOCK else
+        "container is running: stop the container before removing or force remove")
+    equal(d.ok("rm", "-f", container), container)
+    d.api("GET", f"/containers/{container}/json", status=404)
+    has(d.api("DELETE", f"/containers/{container}", status=404).message,
+        f"No such container: {container}")
+    d.ok("rm", "-f", "never-was")
+    has(d.fails(1, "rm", "never-was"), "No such container: never-was")
+
+
+def test_rm_many(d):
+    made = [d.ok("create", "busybox", "true") for _ in range(5)]
+    equal(d.ok("rm", *made).split(), made)
+    equal(d.ok("ps", "-aq"), "")
+
+
+def test_wait_conditions(d):
+    container = d.ok("create", "busybox", "sh", "-c", "exit 8")
+    equal(d.api("POST", f"/containers/{container}/wait", status=200).json["StatusCode"], 0)
+    replies = {}
+
+    def waiter(condition):
+        replies[condition] = d.api("POST", f"/containers/{container}/wait", condition=condition)
+
+    threads = [threading.Thread(target=waiter, args=(c,)) for c in ("next-exit", "removed")]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    equal(replies, {}, "waiters that returned before the start")
+    d.ok("start", container)
+    threads[0].join(30)
+    equal(replies["next-exit"].json["StatusCode"], 8)
+    assert "removed" not in replies
+    d.ok("rm", container)
+    threads[1].join(30)
+    equal(replies["removed"].json["StatusCode"], 8)
+    d.api("POST", "/containers/none/wait", status=404)
+
+
+def test_wait_sends_its_head_at_once(d):
+    container = d.ok("create", "busybox", "sleep", "100000")
+    connection = d.connect()
+    connection.request("POST", f"/containers/{container}/wait?condition=next-exit")
+    reply = connection.getresponse()  # blocks until the head is there; nothing runs yet
+    equal(reply.status, 200)
+    d.ok("start", container)
+    d.ok("kill", container)
+    equal(json.loads(reply.read())["StatusCode"], 137)
+    connection.close()
+
+
+def test_wait_with_a_bad_condition(d):
+    container = d.ok("create", "busybox", "true")
+    reply = d.api("POST", f"/containers/{container}/wait", condition="soon")
+    if STOCK:
+        return
+    equal(reply.status, 400)
+    has(reply.message, 'invalid condition: "soon"')
+
+
+def test_wait_for_many(d):
+    containers = [d.run_detached("busybox", "sh", "-c", f"exit {n}") for n in (1, 2, 3)]
+    equal(d.ok("wait", *containers).split(), ["1", "2", "3"])
+
+
+def test_top(d):
+    container = d.sleeper()
+    table = d.api("GET", f"/containers/{container}/top", status=200).json
+    equal(len(table["Processes"]), 1)
+    equal(table["Processes"][0][table["Titles"].index("PID")], str(d.state(container)["Pid"]))
+    has(table["Processes"][0][-1], "sleep 100000")
+    has(d.ok("top", container), "sleep 100000")
+    stopped = d.ok("create", "busybox", "true")
+    has(d.api("GET", f"/containers/{stopped}/top", status=409 if not STOCK else None).message,
+        "is not running")
+
+
+def test_prune(d):
+    keep = d.sleeper()
+    old = d.ok("create", "-l", "group=old", "busybox", "true")
+    other = d.ok("create", "busybox", "true")
+    reply = d.api("POST", "/containers/prune", filters={"label": ["group=old"]}, status=200).json
+    equal(reply["ContainersDeleted"], [old])
+    reply = d.api("POST", "/containers/prune", status=200).json
+    equal(reply["ContainersDeleted"], [other])
+    equal(d.api("POST", "/containers/prune", status=200).json,
+          {"ContainersDeleted": None, "SpaceReclaimed": 0})
+    equal(d.inspect(keep)["State"]["Running"], True)
+
+
+def test_prune_by_client(d):
+    gone = d.ok("create", "busybox", "true")
+    args = ("container", "prune", "-f") if STOCK else ("prune", "-f")
+    has(d.ok(*args), gone)
+    equal(d.ok("ps", "-aq"), "")
+
+
+def test_restart_policy_on_failure(d):
+    container = d.run_detached("--restart", "on-failure:2", "busybox", "sh", "-c", "echo try; exit 1")
+    wait_for(lambda: d.state(container)["Status"] == "exited"
+             and d.inspect(container)["RestartCount"] == 2, "two restarts")
+    equal(d.ok("logs", container), "try\ntry\ntry")
+
+
+def test_stop_ends_a_restart_policy(d):
+    container = d.run_detached("--restart", "always", "busybox", "sleep", "100000")
+    d.ok("stop", "-t", "0", container)
+    time.sleep(0.5)
+    equal(d.state(container)["Status"], "exited")
+
+
+def test_autoremove_and_restart_policy_exclude_each_other(d):
+    reply = d.api("POST", "/containers/create", {
+        "Image": "busybox", "Cmd": ["true"],
+        "HostConfig": {"AutoRemove": True, "RestartPolicy": {"Name": "always"}}}, status=400)
+    has(reply.message.lower(), "can't create 'autoremove' container with restart policy")
+
+
+def test_start_stop_in_parallel(d):
+    """Many clients on one container: every answer is one of the allowed, the end state is sane."""
+    container = d.ok("create", "busybox", "sleep", "100000")
+    codes = []
+
+    def hammer(action):
+        for _ in range(5):
+            codes.append(d.request("POST", f"/containers/{container}/{action}"
+                                   + ("?t=0" if action == "stop" else "")).status)
+
+    threads = [threading.Thread(target=hammer, args=(a,)) for a in ("start", "stop") * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(codes) <= {204, 304, 409}, codes
+    d.ok("stop", "-t", "0", container)
+    equal(d.state(container)["Status"], "exited")
