@@ -1,0 +1,20 @@
+/* Owner, mode, attributes and times of one unpacked file.  The order is the kernel's: chown clears
+ * set-id bits and security.capability, so they come after it. */
+#pragma once
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <time.h>
+
+#include "err.h"
+
+#define XATTRS_MAX 256 /* of one entry */
+
+struct timespec entry_mtime(struct archive_entry *e);
+
+/* All but times, on an open file or directory. */
+int entry_apply_fd(struct archive_entry *e, int fd, const char *path, struct err *reterr);
+int entry_set_time(struct archive_entry *e, int fd, const char *path, struct err *reterr);
+/* Owner, mode (not of a symlink) and times of a symlink, device or fifo just made. */
+int entry_apply_at(struct archive_entry *e, int dirfd, const char *name, const char *path,
+                   struct err *reterr);

@@ -1,0 +1,110 @@
+/* containerd-lite-layer: one archive in, one directory out, in a sandbox (layer_protocol.h). */
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "layer_protocol.h"
+#include "report.h"
+#include "sandbox.h"
+#include "source.h"
+#include "split.h"
+#include "str.h"
+#include "unpack.h"
+
+static int run_unpack(struct source *src, const struct limits *limits, struct err *reterr)
+{
+    char hex[65];
+    int64_t bytes;
+    int r = unpack_layer(src, limits, hex, &bytes, reterr);
+
+    if (r >= 0)
+        report_ok(hex, bytes);
+    return r;
+}
+
+static int run_split(struct source *src, const struct limits *limits, struct err *reterr)
+{
+    int64_t bytes;
+    int r = split_archive(src, limits, &bytes, reterr);
+
+    if (r >= 0)
+        report_ok("-", bytes);
+    return r;
+}
+
+static const struct command {
+    const char *name;
+    enum sandbox_kind sandbox;
+    bool hashed;
+    struct limits limits;
+    int (*run)(struct source *src, const struct limits *limits, struct err *reterr);
+} commands[] = {
+    {"unpack", SANDBOX_UNPACK, true, {LAYER_MAX_BYTES, LAYER_MAX_ENTRIES}, run_unpack},
+    {"split", SANDBOX_SPLIT, false, {LAYER_MAX_BYTES, SPLIT_MAX_ENTRIES}, run_split},
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; name && i < ARRAY_SIZE(commands); i++) {
+        if (streq(commands[i].name, name))
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static int parse_limits(char *const *argv, struct limits *limits, struct err *reterr)
+{
+    static const char bytes[] = "--max-bytes=", entries[] = "--max-entries=";
+
+    for (; *argv; argv++) {
+        int r = -EINVAL;
+
+        if (str_starts(*argv, bytes))
+            r = str_parse_i64(*argv + strlen(bytes), 0, INT64_MAX, &limits->max_bytes);
+        else if (str_starts(*argv, entries))
+            r = str_parse_i64(*argv + strlen(entries), 0, INT64_MAX, &limits->max_entries);
+        if (r < 0)
+            return err_set(reterr, ERR_INVALID, EINVAL, "bad argument %s", *argv);
+    }
+    return 0;
+}
+
+static int work(const struct command *cmd, char *const *args, struct err *reterr)
+{
+    _cleanup_(source_freep) struct source *src = NULL;
+    struct limits limits = cmd->limits;
+    int r = parse_limits(args, &limits, reterr);
+
+    if (r >= 0)
+        r = source_new(cmd->hashed, &src, reterr);
+    if (r >= 0)
+        r = sandbox_enter(cmd->sandbox, reterr);
+    if (r >= 0)
+        r = cmd->run(src, &limits, reterr);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    const struct command *cmd = find_command(argc > 1 ? argv[1] : NULL);
+    struct err e = {0};
+
+    if (!cmd) {
+        fprintf(stderr, "usage: containerd-lite-layer unpack|split [--max-bytes=N] "
+                        "[--max-entries=N]\n(a helper of containerd-lite, not for people)\n");
+        return 2;
+    }
+    /* Work for a daemon that is gone is work for nobody. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_DUMPABLE, 0);
+    /* pax headers are UTF-8: in the C locale libarchive would lose their names. */
+    setlocale(LC_CTYPE, "C.UTF-8");
+    if (work(cmd, argv + 2, &e) < 0) {
+        report_error(&e);
+        return 1;
+    }
+    return 0;
+}

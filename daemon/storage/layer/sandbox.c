@@ -1,0 +1,142 @@
+#include "sandbox.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "layer_protocol.h"
+#include "mem.h"
+
+/* Decompressors take up to 128 MiB of window (zstd --long, xz -9); the rest is head-room. */
+#define MEMORY_MAX (1ULL << 30)
+#define NOFILE_MAX 512
+
+#define CAP(x) (1ULL << (x))
+
+static const uint64_t kept_capabilities[] = {
+    [SANDBOX_SPLIT] = 0,
+    /* SYS_ADMIN is what setting trusted.overlay.opaque needs; mount(2) and its kin are not in
+     * the list of system calls. */
+    [SANDBOX_UNPACK] = CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_FOWNER) | CAP(CAP_FSETID) |
+                       CAP(CAP_MKNOD) | CAP(CAP_SETFCAP) | CAP(CAP_SYS_ADMIN),
+};
+
+static const int allowed_calls[] = {
+    /* memory, signals, end */
+    SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mprotect),
+    SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(getpid),
+    SCMP_SYS(gettid), SCMP_SYS(tgkill), SCMP_SYS(getrandom), SCMP_SYS(clock_gettime),
+    SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(sched_yield), SCMP_SYS(sysinfo),
+    /* reading and writing */
+    SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev),
+    SCMP_SYS(pwrite64), SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fcntl), SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(poll), SCMP_SYS(ppoll),
+    SCMP_SYS(pselect6), SCMP_SYS(select),
+    /* making files */
+    SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(open), SCMP_SYS(mkdirat), SCMP_SYS(unlinkat),
+    SCMP_SYS(linkat), SCMP_SYS(symlinkat), SCMP_SYS(mknodat), SCMP_SYS(fchownat), SCMP_SYS(fchown),
+    SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fsetxattr), SCMP_SYS(utimensat),
+    SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(getdents64), SCMP_SYS(fsync)};
+
+static int limit_resources(struct err *reterr)
+{
+    const struct {
+        int resource;
+        rlim_t max;
+    } limits[] = {
+        {RLIMIT_CORE, 0},
+        {RLIMIT_NOFILE, NOFILE_MAX},
+#ifndef __SANITIZE_ADDRESS__ /* its shadow memory alone is terabytes of address space */
+        {RLIMIT_AS, MEMORY_MAX},
+#endif
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        struct rlimit rl = {limits[i].max, limits[i].max};
+
+        if (setrlimit((__rlimit_resource_t)limits[i].resource, &rl) < 0)
+            return err_sys(reterr, errno, "setrlimit");
+    }
+    return 0;
+}
+
+static int drop_capabilities(uint64_t keep, struct err *reterr)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2], had[2];
+
+    for (int cap = 0; cap <= CAP_LAST_CAP; cap++) {
+        if (!(keep & CAP(cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+            return err_sys(reterr, errno, "drop capability %d", cap);
+    }
+    if (syscall(SYS_capget, &header, had) < 0)
+        return err_sys(reterr, errno, "capget");
+    for (int i = 0; i < 2; i++) {
+        data[i].permitted = (uint32_t)(keep >> (32 * i)) & had[i].permitted;
+        data[i].effective = data[i].permitted;
+        data[i].inheritable = 0;
+    }
+    if (syscall(SYS_capset, &header, data) < 0)
+        return err_sys(reterr, errno, "capset");
+    return 0;
+}
+
+static int filter_calls(struct err *reterr)
+{
+#ifdef __SANITIZE_ADDRESS__
+    /* The sanitizer's run-time starts threads, ptraces at exit and reads /proc. */
+    (void)reterr;
+    (void)allowed_calls;
+    return 0;
+#else
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    int r = ctx ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(allowed_calls); i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_calls[i], 0);
+    if (r >= 0)
+        r = seccomp_load(ctx);
+    seccomp_release(ctx);
+    return r < 0 ? err_sys(reterr, -r, "load seccomp filter") : 0;
+#endif
+}
+
+static int lock_into_directory(struct err *reterr)
+{
+    if (syscall(SYS_close_range, LAYER_FD_DIR + 1, ~0U, 0) < 0)
+        return err_sys(reterr, errno, "close_range");
+    if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS) < 0)
+        return err_sys(reterr, errno, "unshare");
+    if (fchdir(LAYER_FD_DIR) < 0)
+        return err_sys(reterr, errno, "enter the stage");
+    if (chroot(".") < 0 || chdir("/") < 0)
+        return err_sys(reterr, errno, "chroot");
+    return 0;
+}
+
+int sandbox_enter(enum sandbox_kind kind, struct err *reterr)
+{
+    int r;
+
+    umask(0);
+    r = lock_into_directory(reterr);
+    if (r >= 0)
+        r = limit_resources(reterr);
+    if (r >= 0)
+        r = drop_capabilities(kept_capabilities[kind], reterr);
+    if (r < 0)
+        return r;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_sys(reterr, errno, "no_new_privs");
+    return filter_calls(reterr);
+}

@@ -1,0 +1,29 @@
+/* The archive on standard input: decompress -> hash -> tar entries, in one pass. */
+#pragma once
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "mem.h"
+
+struct source;
+
+/* hashed: compute the sha256 of the uncompressed stream.  Call before entering the sandbox:
+ * libcrypto and libarchive load what they need then.  Nothing is read yet. */
+int source_new(bool hashed, struct source **ret, struct err *reterr);
+void source_free(struct source *src);
+DEFINE_FREEP(struct source *, source_free)
+
+/* Begin reading; finds the compression. */
+int source_start(struct source *src, struct err *reterr);
+/* Next tar entry: 1, at the end 0, or an error of the archive.  Names are raw bytes. */
+int source_next(struct source *src, struct archive_entry **ret, struct err *reterr);
+/* The open archive, for archive_read_data_block(). */
+struct archive *source_archive(struct source *src);
+int source_fail(struct source *src, const char *what, struct err *reterr);
+/* Read what follows the last entry and give the hex digest (hashed sources). */
+int source_finish(struct source *src, char ret_hex[65], struct err *reterr);
+int64_t source_consumed(struct source *src); /* bytes of input */

@@ -1,0 +1,23 @@
+/* What the daemon and containerd-lite-layer say to each other.  The daemon includes this too.
+ *
+ * argv: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N]
+ * fd 0  the archive, read until EOF, plain or gzip, bzip2, xz, zstd
+ * fd 3  reports, one line each:
+ *         progress BYTES         of input consumed, at most every 100 ms
+ *         ok DIFF_ID BYTES       unpack: sha256 of the uncompressed stream, size of its files
+ *         ok - BYTES             split
+ *         error TEXT             for the user, the last line
+ *       End of file without "ok" or "error" means that the worker died.
+ * fd 4  the directory that is filled; the worker is chrooted into it
+ */
+#pragma once
+
+#define LAYER_FD_REPORT 3
+#define LAYER_FD_DIR 4
+
+#define LAYER_LINE_MAX 1024
+
+/* Bombs: a limit on what one archive may make.  Overridable by the flags above. */
+#define LAYER_MAX_BYTES (256LL << 30)
+#define LAYER_MAX_ENTRIES (8LL << 20)
+#define SPLIT_MAX_ENTRIES (64LL << 10)
