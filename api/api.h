@@ -4,8 +4,8 @@
 #define API_VERSION "1.51" /* advertised, and assumed for paths without a /vX.Y prefix */
 #define API_VERSION_MIN "1.24"
 
-/* A version as a number that compares: 1.51 is API_VERSION_NUM(1, 51). */
-#define API_VERSION_NUM(major, minor) ((major)*1000 + (minor))
+/* A version as a number that compares: 1.51 is 151. */
+#define API_VERSION_NUM(major, minor) ((major) * 100 + (minor))
 #define API_VERSION_MAX_NUM API_VERSION_NUM(1, 51)
 #define API_VERSION_MIN_NUM API_VERSION_NUM(1, 24)
 

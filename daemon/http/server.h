@@ -13,6 +13,8 @@
 #define HTTP_MAX_JSON_BODY (4u << 20) /* larger ones are answered 413 */
 #define HTTP_MAX_DISCARD (64u << 20)  /* of an unwanted body; beyond it the connection is cut */
 
+#define HTTP_MAX_STREAMS 4096 /* open at once; more are answered 503 */
+
 struct http_server;
 
 /* Serve the listening AF_UNIX sockets fds[0..n) (owned from now on, closed at the end; also on

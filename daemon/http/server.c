@@ -1,0 +1,381 @@
+#include "server.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "mem.h"
+#include "req.h"
+
+void server_ref(struct http_server *s)
+{
+    s->refs++;
+}
+
+void server_unref(struct http_server *s)
+{
+    if (--s->refs > 0)
+        return;
+    free(s->listeners);
+    free(s);
+}
+
+void server_handle_opened(struct http_server *s)
+{
+    s->open_handles++;
+    server_ref(s);
+}
+
+void server_handle_closed(struct http_server *s)
+{
+    if (--s->open_handles == 0 && s->stopped && s->done) {
+        void (*done)(void *arg) = TAKE_PTR(s->done);
+
+        done(s->done_arg);
+    }
+    server_unref(s);
+}
+
+/* ---- watches ---- */
+
+struct watch *watch_new(struct http_server *s, int fd, void *data)
+{
+    struct watch *w = xcalloc(1, sizeof(*w));
+
+    if (uv_poll_init(s->loop, &w->poll, fd) < 0) {
+        free(w);
+        return NULL;
+    }
+    w->poll.data = data;
+    w->server = s;
+    server_handle_opened(s);
+    return w;
+}
+
+static void watch_closed(uv_handle_t *h)
+{
+    struct watch *w = (struct watch *)h;
+    struct http_server *s = w->server;
+
+    free(w);
+    server_handle_closed(s);
+}
+
+void watch_free(struct watch *w)
+{
+    if (!w)
+        return;
+    uv_poll_stop(&w->poll);
+    uv_close((uv_handle_t *)&w->poll, watch_closed);
+}
+
+/* ---- deferred calls ---- */
+
+struct deferred {
+    uv_timer_t timer;
+    struct http_server *server;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void deferred_closed(uv_handle_t *h)
+{
+    struct deferred *d = (struct deferred *)h;
+    struct http_server *s = d->server;
+
+    free(d);
+    server_handle_closed(s);
+}
+
+static void deferred_run(uv_timer_t *t)
+{
+    struct deferred *d = (struct deferred *)t;
+
+    d->fn(d->arg);
+    uv_close((uv_handle_t *)t, deferred_closed);
+}
+
+void server_defer(struct http_server *s, void (*fn)(void *arg), void *arg)
+{
+    struct deferred *d = xcalloc(1, sizeof(*d));
+
+    uv_timer_init(s->loop, &d->timer);
+    d->server = s;
+    d->fn = fn;
+    d->arg = arg;
+    server_handle_opened(s);
+    uv_timer_start(&d->timer, deferred_run, 0, 0);
+}
+
+/* ---- libmicrohttpd's callbacks ---- */
+
+/* Per connection.  libmicrohttpd forgets to tell the end of a request whose head it refused. */
+struct conn {
+    struct http_req *req; /* the current one */
+};
+
+static void on_connection(void *cls, struct MHD_Connection *mhd, void **ctx,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct conn *c = *ctx;
+
+    (void)cls, (void)mhd;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *ctx = xcalloc(1, sizeof(*c));
+        return;
+    }
+    if (c->req)
+        req_drop(c->req);
+    free(c);
+    *ctx = NULL;
+}
+
+static struct conn *conn_of(struct MHD_Connection *mhd)
+{
+    return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
+{
+    struct http_req *req = req_new(cls, mhd, uri);
+
+    conn_of(mhd)->req = req;
+    return req;
+}
+
+static enum MHD_Result send_answer(struct http_req *req)
+{
+    struct MHD_Response *response;
+    enum MHD_Result r;
+
+    if (req->gone)
+        return MHD_NO;
+    switch (req->answer) {
+    case ANSWER_NONE:
+        req_suspend(req);
+        return MHD_YES;
+    case ANSWER_RESPONSE:
+        response = TAKE_PTR(req->response);
+        req->phase = REQ_QUEUED;
+        r = MHD_queue_response(req->conn, req->status, response);
+        MHD_destroy_response(response);
+        return r;
+    case ANSWER_TAKEOVER:
+        req->phase = REQ_QUEUED;
+        /* No upgrade in HTTP/1.0: close the dummy, at the price of bytes read ahead. */
+        return req->http10 ? MHD_NO : MHD_queue_response(req->conn, 101, req->server->upgrade);
+    }
+    return MHD_NO;
+}
+
+/* Called first with the head alone, then for each piece of the body, at last with no data, and with
+ * no data again after each resume until there is an answer. */
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *data_len, void **con_cls)
+{
+    struct http_req *req = *con_cls;
+    ssize_t taken;
+
+    (void)cls, (void)conn, (void)url;
+    if (req->phase == REQ_HEAD) {
+        req->phase = REQ_BODY;
+        req_begin(req, method, version);
+        return req->gone ? MHD_NO : MHD_YES;
+    }
+    if (*data_len > 0) {
+        taken = body_feed(req, data, *data_len);
+        if (taken < 0)
+            return MHD_NO;
+        *data_len -= (size_t)taken;
+        return MHD_YES;
+    }
+    if (req->phase == REQ_BODY) {
+        req->phase = REQ_RUNNING;
+        req_complete(req);
+        /* Taken over from inside: the connection is being resumed and comes back here. */
+        if (req->answer == ANSWER_TAKEOVER)
+            return MHD_YES;
+    }
+    return send_answer(req);
+}
+
+static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)cls, (void)code;
+    conn_of(conn)->req = NULL;
+    req_detach(*con_cls);
+    *con_cls = NULL;
+}
+
+static void on_upgraded(void *cls, struct MHD_Connection *conn, void *con_cls, const char *extra,
+                        size_t extra_len, MHD_socket sock, struct MHD_UpgradeResponseHandle *urh)
+{
+    (void)cls, (void)conn, (void)sock;
+    takeover_finish(con_cls, extra, extra_len);
+    MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
+}
+
+/* The request line is taken as it came (on_uri); libmicrohttpd's own decoding would hide "%00". */
+static size_t no_unescape(void *cls, struct MHD_Connection *conn, char *s)
+{
+    (void)cls, (void)conn;
+    return strlen(s);
+}
+
+/* ---- the loop ---- */
+
+static void on_timer(uv_timer_t *t);
+
+static void listener_arm(struct listener *l)
+{
+    unsigned long long ms;
+
+    if (l->server->stopped)
+        return;
+    if (l->kicked)
+        uv_timer_start(&l->timer, on_timer, 0, 0);
+    else if (MHD_get_timeout(l->daemon, &ms) != MHD_YES)
+        uv_timer_stop(&l->timer);
+    else
+        uv_timer_start(&l->timer, on_timer, ms, 0);
+}
+
+void server_kick(struct listener *l)
+{
+    l->kicked = true;
+    listener_arm(l);
+}
+
+static void listener_run(struct listener *l)
+{
+    l->kicked = false;
+    MHD_run(l->daemon);
+    listener_arm(l);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    listener_run(t->data);
+}
+
+static void on_epoll(uv_poll_t *p, int status, int events)
+{
+    (void)status, (void)events;
+    listener_run(p->data);
+}
+
+void server_return_connection(struct listener *l, int fd)
+{
+    struct sockaddr_un any = {.sun_family = AF_UNIX};
+
+    MHD_add_connection(l->daemon, fd, (struct sockaddr *)&any, sizeof(sa_family_t));
+    listener_arm(l);
+}
+
+/* ---- start and stop ---- */
+
+static int listener_start(struct http_server *s, struct listener *l, int fd, struct err *reterr)
+{
+    const unsigned flags =
+        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE;
+    int epoll_fd, r;
+
+    l->server = s;
+    fd_set_nonblock(fd, 1);
+    l->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, l, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_CONNECTION_MEMORY, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
+        (size_t)HTTP_CONNECTION_MEMORY / 4, MHD_OPTION_URI_LOG_CALLBACK, on_uri, l,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        NULL, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_END);
+    if (!l->daemon) {
+        fd_close(fd);
+        return err_set(reterr, ERR_SYSTEM, EIO, "cannot start the HTTP server");
+    }
+    epoll_fd = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    r = uv_poll_init(s->loop, &l->poll, epoll_fd);
+    if (r < 0) {
+        MHD_stop_daemon(l->daemon);
+        return err_sys(reterr, -r, "cannot watch the HTTP server");
+    }
+    uv_timer_init(s->loop, &l->timer);
+    l->poll.data = l->timer.data = l;
+    server_handle_opened(s);
+    server_handle_opened(s);
+    s->n++;
+    uv_poll_start(&l->poll, UV_READABLE, on_epoll);
+    listener_run(l); /* puts the listening socket into the epoll set */
+    return 0;
+}
+
+static struct MHD_Response *upgrade_response(void)
+{
+    struct MHD_Response *r = MHD_create_response_for_upgrade(on_upgraded, NULL);
+
+    if (!r)
+        abort();
+    MHD_add_response_header(r, "Upgrade", "tcp");
+    return r;
+}
+
+int http_server_new(uv_loop_t *loop, const int *fds, size_t n, const struct http_route *routes,
+                    void *context, struct http_server **ret, struct err *reterr)
+{
+    struct http_server *s = xcalloc(1, sizeof(*s));
+
+    s->refs = 1;
+    s->loop = loop;
+    s->routes = routes;
+    s->context = context;
+    s->listeners = xcalloc(n, sizeof(*s->listeners));
+    s->upgrade = upgrade_response();
+    for (size_t i = 0; i < n; i++) {
+        int r = listener_start(s, &s->listeners[s->n], fds[i], reterr);
+
+        if (r < 0) {
+            while (++i < n)
+                fd_close(fds[i]);
+            http_server_stop(s, NULL, NULL);
+            return r;
+        }
+    }
+    *ret = s;
+    return 0;
+}
+
+static void listener_closed(uv_handle_t *h)
+{
+    struct listener *l = h->data;
+
+    server_handle_closed(l->server);
+}
+
+void http_server_stop(struct http_server *s, void (*done)(void *arg), void *arg)
+{
+    s->stopped = true;
+    s->done = done;
+    s->done_arg = arg;
+    s->open_handles++; /* stands for this call */
+    /* libmicrohttpd aborts the process if a connection is still suspended when it stops. */
+    for (struct http_req *req = s->requests, *next; req; req = next) {
+        next = req->next;
+        req_abort(req);
+    }
+    stream_stop_all(s);
+    for (size_t i = 0; i < s->n; i++) {
+        struct listener *l = &s->listeners[i];
+
+        uv_poll_stop(&l->poll);
+        uv_close((uv_handle_t *)&l->poll, listener_closed);
+        uv_close((uv_handle_t *)&l->timer, listener_closed);
+        MHD_stop_daemon(l->daemon);
+    }
+    MHD_destroy_response(s->upgrade);
+    server_handle_closed(s);
+}
