@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "err.h"
 
@@ -15,3 +16,7 @@ bool match_any(const json_t *values, const char *s);
 /* Any of the values, an unanchored extended regular expression (or literal text where it is not a
  * valid one), is found in s; no values: true. */
 bool match_regex(const json_t *values, const char *s);
+
+/* The "until" filter: RFC 3339, Unix seconds or a Go duration before now, to ns since the epoch; 0
+ * if absent. */
+int match_until(const json_t *filters, int64_t *ret, struct err *reterr);

@@ -11,6 +11,7 @@
 #include "ipam.h"
 #include "json.h"
 #include "map.h"
+#include "match.h"
 #include "network.h"
 #include "path.h"
 #include "ports.h"
@@ -80,6 +81,7 @@ struct container {
     bool starting;
     bool exiting; /* has ended, what it had is being given back */
     bool removing;
+    bool freezing; /* a pause or unpause is on the pool */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
     int pid;
@@ -208,6 +210,7 @@ int shim_spawn(int exe_fd, int plan_fd, const char *id, int *ret_fd, pid_t *ret_
 /* Reap a shim that is about to exit, now or when SIGCHLD says so. */
 void shim_reap(struct engine *e, pid_t pid);
 void shims_sigchld(struct engine *e);
+void shim_attach_early(struct shim_attach *a, const void *data, size_t len);
 size_t shim_msg_size(const struct shim_msg *m);
 int shim_send(int fd, const struct shim_msg *m, const int *fds, size_t n);
 /* Adopt a connected socket: messages are handled on the loop from now on. */
@@ -234,6 +237,9 @@ void execs_container_gone(struct container *c);
 json_t *execs_ids(const struct container *c);
 
 /* ---- logs.c ---- */
+
+/* NULL: the driver keeps none; caller frees. */
+char *container_log_path(const struct container *c);
 
 void logs_container_exited(struct container *c);
 

@@ -111,6 +111,14 @@ int shim_spawn(int exe_fd, int plan_fd, const char *id, int *ret_fd, pid_t *ret_
     return 0;
 }
 
+/* More than the head of a request can hold is not there: a client sends stdin after the answer. */
+void shim_attach_early(struct shim_attach *a, const void *data, size_t len)
+{
+    a->early_len = (uint32_t)(len < SHIM_EARLY_MAX ? len : SHIM_EARLY_MAX);
+    if (len > 0)
+        memcpy(a->early, data, a->early_len);
+}
+
 size_t shim_msg_size(const struct shim_msg *m)
 {
     const char *text;
@@ -118,7 +126,7 @@ size_t shim_msg_size(const struct shim_msg *m)
     switch (m->type) {
     case SHIM_ATTACH:
     case SHIM_EXEC:
-        return offsetof(struct shim_msg, attach) + sizeof(m->attach);
+        return offsetof(struct shim_msg, attach.early) + m->attach.early_len;
     case SHIM_RESIZE:
         return offsetof(struct shim_msg, resize) + sizeof(m->resize);
     case SHIM_FAILED:

@@ -85,7 +85,7 @@ static void after_exit(void *arg)
 {
     struct exit_job *j = arg;
     struct container *c = j->container;
-    bool remove = j->remove, restart = c->restarting;
+    bool remove = j->remove;
 
     if (j->r < 0)
         log_error("container %s: %s", c->id, j->err.message);
@@ -101,8 +101,6 @@ static void after_exit(void *arg)
     pending_finish(&c->exit_pending, NULL);
     if (remove || c->remove_after_exit)
         container_remove_finish(c, remove);
-    else if (restart)
-        container_start(c, NULL, NULL);
     free(j->ports);
     free(j->run_dir);
     free(j);

@@ -31,6 +31,7 @@
 #define SHIM_ATTACH_MAX 64 /* clients a container; more are refused (connection closed) */
 #define SHIM_EXEC_MAX 64   /* execs running or remembered; the oldest finished is forgotten first */
 #define SHIM_DETACH_KEYS_MAX 16
+#define SHIM_EARLY_MAX 4096 /* bytes a client sent right behind its request */
 
 enum shim_msg_type {
     /* daemon -> shim */
@@ -75,6 +76,8 @@ struct shim_attach {
     uint32_t flags;
     uint32_t detach_len; /* 0: no detaching */
     uint8_t detach_keys[SHIM_DETACH_KEYS_MAX];
+    uint32_t early_len; /* the message is cut behind these: they are the first bytes of stdin */
+    uint8_t early[SHIM_EARLY_MAX];
 };
 
 struct shim_fail {

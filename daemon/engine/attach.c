@@ -1,0 +1,202 @@
+/* Handing clients' sockets to shims. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "fd.h"
+#include "log.h"
+#include "private.h"
+
+static int parse_key(const char *s, size_t n, uint8_t *ret)
+{
+    if (n == 1) {
+        *ret = (uint8_t)s[0];
+        return 0;
+    }
+    if (n == 6 && memcmp(s, "ctrl-", 5) == 0) {
+        char c = s[5];
+        const char *special = "@[\\]^_", *p;
+
+        if (c >= 'a' && c <= 'z') {
+            *ret = (uint8_t)(c - 'a' + 1);
+            return 0;
+        }
+        p = strchr(special, c);
+        if (c && p) {
+            *ret = c == '@' ? 0 : (uint8_t)(26 + (p - special));
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+int detach_keys_parse(const char *text, uint8_t ret[SHIM_DETACH_KEYS_MAX], uint32_t *ret_len,
+                      struct err *reterr)
+{
+    const char *s = str_empty(text) ? "ctrl-p,ctrl-q" : text;
+
+    *ret_len = 0;
+    while (*s) {
+        size_t n = strcspn(s, ",");
+
+        if (*ret_len == SHIM_DETACH_KEYS_MAX || parse_key(s, n, &ret[*ret_len]) < 0)
+            return err_set(reterr, ERR_INVALID, EINVAL, "Invalid detach keys (%s)", text);
+        (*ret_len)++;
+        s += n;
+        if (*s == ',')
+            s++;
+    }
+    return 0;
+}
+
+void attach_requests_free(struct attach_request *list)
+{
+    while (list) {
+        struct attach_request *a = list;
+
+        list = a->next;
+        fd_close(a->fd);
+        free(a);
+    }
+}
+
+int engine_container_attach_check(struct engine *e, const char *ref,
+                                  const struct attach_options *options, bool *ret_tty,
+                                  struct err *reterr)
+{
+    uint8_t keys[SHIM_DETACH_KEYS_MAX];
+    struct container *c;
+    uint32_t n;
+    int r = registry_find(e, ref, &c, reterr);
+
+    if (r >= 0)
+        r = detach_keys_parse(options->detach_keys, keys, &n, reterr);
+    if (r < 0)
+        return r;
+    if (c->status == STATUS_PAUSED)
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "container %s is paused, unpause the container before attach", ref);
+    *ret_tty = c->tty;
+    return 0;
+}
+
+/* ---- replaying the log before the live stream: attach with logs=1 ---- */
+
+struct replay {
+    struct container *container; /* a reference */
+    struct log_stream *log;
+    struct attach_request *request; /* owned */
+    bool stream;
+};
+
+static void deliver(struct container *c, struct attach_request *a);
+
+static bool on_replay(void *arg, const void *data, size_t len)
+{
+    struct replay *rp = arg;
+    struct attach_request *a = rp->request;
+
+    if (data) {
+        /* The socket's buffer takes what it can; a client that does not read its history loses
+         * the rest of it, the live stream follows in any case. */
+        struct pollfd p = {.fd = a->fd, .events = POLLOUT};
+
+        if (poll(&p, 1, 0) == 1)
+            (void)!send(a->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        return true;
+    }
+    if (rp->stream)
+        deliver(rp->container, a);
+    else
+        attach_requests_free(a);
+    container_unref(rp->container);
+    free(rp);
+    return false;
+}
+
+static void replay(struct container *c, const struct attach_options *o, struct attach_request *a)
+{
+    struct log_options lo = {.stdout_ = o->stdout_, .stderr_ = o->stderr_, .tail = -1};
+    struct replay *rp = xcalloc(1, sizeof(*rp));
+    bool tty;
+
+    *rp = (struct replay){.container = container_ref(c), .request = a, .stream = o->stream};
+    if (engine_logs_open(c->engine, c->id, &lo, on_replay, rp, &tty, &rp->log, NULL) < 0)
+        on_replay(rp, NULL, 0);
+}
+
+/* ---- */
+
+/* Running: to the shim; not yet: kept for it; over: the client sees the end at once. */
+static void deliver(struct container *c, struct attach_request *a)
+{
+    if (container_is_up(c) && c->shim.fd >= 0) {
+        struct shim_msg m = {.type = SHIM_ATTACH, .attach = a->attach};
+        int r = shim_send(c->shim.fd, &m, &a->fd, 1);
+
+        if (r < 0)
+            log_error("container %s: attach: %s", c->id, strerror(-r));
+    } else if (!c->exiting && !c->removing && !c->gone) {
+        struct attach_request **p = &c->attaches;
+
+        while (*p)
+            p = &(*p)->next;
+        *p = a;
+        return;
+    }
+    attach_requests_free(a);
+}
+
+void engine_container_attach(struct engine *e, const char *ref,
+                             const struct attach_options *options, int fd, const void *extra,
+                             size_t extra_len)
+{
+    struct attach_request *a;
+    struct container *c;
+
+    if (registry_find(e, ref, &c, NULL) < 0) {
+        fd_close(fd);
+        return;
+    }
+    shim_sync(c);
+    a = xcalloc(1, sizeof(*a));
+    a->fd = fd;
+    a->attach.flags = (options->stdin_ ? SHIM_ATTACH_STDIN : 0u) |
+                      (options->stdout_ ? SHIM_ATTACH_STDOUT : 0u) |
+                      (options->stderr_ ? SHIM_ATTACH_STDERR : 0u) |
+                      (c->tty ? 0u : SHIM_ATTACH_FRAMED);
+    if (c->tty && detach_keys_parse(options->detach_keys, a->attach.detach_keys,
+                                    &a->attach.detach_len, NULL) < 0)
+        a->attach.detach_len = 0;
+    shim_attach_early(&a->attach, extra, extra_len);
+    container_event(c, "attach", NULL);
+    if (options->logs)
+        replay(c, options, a);
+    else
+        deliver(c, a);
+}
+
+int engine_container_resize(struct engine *e, const char *ref, uint16_t rows, uint16_t columns,
+                            struct err *reterr)
+{
+    struct shim_msg m = {.type = SHIM_RESIZE};
+    char height[8], width[8];
+    struct container *c;
+    int r = registry_find(e, ref, &c, reterr);
+
+    if (r < 0)
+        return r;
+    shim_sync(c);
+    if (!container_is_up(c))
+        return err_set(reterr, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
+    m.resize.rows = rows;
+    m.resize.columns = columns;
+    r = shim_send(c->shim.fd, &m, NULL, 0);
+    if (r < 0)
+        return err_sys(reterr, -r, "cannot resize the terminal of container %s", c->id);
+    snprintf(height, sizeof(height), "%u", rows);
+    snprintf(width, sizeof(width), "%u", columns);
+    container_event(c, "resize", json_pack("{s:s, s:s}", "height", height, "width", width));
+    return 0;
+}

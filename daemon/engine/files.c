@@ -1,0 +1,178 @@
+/* /etc/hosts, /etc/hostname and /etc/resolv.conf of a container: files of ours in its directory,
+ * bind-mounted by the shim, never part of the image or a commit. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "fd.h"
+#include "private.h"
+
+#define HOST_FILE_MAX (1 << 20)
+
+static void add_extra_hosts(const struct container *c, struct buf *out)
+{
+    const json_t *hosts = json_get(c->host_config, "ExtraHosts"), *h;
+    size_t i;
+
+    json_array_foreach(hosts, i, h)
+    {
+        const char *text = json_string_value(h), *ip = strchr(text, ':');
+        char gateway[INET4_STR_MAX];
+
+        if (!ip)
+            ip = strchr(text, '=');
+        if (!ip)
+            continue;
+        if (streq(ip + 1, "host-gateway") && c->engine->network) {
+            inet4_format_address(network_address(c->engine->network).address, gateway);
+            buf_printf(out, "%s\t%.*s\n", gateway, (int)(ip - text), text);
+        } else {
+            buf_printf(out, "%s\t%.*s\n", ip + 1, (int)(ip - text), text);
+        }
+    }
+}
+
+static char *plan_hosts(const struct container *c)
+{
+    struct buf out = {0};
+    const char *hostname = json_get_str(c->config, "Hostname", ""),
+               *domain = json_get_str(c->config, "Domainname", "");
+
+    buf_append_str(&out, "127.0.0.1\tlocalhost\n"
+                         "::1\tlocalhost ip6-localhost ip6-loopback\n"
+                         "fe00::\tip6-localnet\n"
+                         "ff00::\tip6-mcastprefix\n"
+                         "ff02::1\tip6-allnodes\n"
+                         "ff02::2\tip6-allrouters\n");
+    add_extra_hosts(c, &out);
+    if (c->endpoint.up) {
+        char address[INET4_STR_MAX];
+
+        inet4_format_address(c->endpoint.address, address);
+        if (*domain)
+            buf_printf(&out, "%s\t%s.%s %s\n", address, hostname, domain, hostname);
+        else
+            buf_printf(&out, "%s\t%s\n", address, hostname);
+    }
+    return buf_take_str(&out);
+}
+
+static void add_lines(struct buf *out, const char *word, const json_t *list)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach(list, i, v)
+        buf_printf(out, "%s %s\n", word, json_string_value(v));
+}
+
+static void add_joined(struct buf *out, const char *word, const json_t *list)
+{
+    const json_t *v;
+    size_t i;
+
+    if (json_array_size(list) == 0)
+        return;
+    buf_append_str(out, word);
+    json_array_foreach(list, i, v)
+        buf_printf(out, " %s", json_string_value(v));
+    buf_append_str(out, "\n");
+}
+
+static bool is_loopback_nameserver(const char *line)
+{
+    const char *address = line + strlen("nameserver");
+
+    if (!str_starts(line, "nameserver"))
+        return false;
+    address += strspn(address, " \t");
+    return str_starts(address, "127.") || str_starts(address, "::1");
+}
+
+/* The host's file without what a container cannot reach. */
+static void add_host_resolv(struct buf *out, bool own_netns, const char *skip)
+{
+    _cleanup_free_ char *text = NULL;
+    char *line, *save = NULL;
+    bool any = false;
+
+    if (file_read(AT_FDCWD, "/etc/resolv.conf", HOST_FILE_MAX, &text) < 0)
+        text = xstrdup("");
+    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        if (own_netns && is_loopback_nameserver(line))
+            continue;
+        if (skip && str_starts(line, skip))
+            continue;
+        any = any || str_starts(line, "nameserver");
+        buf_printf(out, "%s\n", line);
+    }
+    /* Docker's choice, too: a resolver of the host alone is no use inside. */
+    if (!any && own_netns)
+        buf_append_str(out, "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
+}
+
+static char *plan_resolv(const struct container *c, bool own_netns)
+{
+    const json_t *dns = json_get(c->host_config, "Dns"),
+                 *search = json_get(c->host_config, "DnsSearch"),
+                 *options = json_get(c->host_config, "DnsOptions");
+    struct buf out = {0};
+
+    if (json_array_size(dns) > 0)
+        add_lines(&out, "nameserver", dns);
+    else
+        add_host_resolv(&out, own_netns, json_array_size(search) > 0 ? "search" : NULL);
+    add_joined(&out, "search", search);
+    add_joined(&out, "options", options);
+    return buf_take_str(&out);
+}
+
+void container_files_plan(struct container *c, struct container_files *ret)
+{
+    enum net_mode mode = container_net_mode(c);
+
+    *ret = (struct container_files){.dir = container_dir(c, NULL)};
+    if (mode == NET_CONTAINER)
+        return; /* the target's files are shared */
+    ret->hostname = xasprintf("%s\n", json_get_str(c->config, "Hostname", ""));
+    if (mode != NET_HOST || file_read(AT_FDCWD, "/etc/hosts", HOST_FILE_MAX, &ret->hosts) < 0)
+        ret->hosts = plan_hosts(c);
+    ret->resolv = plan_resolv(c, mode != NET_HOST);
+}
+
+static int write_one(int dir, const char *name, const char *text, struct err *reterr)
+{
+    _cleanup_close_ int fd = -EBADF;
+    int r;
+
+    if (!text)
+        return 0;
+    /* Rewritten in place: a running container of the same network has the inode bind-mounted. */
+    fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    r = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
+    return r < 0 ? err_sys(reterr, -r, "cannot write %s", name) : 0;
+}
+
+int container_files_write(const struct container_files *f, struct err *reterr)
+{
+    _cleanup_close_ int dir = open(f->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int r;
+
+    if (dir < 0)
+        return err_sys(reterr, errno, "cannot open %s", f->dir);
+    r = write_one(dir, "hosts", f->hosts, reterr);
+    if (r >= 0)
+        r = write_one(dir, "hostname", f->hostname, reterr);
+    if (r >= 0)
+        r = write_one(dir, "resolv.conf", f->resolv, reterr);
+    return r < 0 ? err_wrap(reterr, "%s", f->dir) : 0;
+}
+
+void container_files_done(struct container_files *f)
+{
+    free(f->dir);
+    free(f->hosts);
+    free(f->hostname);
+    free(f->resolv);
+    *f = (struct container_files){0};
+}

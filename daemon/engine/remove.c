@@ -1,0 +1,278 @@
+/* Removing, renaming, pruning. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "log.h"
+#include "names.h"
+#include "private.h"
+
+struct remove_job {
+    struct container *container; /* a reference; for the loop only */
+    struct storage *storage;
+    char id[ID_LEN + 1];
+    struct err err;
+    int r;
+};
+
+static void remove_run(void *arg)
+{
+    struct remove_job *j = arg;
+
+    j->r = storage_container_remove(j->storage, j->id, NULL, &j->err);
+}
+
+/* Files are gone: the row, and everyone who waits. */
+static void finish(struct container *c)
+{
+    struct engine *e = c->engine;
+    struct err err;
+
+    if (record_delete(c, &err) < 0) {
+        log_error("container %s: %s", c->id, err.message);
+        c->removing = false;
+        c->status = STATUS_DEAD;
+        pending_finish(&c->remove_pending, &err);
+        return;
+    }
+    container_ref(c);
+    registry_remove(e, c);
+    images_released(e->images, c->image_id);
+    container_event(c, "destroy", NULL);
+    waits_fire(c, WAIT_REMOVED, NULL);
+    attach_requests_free(TAKE_PTR(c->attaches));
+    pending_finish(&c->remove_pending, NULL);
+    container_unref(c);
+}
+
+static void after_remove(void *arg)
+{
+    struct remove_job *j = arg;
+    struct container *c = j->container;
+
+    if (j->r < 0) {
+        log_error("container %s: %s", c->id, j->err.message);
+        c->removing = false;
+        c->status = STATUS_DEAD;
+        pending_finish(&c->remove_pending, &j->err);
+    } else {
+        finish(c);
+    }
+    free(j);
+    container_unref(c);
+}
+
+void container_remove_finish(struct container *c, bool files_gone)
+{
+    struct remove_job *j;
+
+    c->removing = true;
+    c->remove_after_exit = false;
+    if (files_gone) {
+        finish(c);
+        return;
+    }
+    j = xcalloc(1, sizeof(*j));
+    j->container = container_ref(c);
+    j->storage = c->engine->storage;
+    memcpy(j->id, c->id, sizeof(j->id));
+    job_run(c->engine, remove_run, after_remove, j);
+}
+
+static int check_removable(struct container *c, const char *ref, bool force, struct err *reterr)
+{
+    if (c->removing || c->remove_after_exit)
+        return err_set(reterr, ERR_CONFLICT, EALREADY,
+                       "removal of container %s is already in progress", ref);
+    if (c->starting)
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "cannot remove container \"%s\": container is starting: stop the container "
+                       "before removing or force remove",
+                       ref);
+    if (container_is_up(c) && !force)
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "cannot remove container \"%s\": container is %s: stop the container before "
+                       "removing or force remove",
+                       ref, c->status == STATUS_PAUSED ? "paused" : "running");
+    return 0;
+}
+
+struct forced {
+    struct engine *engine;
+    char id[ID_LEN + 1];
+    bool volumes;
+    engine_done_fn *done;
+    void *arg;
+};
+
+/* rm -f came while it was starting: try again now that it runs (or has failed to). */
+static void forced_after_start(void *arg, const struct err *err)
+{
+    struct forced *f = arg;
+
+    (void)err;
+    engine_container_remove(f->engine, f->id, true, f->volumes, f->done, f->arg);
+    free(f);
+}
+
+static void ignore_done(void *arg, const struct err *err)
+{
+    (void)arg;
+    (void)err;
+}
+
+void engine_container_remove(struct engine *e, const char *ref, bool force, bool volumes,
+                             engine_done_fn *done, void *arg)
+{
+    struct container *c;
+    struct err err;
+    int r = registry_find(e, ref, &c, &err);
+
+    if (r >= 0) {
+        shim_sync(c);
+        if (force && c->starting && !c->removing && !c->remove_after_exit) {
+            struct forced *f = xcalloc(1, sizeof(*f));
+
+            *f = (struct forced){.engine = e, .volumes = volumes, .done = done, .arg = arg};
+            memcpy(f->id, c->id, sizeof(f->id));
+            pending_add(&c->start_pending, forced_after_start, f);
+            return;
+        }
+        r = check_removable(c, ref, force, &err);
+    }
+    if (r < 0) {
+        done(arg, &err);
+        return;
+    }
+    pending_add(&c->remove_pending, done, arg);
+    if (c->exiting) {
+        c->remove_after_exit = true;
+    } else if (container_is_up(c)) {
+        c->remove_after_exit = true;
+        engine_container_kill(e, c->id, "KILL", ignore_done, NULL);
+    } else {
+        container_remove_finish(c, false);
+    }
+}
+
+int engine_container_rename(struct engine *e, const char *ref, const char *name, struct err *reterr)
+{
+    struct container *c, *other;
+    char *old;
+    int r = registry_find(e, ref, &c, reterr);
+
+    if (r < 0)
+        return r;
+    if (str_empty(name))
+        return err_set(reterr, ERR_INVALID, EINVAL, "Neither old nor new names may be empty");
+    if (*name == '/')
+        name++;
+    if (!name_is_valid(name))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+                       name);
+    if (streq(name, c->name))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "Renaming a container with the same name as its current name");
+    other = map_get(&e->by_name, name);
+    if (other)
+        return err_set(reterr, ERR_CONFLICT, EEXIST,
+                       "Conflict. The container name \"/%s\" is already in use by container "
+                       "\"%s\". You have to remove (or rename) that container to be able to reuse "
+                       "that name.",
+                       name, other->id);
+    r = record_rename(c, name, reterr);
+    if (r < 0)
+        return r;
+    old = c->name;
+    map_remove(&e->by_name, old);
+    c->name = xstrdup(name);
+    map_put(&e->by_name, c->name, c);
+    container_event(c, "rename", json_pack("{s:s+}", "oldName", "/", old));
+    free(old);
+    return 0;
+}
+
+/* ---- prune ---- */
+
+struct prune {
+    engine_json_fn *done;
+    void *arg;
+    json_t *deleted; /* ids */
+    unsigned left;   /* removals under way, and 1 for the loop that starts them */
+};
+
+struct prune_one {
+    struct prune *prune;
+    char id[ID_LEN + 1];
+};
+
+static void prune_step(struct prune *p)
+{
+    json_t *result;
+
+    if (--p->left > 0)
+        return;
+    result = json_pack("{s:o, s:i}", "ContainersDeleted",
+                       json_array_size(p->deleted) ? p->deleted : json_null(), "SpaceReclaimed", 0);
+    if (json_array_size(p->deleted) == 0)
+        json_decref(p->deleted);
+    p->done(p->arg, result, NULL);
+    free(p);
+}
+
+static void pruned(void *arg, const struct err *err)
+{
+    struct prune_one *one = arg;
+
+    if (!err)
+        json_array_append_new(one->prune->deleted, json_string(one->id));
+    prune_step(one->prune);
+    free(one);
+}
+
+static bool label_excluded(const json_t *unwanted, const json_t *labels)
+{
+    return json_array_size(unwanted) > 0 && match_labels(unwanted, labels);
+}
+
+static bool prunable(struct container *c, const json_t *filters, int64_t until)
+{
+    const json_t *labels = json_get(c->config, "Labels");
+
+    if (container_is_up(c) || c->starting || c->exiting || c->removing)
+        return false;
+    if (until > 0 && c->created_ns > until)
+        return false;
+    return match_labels(json_object_get(filters, "label"), labels) &&
+           !label_excluded(json_object_get(filters, "label!"), labels);
+}
+
+void engine_container_prune(struct engine *e, json_t *filters, engine_json_fn *done, void *arg)
+{
+    static const char *const known[] = {"until", "label", "label!", NULL};
+    _cleanup_free_ struct container **all = NULL;
+    struct prune *p;
+    struct err err;
+    int64_t until = 0;
+
+    if (match_check(filters, known, &err) < 0 || match_until(filters, &until, &err) < 0) {
+        done(arg, NULL, &err);
+        return;
+    }
+    p = xcalloc(1, sizeof(*p));
+    *p = (struct prune){.done = done, .arg = arg, .deleted = json_array(), .left = 1};
+    all = registry_sorted(e);
+    for (size_t i = 0; all[i]; i++) {
+        struct prune_one *one;
+
+        if (!prunable(all[i], filters, until))
+            continue;
+        one = xcalloc(1, sizeof(*one));
+        one->prune = p;
+        memcpy(one->id, all[i]->id, sizeof(one->id));
+        p->left++;
+        engine_container_remove(e, one->id, false, false, pruned, one);
+    }
+    prune_step(p);
+}

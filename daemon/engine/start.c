@@ -1,0 +1,634 @@
+/* Starting: leases and plan on the loop, everything that touches the kernel in one job on the pool,
+ * the result on the loop again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+#include "fd.h"
+#include "log.h"
+#include "private.h"
+
+/* A shim that says nothing for so long is given up; a healthy one needs milliseconds. */
+#define START_TIMEOUT_S 60
+#define IDMAP_SIZE 65536
+/* First host id handed out by --userns=auto; below are the host's own and its subordinate ids. */
+#define IDMAP_FIRST 0x70000000U
+#define IDMAP_SLOTS 8192
+
+/* What the pool job works on: values and things that no other thread changes. */
+struct start_job {
+    struct container *container; /* a reference; for the loop only */
+    struct storage *storage;
+    struct network *network;
+    int shim_exe;
+    char id[ID_LEN + 1];
+    struct plan plan;
+    struct container_files files;
+    char *run_dir;
+    uid_t root_uid;
+    enum net_mode mode;
+    struct endpoint_spec spec;
+    struct port_lease *ports;
+    struct attach_request *attaches;
+
+    bool endpoint_up, created;
+    int control;
+    pid_t shim_pid;
+    struct shim_state state;
+    int exit_code; /* of a start that failed: 126, 127, 128 */
+    json_t *warnings;
+    struct err err;
+    int r;
+};
+
+static void start_job_free(struct start_job *j)
+{
+    plan_done(&j->plan);
+    container_files_done(&j->files);
+    attach_requests_free(j->attaches);
+    json_decref(j->warnings);
+    free(j->run_dir);
+    free(j->ports);
+    fd_close(j->control);
+    free(j);
+}
+
+/* ---- on the pool ---- */
+
+/* Next packet of a wanted kind; failure reports end the start. */
+static int receive(struct start_job *j, uint32_t wanted, struct shim_msg *m, int *fds, size_t *n_fds)
+{
+    for (;;) {
+        ssize_t r;
+
+        memset(m, 0, sizeof(*m));
+        r = fd_recv(j->control, m, sizeof(*m), fds, n_fds);
+        if (r == -EAGAIN)
+            return err_set(&j->err, ERR_SYSTEM, ETIMEDOUT, "the shim does not answer");
+        if (r <= 0)
+            return err_set(&j->err, ERR_SYSTEM, EPIPE, "the shim died while starting");
+        if (m->type == wanted)
+            return 0;
+        while (*n_fds > 0)
+            fd_close(fds[--*n_fds]);
+        m->fail.message[ERR_MESSAGE_MAX - 1] = '\0';
+        if (m->type == SHIM_FAILED) {
+            j->exit_code = m->fail.code;
+            return err_set(&j->err, m->fail.code == 128 ? ERR_SYSTEM : ERR_INVALID, m->fail.errnum,
+                           "failed to create task for container: failed to create shim task: OCI "
+                           "runtime create failed: runc create failed: unable to start container "
+                           "process: error during container init: %s: unknown",
+                           m->fail.message);
+        }
+        if (m->type == SHIM_WARNING && json_array_size(j->warnings) < 64)
+            json_array_append_new(j->warnings, json_string(m->fail.message));
+    }
+}
+
+static int prepare_files(struct start_job *j)
+{
+    int r = storage_rootfs_prepare(j->storage, j->id, j->root_uid, (gid_t)j->root_uid, &j->err);
+
+    if (r < 0)
+        return r;
+    if (mkdir(j->run_dir, 0700) < 0 && errno != EEXIST)
+        return err_sys(&j->err, errno, "cannot make %s", j->run_dir);
+    return container_files_write(&j->files, &j->err);
+}
+
+static int spawn(struct start_job *j)
+{
+    struct timeval limit = {.tv_sec = START_TIMEOUT_S};
+    _cleanup_close_ int plan = plan_memfd(&j->plan);
+    int r;
+
+    if (plan < 0)
+        return err_sys(&j->err, -plan, "cannot store the plan");
+    r = shim_spawn(j->shim_exe, plan, j->id, &j->control, &j->shim_pid, &j->err);
+    if (r >= 0 && setsockopt(j->control, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
+        r = err_sys(&j->err, errno, "setsockopt");
+    return r;
+}
+
+static int connect_network(struct start_job *j, const int *fds, size_t n)
+{
+    int r;
+
+    if (j->mode != NET_BRIDGE && j->mode != NET_NONE)
+        return 0;
+    if (n < 2)
+        return err_set(&j->err, ERR_SYSTEM, EPROTO, "the shim sent no network namespace");
+    if (j->mode == NET_NONE)
+        return endpoint_loopback_up(fds[0], fds[1], &j->err);
+    r = endpoint_up(j->network, &j->spec, fds[0], fds[1], &j->err);
+    j->endpoint_up = r >= 0;
+    return r;
+}
+
+static int hand_over_attaches(struct start_job *j)
+{
+    for (struct attach_request *a = j->attaches; a; a = a->next) {
+        struct shim_msg m = {.type = SHIM_ATTACH, .attach = a->attach};
+        int r = shim_send(j->control, &m, &a->fd, 1);
+
+        if (r < 0)
+            return err_sys(&j->err, -r, "cannot hand over a client");
+    }
+    return 0;
+}
+
+static int run_start(struct start_job *j)
+{
+    int fds[FD_PASS_MAX];
+    struct shim_msg m;
+    size_t n = 0;
+    int r = prepare_files(j);
+
+    if (r >= 0)
+        r = spawn(j);
+    if (r >= 0)
+        r = receive(j, SHIM_CREATED, &m, fds, &n);
+    if (r >= 0) {
+        r = connect_network(j, fds, n);
+        while (n > 0)
+            fd_close(fds[--n]);
+    }
+    if (r >= 0)
+        r = hand_over_attaches(j);
+    if (r >= 0) {
+        m = (struct shim_msg){.type = SHIM_GO};
+        r = shim_send(j->control, &m, NULL, 0);
+        if (r < 0)
+            err_sys(&j->err, -r, "the shim died while starting");
+    }
+    if (r >= 0)
+        r = receive(j, SHIM_STARTED, &m, fds, &n);
+    if (r >= 0)
+        j->state = m.state;
+    return r;
+}
+
+static void start_job_run(void *arg)
+{
+    struct start_job *j = arg;
+
+    j->r = run_start(j);
+    if (j->r >= 0)
+        return;
+    /* Hanging up before SHIM_GO makes the shim undo its part. */
+    j->control = fd_close(j->control);
+    if (j->endpoint_up)
+        endpoint_down(j->network, &j->spec, 0, NULL);
+    path_rm_rf(AT_FDCWD, j->run_dir);
+}
+
+/* ---- on the loop ---- */
+
+void endpoint_spec_of(const struct container *c, struct endpoint_spec *ret)
+{
+    *ret = (struct endpoint_spec){.address = c->endpoint.address,
+                                  .ports = c->endpoint.ports,
+                                  .n_ports = c->endpoint.n_ports};
+    memcpy(ret->veth, c->endpoint.veth, sizeof(ret->veth));
+    memcpy(ret->mac, c->endpoint.mac, sizeof(ret->mac));
+}
+
+void endpoint_release(struct container *c)
+{
+    struct engine *e = c->engine;
+
+    if (e->ipam && c->endpoint.up) {
+        ipam_release(e->ipam, c->id, NULL);
+        if (c->endpoint.n_ports > 0)
+            ports_release(e->ports, c->id, NULL);
+    }
+    free(c->endpoint.ports);
+    c->endpoint = (struct endpoint){0};
+}
+
+static int fail_start(struct container *c, const struct err *err, int exit_code)
+{
+    struct err ignored;
+
+    endpoint_release(c);
+    c->exit_code = exit_code;
+    free(c->error);
+    c->error = xstrdup(err->message);
+    if (record_save_state(c, &ignored) < 0)
+        log_error("container %s: %s", c->id, ignored.message);
+    return 0;
+}
+
+static void log_warnings(const struct container *c, const json_t *warnings)
+{
+    const json_t *w;
+    size_t i;
+
+    json_array_foreach(warnings, i, w)
+        log_warn("container %s: %s", c->id, json_string_value(w));
+}
+
+static void start_succeeded(struct start_job *j)
+{
+    struct container *c = j->container;
+    struct attach_request *late = TAKE_PTR(c->attaches);
+
+    shim_adopt(c, TAKE_FD(j->control), j->shim_pid);
+    container_started(c, &j->state);
+    network_event(c, "connect");
+    container_event(c, "start", NULL);
+    for (struct attach_request *a = late; a; a = a->next) {
+        struct shim_msg m = {.type = SHIM_ATTACH, .attach = a->attach};
+
+        shim_send(c->shim.fd, &m, &a->fd, 1);
+    }
+    attach_requests_free(late);
+}
+
+static void after_start(void *arg)
+{
+    struct start_job *j = arg;
+    struct container *c = j->container;
+
+    c->starting = false;
+    log_warnings(c, j->warnings);
+    if (j->r >= 0) {
+        start_succeeded(j);
+        pending_finish(&c->start_pending, NULL);
+        shim_sync(c); /* a short-lived program may have ended already */
+    } else {
+        shim_reap(c->engine, j->shim_pid);
+        fail_start(c, &j->err, j->exit_code);
+        attach_requests_free(TAKE_PTR(c->attaches));
+        attach_requests_free(TAKE_PTR(j->attaches));
+        if (c->auto_remove || c->remove_after_exit) {
+            c->exiting = false;
+            waits_fire(c, WAIT_EXIT, &j->err);
+            container_remove_finish(c, false);
+        }
+        pending_finish(&c->start_pending, &j->err);
+    }
+    start_job_free(j);
+    container_unref(c);
+}
+
+/* "8080", "8000-8010" or "" */
+static int parse_host_port(const char *text, struct port_request *req, struct err *reterr)
+{
+    _cleanup_free_ char *first = xstrdup(text ? text : "");
+    char *dash = strchr(first, '-');
+    uint64_t a = 0, b;
+
+    if (dash)
+        *dash++ = '\0';
+    if (*first && str_parse_u64(first, 65535, &a) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid port specification: \"%s\"", text);
+    b = a;
+    if (dash && (str_parse_u64(dash, 65535, &b) < 0 || b < a))
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid port specification: \"%s\"", text);
+    req->host_port_first = (uint16_t)a;
+    req->host_port_last = (uint16_t)b;
+    return 0;
+}
+
+static int take_port(struct container *c, const struct port_request *req, struct err *reterr)
+{
+    struct endpoint *ep = &c->endpoint;
+
+    ep->ports = xrealloc(ep->ports, (ep->n_ports + 1) * sizeof(*ep->ports));
+    if (ports_take(c->engine->ports, c->id, req, &ep->ports[ep->n_ports], reterr) < 0)
+        return err_set(reterr, ERR_SYSTEM, EADDRINUSE,
+                       "failed to set up container networking: driver failed programming external "
+                       "connectivity on endpoint %s (%s): %s",
+                       c->name, ep->id, reterr->message);
+    ep->n_ports++;
+    return 0;
+}
+
+/* "80/tcp" */
+static int parse_container_port(const char *text, struct port_request *req, struct err *reterr)
+{
+    const char *slash = strchr(text, '/');
+    _cleanup_free_ char *number = xstrndup(text, slash ? (size_t)(slash - text) : strlen(text));
+    uint64_t port;
+
+    if (str_parse_u64(number, 65535, &port) < 0 || port == 0 ||
+        proto_parse(slash ? slash + 1 : "tcp", &req->proto) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid port specification: \"%s\"", text);
+    req->container_port = (uint16_t)port;
+    return 0;
+}
+
+static int take_bindings(struct container *c, const char *port, const json_t *bindings,
+                         struct err *reterr)
+{
+    struct port_request req = {0};
+    const json_t *b;
+    size_t i;
+    int r = parse_container_port(port, &req, reterr);
+
+    if (r < 0)
+        return r;
+    json_array_foreach(bindings, i, b)
+    {
+        const char *ip = json_get_str(b, "HostIp", "");
+
+        req.host_ip = INADDR_ANY;
+        if (strchr(ip, ':'))
+            continue; /* IPv6 addresses: no such network yet */
+        if (*ip && inet4_parse_address(ip, &req.host_ip) < 0)
+            return err_set(reterr, ERR_INVALID, EINVAL, "invalid IP address: %s", ip);
+        r = parse_host_port(json_get_str(b, "HostPort", ""), &req, reterr);
+        if (r >= 0)
+            r = take_port(c, &req, reterr);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int take_ports(struct container *c, struct err *reterr)
+{
+    const json_t *bindings = json_get(c->host_config, "PortBindings");
+    const json_t *exposed = json_get(c->config, "ExposedPorts");
+    bool all = json_get_bool(c->host_config, "PublishAllPorts", false);
+    const char *port;
+    json_t *v;
+    int r = 0;
+
+    json_object_foreach((json_t *)bindings, port, v)
+    {
+        _cleanup_json_ json_t *any = NULL;
+
+        if (json_array_size(v) == 0)
+            v = any = json_pack("[{}]");
+        r = take_bindings(c, port, v, reterr);
+        if (r < 0)
+            return r;
+    }
+    json_object_foreach((json_t *)exposed, port, v)
+    {
+        _cleanup_json_ json_t *any = json_pack("[{}]");
+
+        if (!all || json_array_size(json_object_get(bindings, port)) > 0)
+            continue;
+        r = take_bindings(c, port, any, reterr);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static uint32_t wanted_address(const struct container *c)
+{
+    const json_t *config;
+    const char *text;
+    uint32_t address = 0;
+
+    config = json_get(json_get(c->networking, "bridge"), "IPAMConfig");
+    text = json_get_str(config, "IPv4Address", "");
+    return *text && inet4_parse_address(text, &address) >= 0 ? address : 0;
+}
+
+static int take_endpoint(struct container *c, struct err *reterr)
+{
+    struct engine *e = c->engine;
+    struct endpoint *ep = &c->endpoint;
+    const char *mac = json_get_str(c->config, "MacAddress", "");
+    int r;
+
+    if (!e->network)
+        return err_set(reterr, ERR_NOT_FOUND, ENOENT, "network bridge not found");
+    *ep = (struct endpoint){.up = true};
+    id_generate(ep->id);
+    r = db_begin(e->db, reterr);
+    if (r < 0)
+        return r;
+    r = ipam_take(e->ipam, c->id, wanted_address(c), &ep->address, reterr);
+    if (r >= 0)
+        r = take_ports(c, reterr);
+    if (r >= 0)
+        r = db_commit(e->db, reterr);
+    if (r < 0) {
+        db_rollback(e->db);
+        free(ep->ports);
+        *ep = (struct endpoint){0};
+        return r;
+    }
+    mac_from_address(ep->address, ep->mac);
+    if (*mac)
+        mac_parse(mac, ep->mac);
+    endpoint_veth_name(e->network, ep->id, ep->veth);
+    return 0;
+}
+
+/* The slot survives restarts of the container: its files belong to these ids. */
+static int take_idmap(struct container *c, uint32_t *ret_base, struct err *reterr)
+{
+    struct db *db = c->engine->db;
+    sqlite3_stmt *st;
+    int64_t slot;
+    int r;
+
+    *ret_base = 0;
+    if (!streq(json_get_str(c->host_config, "UsernsMode", ""), "auto"))
+        return 0;
+    r = db_run(db,
+               db_query(db,
+                        "INSERT INTO id_ranges(slot,container_id) SELECT"
+                        " COALESCE((SELECT MIN(a.slot)+1 FROM (SELECT -1 AS slot UNION SELECT slot"
+                        " FROM id_ranges) a WHERE NOT EXISTS (SELECT 1 FROM id_ranges b WHERE"
+                        " b.slot=a.slot+1)),0),? WHERE NOT EXISTS (SELECT 1 FROM id_ranges WHERE"
+                        " container_id=?)",
+                        "ss", c->id, c->id),
+               reterr);
+    if (r < 0)
+        return r;
+    st = db_query(db, "SELECT slot FROM id_ranges WHERE container_id=?", "s", c->id);
+    r = db_step(db, st, reterr);
+    if (r <= 0)
+        return r < 0 ? r : err_set(reterr, ERR_SYSTEM, ENOENT, "no id range");
+    slot = sqlite3_column_int64(st, 0);
+    sqlite3_reset(st);
+    if (slot >= IDMAP_SLOTS)
+        return err_set(reterr, ERR_UNAVAILABLE, ENOSPC, "all ranges of user ids are in use");
+    *ret_base = IDMAP_FIRST + (uint32_t)slot * IDMAP_SIZE;
+    return 0;
+}
+
+static const char *const ns_files[RUNTIME_NS_N] = {
+    [RUNTIME_NS_PID] = "pid", [RUNTIME_NS_IPC] = "ipc",       [RUNTIME_NS_UTS] = "uts",
+    [RUNTIME_NS_NET] = "net", [RUNTIME_NS_CGROUP] = "cgroup", [RUNTIME_NS_USER] = "user"};
+
+struct joined {
+    char *path[RUNTIME_NS_N]; /* owned */
+    struct container *net;    /* whose network is joined; borrowed */
+};
+
+static void joined_done(struct joined *j)
+{
+    for (int i = 0; i < RUNTIME_NS_N; i++)
+        free(j->path[i]);
+}
+
+static int resolve_joins(struct container *c, struct joined *ret, struct err *reterr)
+{
+    for (int i = 0; i < RUNTIME_NS_N; i++) {
+        const char *target;
+        struct container *other;
+        int r;
+
+        if (runtime_ns_mode(c->host_config, (enum runtime_ns)i, &target) != RUNTIME_NS_CONTAINER)
+            continue;
+        r = registry_find(c->engine, target, &other, reterr);
+        if (r < 0)
+            return r;
+        if (other->status != STATUS_RUNNING)
+            return err_set(reterr, ERR_CONFLICT, ESRCH,
+                           "cannot join %s namespace of a non running container: container %s is "
+                           "%s",
+                           ns_files[i], other->id, status_name(other));
+        ret->path[i] = xasprintf("/proc/%d/ns/%s", other->pid, ns_files[i]);
+        if (i == RUNTIME_NS_NET)
+            ret->net = other;
+    }
+    return 0;
+}
+
+static int build_plan(struct container *c, const struct joined *joined, uint32_t idmap,
+                      struct plan *plan, json_t *warnings, struct err *reterr)
+{
+    struct container *files_of = joined->net ? joined->net : c;
+    _cleanup_(strv_freep) char **chain = NULL, **lowers = NULL;
+    _cleanup_free_ char *upper = container_dir(c, "upper"), *work = container_dir(c, "work");
+    _cleanup_free_ char *run_dir = container_run_dir(c), *hosts = container_dir(files_of, "hosts");
+    _cleanup_free_ char *hostname = container_dir(files_of, "hostname"),
+                        *resolv = container_dir(files_of, "resolv.conf"), *log = NULL;
+    struct runtime_spec spec = {.id = c->id,
+                                .config = c->config,
+                                .host_config = c->host_config,
+                                .upper = upper,
+                                .work = work,
+                                .run_dir = run_dir,
+                                .hosts = hosts,
+                                .hostname = hostname,
+                                .resolv_conf = resolv,
+                                .idmap_base = idmap,
+                                .idmap_size = IDMAP_SIZE};
+    enum net_mode mode = container_net_mode(c);
+    int r = images_held(c->engine->images, c->id, &chain, reterr);
+
+    if (r < 0)
+        return r;
+    lowers = storage_rootfs_lowers(c->engine->storage, (const char *const *)chain, strv_len(chain));
+    log = container_log_path(c);
+    spec.lowers = lowers;
+    spec.log_path = log;
+    spec.sandbox_fds = mode == NET_BRIDGE || mode == NET_NONE;
+    for (int i = 0; i < RUNTIME_NS_N; i++)
+        spec.ns_path[i] = joined->path[i];
+    return runtime_plan(c->engine->runtime, &spec, plan, warnings, reterr);
+}
+
+static int begin_start(struct container *c, struct start_job *j, struct err *reterr)
+{
+    _cleanup_(joined_done) struct joined joined = {0};
+    uint32_t idmap = 0;
+    int r;
+
+    j->mode = container_net_mode(c);
+    r = resolve_joins(c, &joined, reterr);
+    if (r >= 0)
+        r = take_idmap(c, &idmap, reterr);
+    if (r >= 0 && j->mode == NET_BRIDGE)
+        r = take_endpoint(c, reterr);
+    if (r >= 0)
+        r = build_plan(c, &joined, idmap, &j->plan, j->warnings, reterr);
+    if (r < 0)
+        return r;
+    j->root_uid = idmap;
+    container_files_plan(c, &j->files);
+    j->run_dir = container_run_dir(c);
+    if (c->endpoint.up) {
+        endpoint_spec_of(c, &j->spec);
+        j->ports = xmalloc(sizeof(*j->ports) * c->endpoint.n_ports);
+        if (c->endpoint.n_ports > 0)
+            memcpy(j->ports, c->endpoint.ports, sizeof(*j->ports) * c->endpoint.n_ports);
+        j->spec.ports = j->ports;
+    }
+    return 0;
+}
+
+static int check_startable(const struct container *c, struct err *reterr)
+{
+    if (c->removing)
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "container is marked for removal and cannot be started");
+    if (c->status == STATUS_PAUSED)
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "cannot start a paused container, try unpause instead");
+    if (c->status == STATUS_RUNNING)
+        return err_set(reterr, ERR_NOT_MODIFIED, EALREADY, "container already started");
+    return 0;
+}
+
+static void restart_later(void *arg, const struct err *err)
+{
+    struct container *c = arg;
+
+    (void)err;
+    c->starting = false;
+    container_start(c, NULL, NULL);
+    container_unref(c);
+}
+
+void container_start(struct container *c, engine_done_fn *done, void *arg)
+{
+    struct start_job *j;
+    struct err err;
+    int r = check_startable(c, &err);
+
+    if (r < 0) {
+        if (done)
+            done(arg, &err);
+        return;
+    }
+    if (done)
+        pending_add(&c->start_pending, done, arg);
+    if (c->starting)
+        return; /* one start serves all who ask for it */
+    c->starting = true;
+    if (c->exiting) {
+        pending_add(&c->exit_pending, restart_later, container_ref(c));
+        return;
+    }
+    j = xcalloc(1, sizeof(*j));
+    *j = (struct start_job){.container = container_ref(c),
+                            .storage = c->engine->storage,
+                            .network = c->engine->network,
+                            .shim_exe = c->engine->shim_fd,
+                            .control = -EBADF,
+                            .exit_code = 128,
+                            .warnings = json_array()};
+    memcpy(j->id, c->id, sizeof(j->id));
+    j->r = begin_start(c, j, &j->err);
+    if (j->r < 0) {
+        after_start(j);
+        return;
+    }
+    j->attaches = TAKE_PTR(c->attaches);
+    job_run(c->engine, start_job_run, after_start, j);
+}
+
+void engine_container_start(struct engine *e, const char *ref, engine_done_fn *done, void *arg)
+{
+    struct container *c;
+    struct err err;
+
+    if (registry_find(e, ref, &c, &err) < 0)
+        done(arg, &err);
+    else
+        container_start(c, done, arg);
+}

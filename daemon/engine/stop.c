@@ -1,0 +1,324 @@
+/* Signals, stopping, restarting, pausing. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "log.h"
+#include "private.h"
+
+int container_signal(struct container *c, int signo, struct err *reterr)
+{
+    struct shim_msg m = {.type = SHIM_SIGNAL, .signal = (uint32_t)signo};
+    int r = c->shim.fd < 0 ? -ESRCH : shim_send(c->shim.fd, &m, NULL, 0);
+
+    return r < 0 ? err_sys(reterr, -r, "cannot signal container %s", c->id) : 0;
+}
+
+/* ---- freezing, on the pool ---- */
+
+struct freeze_job {
+    struct container *container; /* a reference; for the loop only */
+    const struct cgroup *cgroup;
+    char id[ID_LEN + 1];
+    char *parent;
+    bool freeze;
+    engine_done_fn *done; /* NULL: a thaw on the way to a stop */
+    void *arg;
+    struct err err;
+    int r;
+};
+
+static void freeze_run(void *arg)
+{
+    struct freeze_job *j = arg;
+
+    j->r = cgroup_freeze(j->cgroup, j->parent, j->id, j->freeze, &j->err);
+}
+
+static void after_freeze(void *arg)
+{
+    struct freeze_job *j = arg;
+    struct container *c = j->container;
+    struct err err;
+
+    c->freezing = false;
+    if (j->r >= 0 && container_is_up(c)) {
+        c->status = j->freeze ? STATUS_PAUSED : STATUS_RUNNING;
+        if (record_save_state(c, &err) < 0)
+            log_error("container %s: %s", c->id, err.message);
+        container_event(c, j->freeze ? "pause" : "unpause", NULL);
+    }
+    if (j->done)
+        j->done(j->arg, j->r < 0 ? &j->err : NULL);
+    free(j->parent);
+    free(j);
+    container_unref(c);
+}
+
+static void freeze(struct container *c, bool on, engine_done_fn *done, void *arg)
+{
+    struct freeze_job *j = xcalloc(1, sizeof(*j));
+
+    *j = (struct freeze_job){.container = container_ref(c),
+                             .cgroup = c->engine->cgroup,
+                             .freeze = on,
+                             .done = done,
+                             .arg = arg};
+    memcpy(j->id, c->id, sizeof(j->id));
+    j->parent = xstrdup(json_get_str(c->host_config, "CgroupParent", ""));
+    c->freezing = true;
+    job_run(c->engine, freeze_run, after_freeze, j);
+}
+
+static int check_freeze(struct container *c, bool on, struct err *reterr)
+{
+    if (!container_is_up(c))
+        return err_set(reterr, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
+    if (c->freezing || (on && c->status == STATUS_PAUSED))
+        return err_set(reterr, ERR_CONFLICT, EALREADY, "container %s is already paused", c->id);
+    if (!on && c->status != STATUS_PAUSED)
+        return err_set(reterr, ERR_CONFLICT, EALREADY, "container %s is not paused", c->id);
+    return 0;
+}
+
+static void pause_or_thaw(struct engine *e, const char *ref, bool on, engine_done_fn *done,
+                          void *arg)
+{
+    struct container *c;
+    struct err err;
+    int r = registry_find(e, ref, &c, &err);
+
+    if (r >= 0) {
+        shim_sync(c);
+        r = check_freeze(c, on, &err);
+    }
+    if (r < 0)
+        done(arg, &err);
+    else
+        freeze(c, on, done, arg);
+}
+
+void engine_container_pause(struct engine *e, const char *ref, engine_done_fn *done, void *arg)
+{
+    pause_or_thaw(e, ref, true, done, arg);
+}
+
+void engine_container_unpause(struct engine *e, const char *ref, engine_done_fn *done, void *arg)
+{
+    pause_or_thaw(e, ref, false, done, arg);
+}
+
+/* ---- kill ---- */
+
+static void kill_event(struct container *c, int signo)
+{
+    char number[16];
+
+    snprintf(number, sizeof(number), "%d", signo);
+    container_event(c, "kill", json_pack("{s:s}", "signal", number));
+}
+
+static void thaw_if_frozen(struct container *c)
+{
+    if (c->status == STATUS_PAUSED && !c->freezing)
+        freeze(c, false, NULL, NULL);
+}
+
+void engine_container_kill(struct engine *e, const char *ref, const char *signal,
+                           engine_done_fn *done, void *arg)
+{
+    struct container *c;
+    struct err err;
+    int signo = SIGKILL, r = registry_find(e, ref, &c, &err);
+
+    if (r >= 0 && !str_empty(signal))
+        r = signo = signal_parse(signal, &err);
+    if (r >= 0) {
+        shim_sync(c);
+        if (!container_is_up(c))
+            r = err_set(&err, ERR_CONFLICT, ESRCH,
+                        "cannot kill container: %s: container %s is not running", ref, c->id);
+    }
+    if (r >= 0)
+        r = container_signal(c, signo, &err);
+    if (r < 0) {
+        done(arg, &err);
+        return;
+    }
+    if (signo == SIGKILL || signo == SIGTERM)
+        c->stopped_by_user = true;
+    kill_event(c, signo);
+    if (signo == SIGKILL)
+        thaw_if_frozen(c);
+    if (signo == SIGKILL)
+        /* Docker's clients rely on a KILL being over when the call is. */
+        pending_add(&c->exit_pending, done, arg);
+    else
+        done(arg, NULL);
+}
+
+/* ---- stop ---- */
+
+static void on_kill_timer(uv_timer_t *t)
+{
+    struct container *c = t->data;
+    struct err err;
+
+    if (!container_is_up(c))
+        return;
+    log_info("container %s did not exit in time: killing it", c->id);
+    kill_event(c, SIGKILL);
+    if (container_signal(c, SIGKILL, &err) < 0)
+        log_error("%s", err.message);
+}
+
+static void arm_kill_timer(struct container *c, int64_t seconds)
+{
+    if (seconds < 0)
+        return; /* wait for ever */
+    if (!c->kill_timer) {
+        c->kill_timer = xcalloc(1, sizeof(*c->kill_timer));
+        uv_timer_init(c->engine->loop, c->kill_timer);
+        c->kill_timer->data = c;
+    }
+    uv_timer_start(c->kill_timer, on_kill_timer, (uint64_t)seconds * 1000, 0);
+}
+
+static int64_t stop_timeout(const struct container *c, int64_t wanted)
+{
+    if (wanted != ENGINE_TIMEOUT_DEFAULT)
+        return wanted > INT32_MAX ? INT32_MAX : wanted;
+    return json_get_int(c->config, "StopTimeout", 10);
+}
+
+static int begin_stop(struct container *c, int64_t timeout, const char *signal, struct err *reterr)
+{
+    const char *name = str_empty(signal) ? json_get_str(c->config, "StopSignal", "") : signal;
+    int signo = SIGTERM, r;
+
+    if (!str_empty(name)) {
+        r = signo = signal_parse(name, reterr);
+        if (r < 0)
+            return r;
+    }
+    r = container_signal(c, signo, reterr);
+    if (r < 0)
+        return r;
+    c->stopped_by_user = true;
+    kill_event(c, signo);
+    thaw_if_frozen(c);
+    arm_kill_timer(c, stop_timeout(c, timeout));
+    return 0;
+}
+
+/* Calls that must say something once the container has ended. */
+struct stop_call {
+    struct container *container; /* a reference */
+    engine_done_fn *done;
+    void *arg;
+    bool event_restart;
+};
+
+static void stop_call_free(struct stop_call *s)
+{
+    container_unref(s->container);
+    free(s);
+}
+
+static void stopped(void *arg, const struct err *err)
+{
+    struct stop_call *s = arg;
+
+    if (!err)
+        container_event(s->container, "stop", NULL);
+    s->done(s->arg, err);
+    stop_call_free(s);
+}
+
+static struct stop_call *stop_call_new(struct container *c, engine_done_fn *done, void *arg)
+{
+    struct stop_call *s = xcalloc(1, sizeof(*s));
+
+    s->container = container_ref(c);
+    s->done = done;
+    s->arg = arg;
+    return s;
+}
+
+void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, const char *signal,
+                           engine_done_fn *done, void *arg)
+{
+    struct container *c;
+    struct err err;
+    int r = registry_find(e, ref, &c, &err);
+
+    if (r >= 0) {
+        shim_sync(c);
+        if (c->exiting) {
+            pending_add(&c->exit_pending, done, arg);
+            return;
+        }
+        if (!container_is_up(c))
+            r = err_set(&err, ERR_NOT_MODIFIED, EALREADY, "container already stopped");
+    }
+    if (r >= 0) {
+        r = begin_stop(c, timeout, signal, &err);
+        if (r < 0)
+            err_wrap(&err, "cannot stop container: %s", ref);
+    }
+    if (r < 0)
+        done(arg, &err);
+    else
+        pending_add(&c->exit_pending, stopped, stop_call_new(c, done, arg));
+}
+
+/* ---- restart ---- */
+
+static void restart_started(void *arg, const struct err *err)
+{
+    struct stop_call *s = arg;
+
+    if (!err)
+        container_event(s->container, "restart", NULL);
+    s->done(s->arg, err);
+    stop_call_free(s);
+}
+
+static void restart_stopped(void *arg, const struct err *err)
+{
+    struct stop_call *s = arg;
+
+    (void)err;
+    container_event(s->container, "stop", NULL);
+    container_start(s->container, restart_started, s);
+}
+
+void engine_container_restart(struct engine *e, const char *ref, int64_t timeout,
+                              const char *signal, engine_done_fn *done, void *arg)
+{
+    struct container *c;
+    struct stop_call *s;
+    struct err err;
+    int r = registry_find(e, ref, &c, &err);
+
+    if (r < 0) {
+        done(arg, &err);
+        return;
+    }
+    shim_sync(c);
+    s = stop_call_new(c, done, arg);
+    if (!container_is_up(c)) {
+        container_start(c, restart_started, s);
+        return;
+    }
+    c->restarting = true; /* --rm must not remove it in between */
+    r = begin_stop(c, timeout, signal, &err);
+    if (r < 0) {
+        c->restarting = false;
+        err_wrap(&err, "Cannot restart container %s", ref);
+        done(arg, &err);
+        stop_call_free(s);
+        return;
+    }
+    pending_add(&c->exit_pending, restart_stopped, s);
+}
