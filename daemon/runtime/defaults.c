@@ -345,7 +345,8 @@ static void inherit_health(json_t *config, const json_t *image)
     }
 }
 
-/* A new entrypoint takes the image's command away; [""] is none at all. */
+/* A new entrypoint takes the image's command away; [""] is none at all; [] is none, with the
+ * image's command. */
 static void inherit_command(json_t *config, const json_t *image)
 {
     json_t *entrypoint = json_get(config, "Entrypoint"), *cmd = json_get(config, "Cmd");
@@ -360,7 +361,7 @@ static void inherit_command(json_t *config, const json_t *image)
         return;
     if (json_array_size(cmd) == 0 && json_array_size(json_get(image, "Cmd")) > 0)
         json_object_set(config, "Cmd", json_get(image, "Cmd"));
-    if (json_array_size(json_get(image, "Entrypoint")) > 0)
+    if (!entrypoint && json_array_size(json_get(image, "Entrypoint")) > 0)
         json_object_set(config, "Entrypoint", json_get(image, "Entrypoint"));
 }
 

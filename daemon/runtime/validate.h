@@ -23,13 +23,17 @@ int validate_create_types(const json_t *body, struct err *reterr);
 int validate_exec_types(const json_t *body, struct err *reterr);
 int validate_update_types(const json_t *body, struct err *reterr);
 
-/* Values.  Call after the types are checked; before or after the defaults are filled in.  Warnings
- * (strings) are appended for what is accepted and has no effect. */
+/* Values.  Call after the types are checked and before runtime_merge_image(): an image may declare
+ * volumes, a request may not yet.  Warnings (strings) are appended for what is accepted and has no
+ * effect, the kernel's missing limits among it. */
 int validate_create(const struct runtime *rt, const json_t *config, const json_t *host_config,
                     unsigned api, json_t *warnings, struct err *reterr);
 int validate_exec(const json_t *exec, struct err *reterr);
 /* Resource members only, as /update sends them. */
 int validate_resources(const struct runtime *rt, const json_t *host_config, struct err *reterr);
+
+/* Lower bounds of memory limits, 6 MiB: below it nothing starts. */
+#define VALIDATE_MEMORY_MIN (6 << 20)
 
 /* "SIGTERM", "TERM", "15", "RTMIN+3" (any case) to a number, or -EINVAL with ERR_INVALID
  * "invalid signal: X".  NULL or "" is -EINVAL, too: the default is the caller's. */
