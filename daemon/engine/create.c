@@ -1,0 +1,185 @@
+/* Creating a container: decide everything, store it; nothing is made in the kernel. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "log.h"
+#include "names.h"
+#include "private.h"
+
+#define NAME_TRIES 8
+
+static int conflict(const char *name, const struct container *other, struct err *reterr)
+{
+    return err_set(reterr, ERR_CONFLICT, EEXIST,
+                   "Conflict. The container name \"/%s\" is already in use by container \"%s\". "
+                   "You have to remove (or rename) that container to be able to reuse that name.",
+                   name, other->id);
+}
+
+static int choose_name(struct engine *e, const char *wanted, char **ret, struct err *reterr)
+{
+    if (!str_empty(wanted)) {
+        const char *name = *wanted == '/' ? wanted + 1 : wanted;
+        const struct container *other = map_get(&e->by_name, name);
+
+        if (!name_is_valid(name))
+            return err_set(reterr, ERR_INVALID, EINVAL,
+                           "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are "
+                           "allowed",
+                           wanted);
+        if (other)
+            return conflict(name, other, reterr);
+        *ret = xstrdup(name);
+        return 0;
+    }
+    for (unsigned i = 0; i < NAME_TRIES; i++) {
+        char *name = name_invent(i);
+
+        if (!map_get(&e->by_name, name)) {
+            *ret = name;
+            return 0;
+        }
+        free(name);
+    }
+    return err_set(reterr, ERR_SYSTEM, EEXIST, "no free container name found");
+}
+
+/* The request's Config: all members but the two that are apart. */
+static json_t *config_of(const json_t *body)
+{
+    json_t *config = json_object(), *v;
+    const char *key;
+
+    json_object_foreach((json_t *)body, key, v)
+    {
+        if (strcasecmp(key, "HostConfig") && strcasecmp(key, "NetworkingConfig"))
+            json_object_set_new(config, key, json_deep_copy(v));
+    }
+    return config;
+}
+
+/* "default" is the clients' word for "bridge"; named networks other than the predefined ones do
+ * not exist. */
+static int settle_network(struct engine *e, json_t *host_config, json_t *endpoints,
+                          struct err *reterr)
+{
+    const char *mode = json_get_str(host_config, "NetworkMode", "");
+    json_t *as_default;
+
+    if (streq(mode, "") || streq(mode, "default") || streq(mode, e->network_ids[0]))
+        json_object_set_new(host_config, "NetworkMode", json_string("bridge"));
+    as_default = json_object_get(endpoints, "default");
+    if (as_default) {
+        json_object_set(endpoints, "bridge", as_default);
+        json_object_del(endpoints, "default");
+    }
+    mode = json_get_str(host_config, "NetworkMode", "");
+    if (!streq(mode, "bridge") && !streq(mode, "host") && !streq(mode, "none") &&
+        !str_starts(mode, "container:"))
+        return err_set(reterr, ERR_NOT_FOUND, ENOENT, "network %s not found", mode);
+    return 0;
+}
+
+/* "container:NAME" is stored by id, so that a rename does not break it. */
+static int settle_joins(struct engine *e, json_t *host_config, struct err *reterr)
+{
+    static const struct {
+        enum runtime_ns ns;
+        const char *key;
+    } keys[] = {{RUNTIME_NS_NET, "NetworkMode"},
+                {RUNTIME_NS_PID, "PidMode"},
+                {RUNTIME_NS_IPC, "IpcMode"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        const char *target;
+        struct container *c;
+        int r;
+
+        if (runtime_ns_mode(host_config, keys[i].ns, &target) != RUNTIME_NS_CONTAINER)
+            continue;
+        r = registry_find(e, target, &c, reterr);
+        if (r < 0)
+            return r;
+        json_object_set_new(host_config, keys[i].key, json_sprintf("container:%s", c->id));
+    }
+    return 0;
+}
+
+/* Fill the container's configuration from request and image. */
+static int configure(struct container *c, json_t *body, const struct image *img, int api,
+                     json_t *warnings, struct err *reterr)
+{
+    const json_t *image_config = json_object_get(img->config, "config");
+    const json_t *host = json_get(body, "HostConfig");
+    const json_t *endpoints = json_get(json_get(body, "NetworkingConfig"), "EndpointsConfig");
+    struct engine *e = c->engine;
+    int r;
+
+    c->config = config_of(body);
+    c->host_config = host ? json_deep_copy(host) : json_object();
+    c->networking = endpoints ? json_deep_copy(endpoints) : NULL;
+    r = runtime_merge_image(c->config, image_config, reterr);
+    if (r < 0)
+        return r;
+    runtime_host_config_defaults(e->runtime, c->host_config, (unsigned)api);
+    if (e->config.default_init && !json_is_boolean(json_get(c->host_config, "Init")))
+        json_object_set_new(c->host_config, "Init", json_true());
+    r = settle_network(e, c->host_config, c->networking, reterr);
+    if (r < 0)
+        return r;
+    runtime_config_defaults(e->runtime, c->config, c->host_config, c->id);
+    r = validate_create(e->runtime, c->config, c->host_config, (unsigned)api, warnings, reterr);
+    if (r >= 0)
+        r = settle_joins(e, c->host_config, reterr);
+    return r;
+}
+
+/* A limit that the kernel cannot keep is told now, not at start. */
+static void collect_warnings(struct container *c, json_t *warnings)
+{
+    _cleanup_(plan_done) struct plan plan = {0};
+    struct cgroup_spec spec = {.id = c->id, .host_config = c->host_config};
+
+    (void)cgroup_plan(c->engine->cgroup, &spec, &plan, warnings, NULL);
+}
+
+int engine_container_create(struct engine *e, const char *name, json_t *body, int api_version,
+                            json_t **ret, struct err *reterr)
+{
+    _cleanup_(container_unrefp) struct container *c = NULL;
+    _cleanup_(image_unrefp) struct image *img = NULL;
+    _cleanup_json_ json_t *warnings = json_array();
+    const char *image;
+    int r = validate_create_types(body, reterr);
+
+    if (r < 0)
+        return r;
+    image = json_get_str(body, "Image", "");
+    if (str_empty(image))
+        return err_set(reterr, ERR_INVALID, EINVAL, "no image specified");
+    r = images_lookup(e->images, image, &img, reterr);
+    if (r < 0)
+        return r;
+    c = container_new(e);
+    r = choose_name(e, name, &c->name, reterr);
+    if (r < 0)
+        return r;
+    id_generate(c->id);
+    memcpy(c->image_id, img->id, sizeof(c->image_id));
+    c->image_ref = xstrdup(image);
+    c->created_ns = time_now_ns();
+    r = configure(c, body, img, api_version % 100, warnings, reterr);
+    if (r < 0)
+        return r;
+    c->tty = json_get_bool(c->config, "Tty", false);
+    c->auto_remove = json_get_bool(c->host_config, "AutoRemove", false);
+    collect_warnings(c, warnings);
+    r = record_insert(c, img, reterr);
+    if (r < 0)
+        return r;
+    registry_add(e, c);
+    container_event(c, "create", NULL);
+    *ret = json_pack("{s:s, s:O}", "Id", c->id, "Warnings", warnings);
+    TAKE_PTR(c); /* the registry's now */
+    return 0;
+}
