@@ -290,9 +290,10 @@ static int remove_named(struct storage *st, int dirfd, const char *what, const c
     return 0;
 }
 
-int storage_layer_remove(struct storage *st, const char *chain_id, struct err *reterr)
+int storage_layer_remove(struct storage *st, const char *chain_id, char **ret_trash,
+                         struct err *reterr)
 {
-    return remove_named(st, st->layers_fd, LAYERS_DIR, chain_id, NULL, reterr);
+    return remove_named(st, st->layers_fd, LAYERS_DIR, chain_id, ret_trash, reterr);
 }
 
 int storage_layer_orphans(struct storage *st, bool (*known)(void *arg, const char *chain_id),

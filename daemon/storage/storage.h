@@ -60,8 +60,9 @@ int storage_layer_commit(struct storage *st, struct stage *stage, const char *na
 /* Make the renames durable: fsync of layers/ (pool thread). */
 int storage_layers_fsync(struct storage *st, struct err *reterr);
 bool storage_layer_exists(struct storage *st, const char *chain_id);
-/* Rename away first, so that the id is free at once, then delete (pool thread).  Missing: 0. */
-int storage_layer_remove(struct storage *st, const char *chain_id, struct err *reterr);
+/* As storage_container_remove(). */
+int storage_layer_remove(struct storage *st, const char *chain_id, char **ret_trash,
+                         struct err *reterr);
 /* Chain ids on disk for which known() is false, as a vector (strv_free); NULL if none. */
 int storage_layer_orphans(struct storage *st, bool (*known)(void *arg, const char *chain_id),
                           void *arg, char ***ret, struct err *reterr);

@@ -210,7 +210,7 @@ static int make_node(struct unpack *u, const struct place *at, struct archive_en
 static int make_hardlink(struct unpack *u, const struct place *at, struct archive_entry *e,
                          struct err *reterr)
 {
-    _cleanup_close_ int dirfd = dup(at->dirfd);
+    _cleanup_close_ int dirfd = fcntl(at->dirfd, F_DUPFD_CLOEXEC, 0);
     char target[PATH_MAX];
     const char *base;
     int from, r = tree_clean(archive_entry_hardlink(e), target, reterr);

@@ -1,0 +1,49 @@
+/* A long operation: steps in workers and in the pool, one stage, one end. */
+#pragma once
+
+#include "image_private.h"
+#include "manifest.h"
+#include "worker.h"
+
+struct image_job {
+    struct images *im; /* borrowed */
+    struct image_job *next, **prev_next;
+    struct image_job_callbacks cb;
+    bool cancelled;
+    struct err err; /* of the first failure, kind ERR_NONE while there is none */
+    struct stage stage;
+    struct worker *worker; /* running, borrowed: frees itself */
+
+    struct load_plan plan;    /* what is to be recorded */
+    size_t image, layer;      /* the one being unpacked */
+    struct load_layer **made; /* layers unpacked here, owned vector of borrowed */
+    size_t n_made;
+    bool quiet;
+    int64_t input_size;    /* of what the worker reads, for progress */
+    char *import_name;     /* owned: canonical tag of an import or NULL */
+    json_t *import_config; /* owned: config without diff ids */
+    const char *event;
+
+    uv_work_t work;
+    int (*pool)(struct image_job *job, struct err *reterr);
+    void (*then)(struct image_job *job);
+    void (*recorded)(struct image_job *job);
+};
+
+/* Join the store's list; the stage is made here. */
+int image_job_new(struct images *im, const struct image_job_callbacks *cb, struct image_job **ret,
+                  struct err *reterr);
+/* Run pool() on a pool thread, then then() on the loop unless it failed or the job was cancelled.
+ */
+void image_job_pool(struct image_job *job, int (*pool)(struct image_job *job, struct err *reterr),
+                    void (*then)(struct image_job *job));
+/* Run a worker on in_fd (borrowed) and stage/<dir>, made here; then as above. */
+int image_job_worker(struct image_job *job, const char *command, int in_fd, const char *dir,
+                     void (*done)(struct image_job *job, const struct worker_result *result),
+                     struct err *reterr);
+void image_job_fail(struct image_job *job, const struct err *err);
+/* Remove the stage in the pool, call done, free. */
+void image_job_finish(struct image_job *job);
+void image_job_progress(struct image_job *job, json_t *obj); /* takes obj */
+/* The common end: sync, rename the made layers, record the plan, events, finish. */
+void image_job_commit(struct image_job *job, void (*recorded)(struct image_job *job));

@@ -1,0 +1,40 @@
+/* What the files of the image store share; not for other folders. */
+#pragma once
+
+#include "digest.h"
+#include "image.h"
+#include "images.h"
+
+#define IMAGE_CACHE_SIZE 16
+#define IMAGE_LAYERS_MAX 127 /* as Docker; keeps overlay's options in their page */
+
+struct images {
+    struct db *db;
+    struct storage *storage;
+    uv_loop_t *loop;
+    char *worker_path; /* owned */
+    struct images_hooks hooks;
+    struct image *cache[IMAGE_CACHE_SIZE]; /* most recently used first */
+    struct image_job *jobs;                /* list */
+    unsigned pending;                      /* jobs and pool work that will still call back */
+    bool collect_later;                    /* layers were given up while a job may rely on them */
+    bool closing;
+};
+
+/* The image through the cache: 0, -ENOENT without a message. */
+int images_get(struct images *im, const char *id, struct image **ret, struct err *reterr);
+/* After an image was deleted. */
+void images_forget(struct images *im, const char *id);
+/* name -> id; ret_tag (may be NULL): the canonical tag it matched, NULL if it was an id. */
+int images_resolve(struct images *im, const char *name, char ret_id[ID_LEN + 1], char **ret_tag,
+                   struct err *reterr);
+void images_emit(struct images *im, const char *action, const struct image *img, const char *name);
+/* Free layers nobody refers to, or remember to when the last job is over.  deleted (may be NULL):
+ * gets {"Deleted":"sha256:.."} of each; ret_bytes (may be NULL) their sizes. */
+void images_collect(struct images *im, json_t *deleted, int64_t *ret_bytes);
+/* A callback is due: the object stays until images_done() of the last. */
+void images_begin(struct images *im);
+void images_done(struct images *im);
+
+json_t *json_sha256(const char *id);                     /* "sha256:<id>" */
+json_t *image_container_config(const struct image *img); /* borrowed "config" object or NULL */

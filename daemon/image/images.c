@@ -1,0 +1,352 @@
+#include "image_private.h"
+
+#include <errno.h>
+
+#include "image_job.h"
+#include "json.h"
+#include "log.h"
+#include "reference.h"
+
+/* ---- snapshots ---- */
+
+struct image *image_ref(struct image *img)
+{
+    img->refs++;
+    return img;
+}
+
+void image_unref(struct image *img)
+{
+    if (!img || --img->refs > 0)
+        return;
+    json_decref(img->config);
+    strv_free(img->chain_ids);
+    free(img);
+}
+
+json_t *json_sha256(const char *id)
+{
+    return json_sprintf(DIGEST_SHA256 "%s", id);
+}
+
+json_t *image_container_config(const struct image *img)
+{
+    json_t *v = json_get(img->config, "config");
+
+    return json_is_object(v) ? v : NULL;
+}
+
+static int load_image(struct images *im, const char *id, struct image **ret, struct err *reterr)
+{
+    _cleanup_image_row_ struct image_row row = {0};
+    _cleanup_(image_unrefp) struct image *img = NULL;
+    int r = db_image_get(im->db, id, &row, reterr);
+
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    img = xcalloc(1, sizeof(*img));
+    img->refs = 1;
+    memcpy(img->id, id, ID_LEN);
+    img->size = row.size;
+    img->created = row.created;
+    img->config = json_loadb(row.config, row.config_len, JSON_ALLOW_NUL, NULL);
+    if (!json_is_object(img->config))
+        return err_set(reterr, ERR_SYSTEM, EUCLEAN, "image %s: unreadable config", id);
+    r = db_image_layers(im->db, id, &img->chain_ids, reterr);
+    if (r < 0)
+        return r;
+    img->n_layers = strv_len(img->chain_ids);
+    *ret = TAKE_PTR(img);
+    return 0;
+}
+
+static void cache_front(struct images *im, size_t at, struct image *img)
+{
+    memmove(im->cache + 1, im->cache, at * sizeof(im->cache[0]));
+    im->cache[0] = img;
+}
+
+int images_get(struct images *im, const char *id, struct image **ret, struct err *reterr)
+{
+    struct image *img = NULL;
+    int r;
+
+    for (size_t i = 0; i < IMAGE_CACHE_SIZE && im->cache[i]; i++) {
+        img = im->cache[i];
+        if (streq(img->id, id)) {
+            cache_front(im, i, img);
+            *ret = image_ref(img);
+            return 0;
+        }
+    }
+    r = load_image(im, id, &img, reterr);
+    if (r < 0)
+        return r;
+    image_unref(im->cache[IMAGE_CACHE_SIZE - 1]);
+    cache_front(im, IMAGE_CACHE_SIZE - 1, img);
+    *ret = image_ref(img);
+    return 0;
+}
+
+void images_forget(struct images *im, const char *id)
+{
+    for (size_t i = 0; i < IMAGE_CACHE_SIZE && im->cache[i]; i++) {
+        if (streq(im->cache[i]->id, id)) {
+            image_unref(im->cache[i]);
+            memmove(im->cache + i, im->cache + i + 1,
+                    (IMAGE_CACHE_SIZE - 1 - i) * sizeof(im->cache[0]));
+            im->cache[IMAGE_CACHE_SIZE - 1] = NULL;
+            return;
+        }
+    }
+}
+
+/* ---- opening and closing ---- */
+
+static bool layer_known(void *arg, const char *chain_id)
+{
+    int64_t size;
+
+    /* A database that cannot answer must not cost a layer. */
+    return db_layer_get(arg, chain_id, &size, NULL) != 0;
+}
+
+static int remove_orphans(struct images *im, struct err *reterr)
+{
+    _cleanup_(strv_freep) char **orphans = NULL;
+    int r = storage_layer_orphans(im->storage, layer_known, im->db, &orphans, reterr);
+
+    for (size_t i = 0; r >= 0 && orphans && orphans[i]; i++)
+        r = storage_layer_remove(im->storage, orphans[i], NULL, reterr);
+    return r;
+}
+
+int images_open(const struct images_options *opt, struct images **ret, struct err *reterr)
+{
+    struct images *im = xcalloc(1, sizeof(*im));
+    int r;
+
+    im->db = opt->db;
+    im->storage = opt->storage;
+    im->loop = opt->loop;
+    im->worker_path = xstrdup(opt->worker_path);
+    im->hooks = opt->hooks;
+    images_begin(im); /* ended by images_close() */
+    r = remove_orphans(im, reterr);
+    if (r < 0) {
+        images_close(im);
+        return r;
+    }
+    *ret = im;
+    return 0;
+}
+
+void images_close(struct images *im)
+{
+    im->closing = true;
+    for (struct image_job *job = im->jobs; job; job = job->next)
+        image_job_cancel(job);
+    images_done(im);
+}
+
+void images_begin(struct images *im)
+{
+    im->pending++;
+}
+
+void images_done(struct images *im)
+{
+    if (--im->pending > 0)
+        return;
+    for (size_t i = 0; i < IMAGE_CACHE_SIZE; i++)
+        image_unref(im->cache[i]);
+    free(im->worker_path);
+    free(im);
+}
+
+void images_emit(struct images *im, const char *action, const struct image *img, const char *name)
+{
+    if (im->hooks.event)
+        im->hooks.event(im->hooks.arg, action, img->id, name,
+                        json_get(image_container_config(img), "Labels"));
+}
+
+/* ---- finding ---- */
+
+static int not_found(const struct reference *ref, const char *name, struct err *reterr)
+{
+    _cleanup_free_ char *familiar = ref->path ? reference_familiar(ref) : xstrdup(name);
+
+    return err_set(reterr, ERR_NOT_FOUND, ENOENT, "No such image: %s", familiar);
+}
+
+static int find_by_reference(struct images *im, struct reference *ref, char ret_id[ID_LEN + 1],
+                             char **ret_tag, struct err *reterr)
+{
+    _cleanup_free_ char *canonical = NULL;
+    int r;
+
+    /* With both, the digest decides. */
+    if (ref->digest)
+        free(TAKE_PTR(ref->tag));
+    reference_tag_default(ref);
+    canonical = reference_canonical(ref);
+    r = db_tag_get(im->db, canonical, ret_id, reterr);
+    if (r > 0 && ret_tag)
+        *ret_tag = TAKE_PTR(canonical);
+    return r;
+}
+
+int images_resolve(struct images *im, const char *name, char ret_id[ID_LEN + 1], char **ret_tag,
+                   struct err *reterr)
+{
+    _cleanup_reference_ struct reference ref = {0};
+    const char *id = reference_image_id(name);
+    struct err parse_error;
+    int r, parsed = -EINVAL;
+
+    if (ret_tag)
+        *ret_tag = NULL;
+    if (str_empty(name))
+        return err_set(reterr, ERR_INVALID, EINVAL, "image name cannot be blank");
+    if (!id) {
+        parsed = reference_parse(name, &ref, &parse_error);
+        r = parsed < 0 ? 0 : find_by_reference(im, &ref, ret_id, ret_tag, reterr);
+        if (r != 0)
+            return r < 0 ? r : 0;
+        id = str_starts(name, DIGEST_SHA256) ? name + strlen(DIGEST_SHA256) : name;
+    }
+    r = db_image_find(im->db, id, ret_id, reterr);
+    if (r > 0)
+        return 0;
+    if (r == -ENOTUNIQ)
+        return err_set(reterr, ERR_INVALID, ENOTUNIQ, "multiple IDs found with provided prefix: %s",
+                       id);
+    if (r < 0)
+        return r;
+    if (parsed < 0 && !reference_image_id(name)) {
+        if (reterr)
+            *reterr = parse_error;
+        return parsed;
+    }
+    return not_found(&ref, name, reterr);
+}
+
+int images_lookup(struct images *im, const char *name, struct image **ret, struct err *reterr)
+{
+    char id[ID_LEN + 1];
+    int r = images_resolve(im, name, id, NULL, reterr);
+
+    return r < 0 ? r : images_get(im, id, ret, reterr);
+}
+
+int images_count(struct images *im)
+{
+    return db_image_count(im->db);
+}
+
+char **images_tags(struct images *im, const char *image_id)
+{
+    _cleanup_(strv_freep) char **names = NULL;
+    char **out = NULL;
+
+    if (db_tag_list(im->db, image_id, &names, NULL, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; names && names[i]; i++) {
+        _cleanup_free_ char *familiar = reference_familiar_of(names[i]);
+
+        if (!strchr(familiar, '@'))
+            out = strv_append(out, familiar);
+    }
+    return out;
+}
+
+/* ---- what containers hold ---- */
+
+int images_hold(struct images *im, const char *container_id, const struct image *img,
+                struct err *reterr)
+{
+    return db_container_layers_put(im->db, container_id, (const char *const *)img->chain_ids,
+                                   img->n_layers, reterr);
+}
+
+int images_held(struct images *im, const char *container_id, char ***ret, struct err *reterr)
+{
+    return db_container_layers_get(im->db, container_id, ret, reterr);
+}
+
+void images_released(struct images *im, const char *image_id)
+{
+    if (db_image_exists(im->db, image_id) == 0)
+        images_collect(im, NULL, NULL);
+}
+
+/* ---- giving up layers ---- */
+
+struct trash {
+    uv_work_t work;
+    struct images *im;
+    char **names; /* owned, in tmp/ */
+};
+
+static void trash_empty(uv_work_t *work)
+{
+    struct trash *t = work->data;
+
+    for (size_t i = 0; t->names[i]; i++)
+        storage_trash_remove(t->im->storage, t->names[i]);
+}
+
+static void trash_emptied(uv_work_t *work, int status)
+{
+    struct trash *t = work->data;
+
+    (void)status;
+    images_done(t->im);
+    strv_free(t->names);
+    free(t);
+}
+
+static void empty_trash(struct images *im, char **names)
+{
+    struct trash *t;
+
+    if (!names)
+        return;
+    t = xcalloc(1, sizeof(*t));
+    t->im = im;
+    t->names = names;
+    t->work.data = t;
+    images_begin(im);
+    uv_queue_work(im->loop, &t->work, trash_empty, trash_emptied);
+}
+
+void images_collect(struct images *im, json_t *deleted, int64_t *ret_bytes)
+{
+    _cleanup_(strv_freep) char **gone = NULL;
+    char **trash = NULL;
+    struct err e = {0};
+
+    if (ret_bytes)
+        *ret_bytes = 0;
+    /* A running load may have found a layer here and not unpacked its own copy. */
+    im->collect_later = im->jobs != NULL;
+    if (im->collect_later)
+        return;
+    if (db_layer_collect(im->db, &gone, ret_bytes, &e) < 0) {
+        log_error("collect layers: %s", e.message);
+        return;
+    }
+    for (size_t i = 0; gone && gone[i]; i++) {
+        _cleanup_free_ char *name = NULL;
+
+        /* Renamed here and now: a load that starts next may bring the same layer again. */
+        if (storage_layer_remove(im->storage, gone[i], &name, &e) < 0)
+            log_error("%s", e.message);
+        else if (name)
+            trash = strv_append(trash, name);
+        if (deleted)
+            json_array_append_new(deleted, json_pack("{s:o}", "Deleted", json_sha256(gone[i])));
+    }
+    empty_trash(im, trash);
+}

@@ -1,0 +1,330 @@
+#include "manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "digest.h"
+#include "fd.h"
+#include "image_private.h"
+#include "json.h"
+#include "path.h"
+#include "platform.h"
+#include "reference.h"
+
+void load_plan_done(struct load_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_images; i++) {
+        struct load_image *img = &plan->images[i];
+
+        for (size_t k = 0; k < img->n_layers; k++)
+            free(img->layers[k].blob);
+        free(img->layers);
+        free(img->config);
+        strv_free(img->tags);
+    }
+    free(plan->images);
+    *plan = (struct load_plan){0};
+}
+
+struct load_image *load_plan_add(struct load_plan *plan)
+{
+    plan->images = xrealloc(plan->images, (plan->n_images + 1) * sizeof(*plan->images));
+    plan->images[plan->n_images] = (struct load_image){0};
+    return &plan->images[plan->n_images++];
+}
+
+static int bad(struct err *reterr, const char *what)
+{
+    return err_set(reterr, ERR_INVALID, EBADMSG, "invalid image archive: %s", what);
+}
+
+/* A regular file of the archive; the worker makes no other kind, RESOLVE_IN_ROOT is the belt. */
+static ssize_t read_member(int dirfd, const char *name, size_t max, char **ret)
+{
+    _cleanup_close_ int fd = path_open_in_root(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    _cleanup_free_ char *data = NULL;
+    struct stat sb;
+    int r;
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &sb) < 0)
+        return -errno;
+    if (!S_ISREG(sb.st_mode))
+        return -EINVAL;
+    if (sb.st_size > (off_t)max)
+        return -EFBIG;
+    data = xmalloc((size_t)sb.st_size + 1);
+    r = fd_read_exact(fd, data, (size_t)sb.st_size);
+    if (r < 0)
+        return r;
+    data[sb.st_size] = '\0';
+    *ret = TAKE_PTR(data);
+    return (ssize_t)sb.st_size;
+}
+
+static int read_json(int dirfd, const char *name, json_t **ret, struct err *reterr)
+{
+    _cleanup_free_ char *text = NULL;
+    ssize_t n = read_member(dirfd, name, MANIFEST_SIZE_MAX, &text);
+    json_error_t e;
+
+    if (n < 0)
+        return err_set(reterr, ERR_INVALID, (int)-n, "invalid image archive: %s: %s", name,
+                       strerror((int)-n));
+    *ret = json_loadb(text, (size_t)n, 0, &e);
+    if (!*ret)
+        return err_set(reterr, ERR_INVALID, EBADMSG, "invalid image archive: %s: %s", name, e.text);
+    return 0;
+}
+
+static int set_layers(struct load_image *img, const json_t *diff_ids, struct err *reterr)
+{
+    const json_t *item;
+    size_t i;
+
+    img->layers = xcalloc(json_array_size(diff_ids) + 1, sizeof(*img->layers));
+    json_array_foreach (diff_ids, i, item) {
+        const char *id = json_is_string(item) ? json_string_value(item) : "";
+        struct load_layer *l = &img->layers[i];
+
+        if (!reference_digest_valid(id))
+            return bad(reterr, "a diff id of the config is no sha256 digest");
+        memcpy(l->diff_id, id + strlen(DIGEST_SHA256), ID_LEN + 1);
+        digest_chain_id(i > 0 ? img->layers[i - 1].chain_id : NULL, l->diff_id, l->chain_id);
+        img->n_layers = i + 1;
+    }
+    return 0;
+}
+
+int load_image_set_config(struct load_image *img, char *config, size_t len, size_t n_blobs,
+                          struct err *reterr)
+{
+    _cleanup_json_ json_t *doc = json_loadb(config, len, JSON_ALLOW_NUL, NULL);
+    const json_t *diff_ids = json_get(json_get(doc, "rootfs"), "diff_ids");
+    const char *created = json_get_str(doc, "created", "");
+
+    img->config = config;
+    img->config_len = len;
+    if (!json_is_object(doc))
+        return bad(reterr, "the image config is no JSON object");
+    if (json_array_size(diff_ids) != n_blobs)
+        return bad(reterr, "layers and diff ids differ in number");
+    if (n_blobs > IMAGE_LAYERS_MAX)
+        return err_set(reterr, ERR_INVALID, E2BIG, "max depth exceeded: more than %d layers",
+                       IMAGE_LAYERS_MAX);
+    if (time_parse(created, &img->created) < 0)
+        img->created = 0;
+    digest_sha256(config, len, img->id);
+    return set_layers(img, diff_ids, reterr);
+}
+
+static int read_config(int dirfd, const char *name, struct load_image *img, size_t n_blobs,
+                       struct err *reterr)
+{
+    char *text;
+    ssize_t n = read_member(dirfd, name, CONFIG_SIZE_MAX, &text);
+
+    if (n < 0)
+        return err_set(reterr, ERR_INVALID, (int)-n, "invalid image archive: config %s: %s", name,
+                       strerror((int)-n));
+    return load_image_set_config(img, text, (size_t)n, n_blobs, reterr);
+}
+
+static int add_tag(struct load_image *img, const char *name, struct err *reterr)
+{
+    _cleanup_reference_ struct reference ref = {0};
+    _cleanup_free_ char *canonical = NULL;
+
+    if (reference_parse(name, &ref, reterr) < 0)
+        return err_wrap(reterr, "tag \"%.128s\"", name);
+    if (strv_len(img->tags) >= MANIFEST_TAGS_MAX)
+        return bad(reterr, "too many tags");
+    if (ref.digest)
+        return 0;
+    reference_tag_default(&ref);
+    canonical = reference_canonical(&ref);
+    img->tags = strv_append(img->tags, canonical);
+    return 0;
+}
+
+/* ---- docker-archive ---- */
+
+static int read_docker_image(int dirfd, const json_t *entry, struct load_plan *plan,
+                             struct err *reterr)
+{
+    const json_t *layers = json_get(entry, "Layers"), *tags = json_get(entry, "RepoTags"), *item;
+    const char *config = json_get_str(entry, "Config", NULL);
+    struct load_image *img = load_plan_add(plan);
+    size_t i;
+    int r;
+
+    if (!config || (layers && !json_is_array(layers)))
+        return bad(reterr, "manifest.json has an entry without Config or Layers");
+    r = read_config(dirfd, config, img, json_array_size(layers), reterr);
+    if (r < 0)
+        return r;
+    json_array_foreach (layers, i, item) {
+        if (!json_is_string(item))
+            return bad(reterr, "manifest.json names a layer that is no string");
+        img->layers[i].blob = xstrdup(json_string_value(item));
+    }
+    json_array_foreach (tags, i, item) {
+        r = json_is_string(item) ? add_tag(img, json_string_value(item), reterr)
+                                 : bad(reterr, "manifest.json has a tag that is no string");
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int read_docker(int dirfd, struct load_plan *plan, struct err *reterr)
+{
+    _cleanup_json_ json_t *list = NULL;
+    const json_t *entry;
+    size_t i;
+    int r = read_json(dirfd, "manifest.json", &list, reterr);
+
+    if (r < 0)
+        return r;
+    if (!json_is_array(list) || json_array_size(list) > MANIFEST_IMAGES_MAX)
+        return bad(reterr, "manifest.json is no list of images");
+    json_array_foreach (list, i, entry) {
+        r = read_docker_image(dirfd, entry, plan, reterr);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- OCI layout ---- */
+
+static char *blob_path(const json_t *descriptor)
+{
+    const char *digest = json_get_str(descriptor, "digest", "");
+
+    return reference_digest_valid(digest)
+               ? xasprintf("blobs/sha256/%s", digest + strlen(DIGEST_SHA256))
+               : NULL;
+}
+
+static int add_annotated_tag(struct load_image *img, const json_t *descriptor, struct err *reterr)
+{
+    const json_t *notes = json_get(descriptor, "annotations");
+    const char *name = json_get_str(notes, "io.containerd.image.name", NULL);
+
+    if (!name) {
+        name = json_get_str(notes, "org.opencontainers.image.ref.name", NULL);
+        /* A bare tag ("latest") names no repository. */
+        if (!name || !strpbrk(name, ":/"))
+            return 0;
+    }
+    return add_tag(img, name, reterr);
+}
+
+static int read_oci_manifest(int dirfd, const json_t *manifest, const json_t *descriptor,
+                             struct load_plan *plan, struct err *reterr)
+{
+    const json_t *layers = json_get(manifest, "layers"), *item;
+    _cleanup_free_ char *config = blob_path(json_get(manifest, "config"));
+    struct load_image *img = load_plan_add(plan);
+    size_t i;
+    int r;
+
+    if (!config || !json_is_array(layers))
+        return bad(reterr, "a manifest without config or layers");
+    r = read_config(dirfd, config, img, json_array_size(layers), reterr);
+    if (r < 0)
+        return r;
+    json_array_foreach (layers, i, item) {
+        img->layers[i].blob = blob_path(item);
+        if (!img->layers[i].blob)
+            return bad(reterr, "a layer without sha256 digest");
+    }
+    return add_annotated_tag(img, descriptor, reterr);
+}
+
+static bool is_for_here(const json_t *descriptor)
+{
+    const json_t *platform = json_get(descriptor, "platform");
+
+    return !platform || (streq(json_get_str(platform, "os", "linux"), "linux") &&
+                         streq(json_get_str(platform, "architecture", ""), platform_arch()));
+}
+
+static int read_index(int dirfd, const json_t *index, const json_t *named, unsigned depth,
+                      struct load_plan *plan, struct err *reterr);
+
+static int read_descriptor(int dirfd, const json_t *descriptor, const json_t *named, unsigned depth,
+                           struct load_plan *plan, struct err *reterr)
+{
+    _cleanup_free_ char *path = blob_path(descriptor);
+    _cleanup_json_ json_t *doc = NULL;
+    int r;
+
+    if (!path)
+        return bad(reterr, "index.json names a manifest without sha256 digest");
+    r = read_json(dirfd, path, &doc, reterr);
+    if (r < 0)
+        return r;
+    /* A document that is both is an attack on whoever reads it second (CVE-2021-41190). */
+    if (json_get(doc, "manifests") && (json_get(doc, "layers") || json_get(doc, "config")))
+        return bad(reterr, "a document is both index and manifest");
+    if (json_get(doc, "manifests"))
+        return read_index(dirfd, doc, named, depth + 1, plan, reterr);
+    return read_oci_manifest(dirfd, doc, named, plan, reterr);
+}
+
+/* named: the descriptor whose annotations name the image; NULL at the top, where each names its
+ * own. */
+static int read_index(int dirfd, const json_t *index, const json_t *named, unsigned depth,
+                      struct load_plan *plan, struct err *reterr)
+{
+    const json_t *list = json_get(index, "manifests"), *d;
+    size_t i, before = plan->n_images;
+    int r;
+
+    if (!json_is_array(list) || json_array_size(list) > MANIFEST_IMAGES_MAX ||
+        depth > MANIFEST_INDEX_DEPTH)
+        return bad(reterr, "an index is malformed, too long or too deep");
+    json_array_foreach (list, i, d) {
+        if (plan->n_images >= MANIFEST_IMAGES_MAX)
+            return bad(reterr, "too many images");
+        if (!is_for_here(d))
+            continue;
+        r = read_descriptor(dirfd, d, named ? named : d, depth, plan, reterr);
+        if (r < 0)
+            return r;
+        if (named)
+            return 0; /* one image of a multi-platform index */
+    }
+    if (plan->n_images == before && json_array_size(list) > 0)
+        return err_set(reterr, ERR_INVALID, ENOENT, "no image in the archive is for linux/%s",
+                       platform_arch());
+    return 0;
+}
+
+static int read_oci(int dirfd, struct load_plan *plan, struct err *reterr)
+{
+    _cleanup_json_ json_t *index = NULL;
+    int r = read_json(dirfd, "index.json", &index, reterr);
+
+    return r < 0 ? r : read_index(dirfd, index, NULL, 0, plan, reterr);
+}
+
+static bool has_member(int dirfd, const char *name)
+{
+    _cleanup_close_ int fd = path_open_in_root(dirfd, name, O_PATH | O_NOFOLLOW, 0);
+
+    return fd >= 0;
+}
+
+int load_plan_read(int dirfd, struct load_plan *ret, struct err *reterr)
+{
+    if (has_member(dirfd, "manifest.json"))
+        return read_docker(dirfd, ret, reterr);
+    if (has_member(dirfd, "index.json"))
+        return read_oci(dirfd, ret, reterr);
+    return bad(reterr, "neither manifest.json nor index.json is in it");
+}

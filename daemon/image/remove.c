@@ -1,0 +1,221 @@
+/* Tagging, untagging, deleting, pruning. */
+#include <errno.h>
+
+#include "image_filter.h"
+#include "image_private.h"
+#include "json.h"
+#include "log.h"
+#include "reference.h"
+
+#define SHORT 12
+
+static const char *const prune_keys[] = {"dangling", "until", "label", "label!", NULL};
+
+int images_tag(struct images *im, const char *name, const char *repo, const char *tag,
+               struct err *reterr)
+{
+    _cleanup_(image_unrefp) struct image *img = NULL;
+    _cleanup_reference_ struct reference ref = {0};
+    _cleanup_free_ char *canonical = NULL, *familiar = NULL;
+    int r = reference_parse_repo_tag(repo ? repo : "", tag, &ref, reterr);
+
+    if (r >= 0)
+        r = images_lookup(im, name, &img, reterr);
+    if (r < 0)
+        return r;
+    canonical = reference_canonical(&ref);
+    r = db_tag_put(im->db, canonical, img->id, time_now_ns(), NULL, reterr);
+    if (r < 0)
+        return r;
+    familiar = reference_familiar(&ref);
+    images_emit(im, "tag", img, familiar);
+    return 0;
+}
+
+/* ---- one removal ---- */
+
+struct removal {
+    struct images *im;
+    struct image *img; /* borrowed */
+    char **tags;       /* owned, canonical: what the image has before */
+    size_t n_tags;
+    int containers;
+    bool running;
+    char container[ID_LEN + 1];
+    json_t *out; /* borrowed: the reply */
+};
+
+static int removal_init(struct removal *rm, struct images *im, struct image *img, json_t *out,
+                        struct err *reterr)
+{
+    int r;
+
+    *rm = (struct removal){.im = im, .img = img, .out = out};
+    r = db_tag_list(im->db, img->id, &rm->tags, NULL, reterr);
+    if (r < 0)
+        return r;
+    rm->n_tags = strv_len(rm->tags);
+    if (im->hooks.containers)
+        rm->containers = im->hooks.containers(im->hooks.arg, img->id, rm->container, &rm->running);
+    return 0;
+}
+
+static void removal_done(struct removal *rm)
+{
+    strv_free(rm->tags);
+}
+
+static int untag(struct removal *rm, const char *canonical, struct err *reterr)
+{
+    _cleanup_free_ char *familiar = reference_familiar_of(canonical);
+    int r = db_tag_delete(rm->im->db, canonical, reterr);
+
+    if (r < 0)
+        return r;
+    json_array_append_new(rm->out, json_pack("{s:s}", "Untagged", familiar));
+    images_emit(rm->im, "untag", rm->img, familiar);
+    return 0;
+}
+
+/* Rows only; the layers follow in images_collect(). */
+static int delete_image(struct removal *rm, struct err *reterr)
+{
+    _cleanup_free_ char *name = xasprintf(DIGEST_SHA256 "%s", rm->img->id);
+    int r = db_image_delete(rm->im->db, rm->img->id, reterr);
+
+    if (r < 0)
+        return r;
+    json_array_append_new(rm->out, json_pack("{s:s}", "Deleted", name));
+    images_forget(rm->im, rm->img->id);
+    images_emit(rm->im, "delete", rm->img, name);
+    return 0;
+}
+
+static int conflict_delete(const struct removal *rm, const char *how, const char *why,
+                           struct err *reterr)
+{
+    return err_set(reterr, ERR_CONFLICT, EBUSY,
+                   "conflict: unable to delete %.*s (%s) - image is %s%.*s", SHORT, rm->img->id,
+                   how, why, SHORT, rm->container);
+}
+
+static int remove_by_tag(struct removal *rm, const char *tag, bool force, struct err *reterr)
+{
+    int r;
+
+    if (rm->n_tags == 1 && rm->containers > 0 && !force) {
+        _cleanup_free_ char *familiar = reference_familiar_of(tag);
+
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "conflict: unable to remove repository reference \"%s\" (must force) - "
+                       "container %.*s is using its referenced image %.*s",
+                       familiar, SHORT, rm->container, SHORT, rm->img->id);
+    }
+    r = untag(rm, tag, reterr);
+    /* A running container's image stays, without a name. */
+    if (r < 0 || rm->n_tags > 1 || rm->running)
+        return r;
+    return delete_image(rm, reterr);
+}
+
+static int remove_by_id(struct removal *rm, bool force, struct err *reterr)
+{
+    int r = 0;
+
+    if (rm->running)
+        return conflict_delete(rm, "cannot be forced", "being used by running container ", reterr);
+    if (rm->n_tags > 1 && !force) {
+        rm->container[0] = '\0';
+        return conflict_delete(rm, "must be forced", "referenced in multiple repositories", reterr);
+    }
+    if (rm->containers > 0 && !force)
+        return conflict_delete(rm, "must be forced", "being used by stopped container ", reterr);
+    for (size_t i = 0; r >= 0 && i < rm->n_tags; i++)
+        r = untag(rm, rm->tags[i], reterr);
+    return r < 0 ? r : delete_image(rm, reterr);
+}
+
+/* All rows change in one transaction, or none does. */
+static int transact(struct removal *rm, const char *tag, bool force, struct err *reterr)
+{
+    int r = db_begin(rm->im->db, reterr);
+
+    if (r < 0)
+        return r;
+    r = tag ? remove_by_tag(rm, tag, force, reterr) : remove_by_id(rm, force, reterr);
+    if (r >= 0)
+        r = db_commit(rm->im->db, reterr);
+    if (r < 0)
+        db_rollback(rm->im->db);
+    return r;
+}
+
+int images_remove(struct images *im, const char *name, bool force, bool noprune, json_t **ret,
+                  struct err *reterr)
+{
+    _cleanup_(image_unrefp) struct image *img = NULL;
+    _cleanup_json_ json_t *out = json_array();
+    _cleanup_free_ char *tag = NULL;
+    char id[ID_LEN + 1];
+    struct removal rm;
+    int r = images_resolve(im, name, id, &tag, reterr);
+
+    (void)noprune; /* untagged parents exist only in the classic builder's chain */
+    if (r >= 0)
+        r = images_get(im, id, &img, reterr);
+    if (r >= 0)
+        r = removal_init(&rm, im, img, out, reterr);
+    if (r < 0)
+        return r;
+    r = transact(&rm, tag, force, reterr);
+    removal_done(&rm);
+    if (r < 0)
+        return r;
+    images_collect(im, out, NULL);
+    *ret = TAKE_PTR(out);
+    return 0;
+}
+
+/* ---- prune ---- */
+
+static int prune_one(struct images *im, const char *id, const struct image_filter *filter,
+                     json_t *out, struct err *reterr)
+{
+    _cleanup_(image_unrefp) struct image *img = NULL;
+    _cleanup_(strv_freep) char **shown = NULL;
+    struct removal rm;
+    int r = images_get(im, id, &img, reterr);
+
+    if (r >= 0)
+        r = removal_init(&rm, im, img, out, reterr);
+    if (r < 0)
+        return r;
+    if (rm.containers <= 0 && image_filter_match(filter, img, rm.tags, &shown))
+        r = transact(&rm, NULL, true, reterr);
+    removal_done(&rm);
+    return r;
+}
+
+int images_prune(struct images *im, const json_t *filters, json_t **ret, struct err *reterr)
+{
+    _cleanup_image_filter_ struct image_filter filter = {0};
+    _cleanup_(strv_freep) char **ids = NULL;
+    _cleanup_json_ json_t *out = json_array();
+    int64_t bytes = 0;
+    int r = image_filter_parse(im, filters, prune_keys, &filter, reterr);
+
+    /* dangling=false asks for all unused images, not for those with a name only. */
+    filter.dangling = filter.dangling == 0 ? -1 : 1;
+    if (r >= 0)
+        r = db_image_ids(im->db, &ids, reterr);
+    for (size_t i = 0; r >= 0 && ids && ids[i]; i++)
+        r = prune_one(im, ids[i], &filter, out, reterr);
+    if (r < 0)
+        return r;
+    images_collect(im, out, &bytes);
+    *ret = json_pack("{s:O?,s:I}", "ImagesDeleted", json_array_size(out) ? out : NULL,
+                     "SpaceReclaimed", (json_int_t)bytes);
+    if (!json_array_size(out))
+        json_object_set_new(*ret, "ImagesDeleted", json_null());
+    return 0;
+}
