@@ -249,10 +249,9 @@ int reconcile(struct engine *e, struct err *reterr);
 
 /* ---- inspect.c ---- */
 
-json_t *inspect_network_settings(const struct container *c);
-json_t *inspect_networks(const struct container *c, bool running_only);
+json_t *inspect_networks(const struct container *c);
 const char *status_name(const struct container *c);
-int64_t container_size_rw(const struct container *c);
+int64_t container_image_size(const struct container *c); /* 0 if the image is gone */
 
 /* ---- files.c: hosts, hostname, resolv.conf ---- */
 

@@ -1,0 +1,278 @@
+/* Shapes of one container: inspect and its parts (API.md 5). */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "private.h"
+
+const char *status_name(const struct container *c)
+{
+    static const char *const names[] = {[STATUS_CREATED] = "created",
+                                        [STATUS_RUNNING] = "running",
+                                        [STATUS_PAUSED] = "paused",
+                                        [STATUS_EXITED] = "exited",
+                                        [STATUS_DEAD] = "dead"};
+
+    if (c->removing)
+        return "removing";
+    return names[c->status];
+}
+
+static void set_str(json_t *o, const char *key, const char *value)
+{
+    json_object_set_new(o, key, json_string(value ? value : ""));
+}
+
+static void set_time(json_t *o, const char *key, int64_t ns)
+{
+    char text[TIME_STR_MAX] = TIME_ZERO;
+
+    if (ns > 0)
+        time_format_nano(ns, text);
+    set_str(o, key, text);
+}
+
+static json_t *port_map(const struct container *c)
+{
+    const json_t *exposed = json_get(c->config, "ExposedPorts");
+    json_t *out = json_object(), *v;
+    const char *port;
+
+    if (!c->endpoint.up || !container_is_up(c))
+        return out;
+    json_object_foreach((json_t *)exposed, port, v)
+        json_object_set_new(out, port, json_null());
+    for (size_t i = 0; i < c->endpoint.n_ports; i++) {
+        const struct port_lease *p = &c->endpoint.ports[i];
+        char key[32], ip[INET4_STR_MAX], host_port[8];
+        json_t *list;
+
+        snprintf(key, sizeof(key), "%u/%s", p->container_port, proto_name(p->proto));
+        snprintf(host_port, sizeof(host_port), "%u", p->host_port);
+        inet4_format_address(p->host_ip, ip);
+        list = json_object_get(out, key);
+        if (!json_is_array(list)) {
+            list = json_array();
+            json_object_set_new(out, key, list);
+        }
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s}", "HostIp", ip, "HostPort", host_port));
+    }
+    return out;
+}
+
+struct addresses {
+    char address[INET4_STR_MAX], gateway[INET4_STR_MAX], mac[MAC_STR_MAX];
+    int prefix;
+};
+
+static void addresses_of(const struct container *c, struct addresses *ret)
+{
+    *ret = (struct addresses){0};
+    if (!c->endpoint.up || !container_is_up(c) || !c->engine->network)
+        return;
+    inet4_format_address(c->endpoint.address, ret->address);
+    inet4_format_address(network_address(c->engine->network).address, ret->gateway);
+    mac_format(c->endpoint.mac, ret->mac);
+    ret->prefix = network_address(c->engine->network).prefix;
+}
+
+static json_t *endpoint_settings(const struct container *c, const char *name, const char *id,
+                                 const struct addresses *a)
+{
+    const json_t *wanted = json_get(c->networking, name);
+    json_t *ipam = json_get(wanted, "IPAMConfig"), *aliases = json_get(wanted, "Aliases");
+    json_t *links = json_get(wanted, "Links"), *out = json_object();
+
+    json_object_set(out, "IPAMConfig", ipam ? ipam : json_null());
+    json_object_set(out, "Links", links ? links : json_null());
+    json_object_set(out, "Aliases", aliases ? aliases : json_null());
+    set_str(out, "MacAddress", a->mac);
+    json_object_set_new(out, "DriverOpts", json_null());
+    json_object_set_new(out, "GwPriority", json_integer(0));
+    set_str(out, "NetworkID", container_is_up(c) ? id : "");
+    set_str(out, "EndpointID", container_is_up(c) ? c->endpoint.id : "");
+    set_str(out, "Gateway", a->gateway);
+    set_str(out, "IPAddress", a->address);
+    json_object_set_new(out, "IPPrefixLen", json_integer(a->prefix));
+    set_str(out, "IPv6Gateway", "");
+    set_str(out, "GlobalIPv6Address", "");
+    json_object_set_new(out, "GlobalIPv6PrefixLen", json_integer(0));
+    json_object_set_new(out, "DNSNames", json_null());
+    return out;
+}
+
+json_t *inspect_networks(const struct container *c)
+{
+    static const char *const names[] = {
+        [NET_BRIDGE] = "bridge", [NET_HOST] = "host", [NET_NONE] = "none"};
+    static const int ids[] = {[NET_BRIDGE] = 0, [NET_HOST] = 1, [NET_NONE] = 2};
+    enum net_mode mode = container_net_mode(c);
+    struct addresses a;
+    json_t *out = json_object();
+
+    if (mode == NET_CONTAINER)
+        return out;
+    addresses_of(c, &a);
+    json_object_set_new(out, names[mode],
+                        endpoint_settings(c, names[mode], c->engine->network_ids[ids[mode]], &a));
+    return out;
+}
+
+static json_t *network_settings(const struct container *c)
+{
+    json_t *out = json_object();
+    struct addresses a;
+
+    addresses_of(c, &a);
+    set_str(out, "Bridge", "");
+    set_str(out, "SandboxID", container_is_up(c) ? c->id : "");
+    if (container_is_up(c))
+        json_object_set_new(out, "SandboxKey", json_sprintf("/proc/%d/ns/net", c->pid));
+    else
+        set_str(out, "SandboxKey", "");
+    json_object_set_new(out, "Ports", port_map(c));
+    json_object_set_new(out, "HairpinMode", json_false());
+    set_str(out, "LinkLocalIPv6Address", "");
+    json_object_set_new(out, "LinkLocalIPv6PrefixLen", json_integer(0));
+    json_object_set_new(out, "SecondaryIPAddresses", json_null());
+    json_object_set_new(out, "SecondaryIPv6Addresses", json_null());
+    set_str(out, "EndpointID", a.address[0] ? c->endpoint.id : "");
+    set_str(out, "Gateway", a.gateway);
+    set_str(out, "GlobalIPv6Address", "");
+    json_object_set_new(out, "GlobalIPv6PrefixLen", json_integer(0));
+    set_str(out, "IPAddress", a.address);
+    json_object_set_new(out, "IPPrefixLen", json_integer(a.prefix));
+    set_str(out, "IPv6Gateway", "");
+    set_str(out, "MacAddress", a.mac);
+    json_object_set_new(out, "Networks", inspect_networks(c));
+    return out;
+}
+
+static json_t *state_json(const struct container *c)
+{
+    bool up = container_is_up(c);
+    json_t *s = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:s}", "Status", status_name(c),
+                          "Running", up, "Paused", c->status == STATUS_PAUSED, "Restarting", 0,
+                          "OOMKilled", c->oom_killed, "Dead", c->status == STATUS_DEAD, "Pid",
+                          up ? c->pid : 0, "ExitCode", c->exit_code, "Error",
+                          c->error ? c->error : "");
+
+    set_time(s, "StartedAt", c->started_ns);
+    set_time(s, "FinishedAt", c->finished_ns);
+    return s;
+}
+
+static void set_path_and_args(json_t *o, const struct container *c)
+{
+    _cleanup_(strv_freep) char **argv = runtime_argv(c->config);
+    json_t *args = json_array();
+
+    for (size_t i = 1; i < strv_len(argv); i++)
+        json_array_append_new(args, json_string(argv[i]));
+    set_str(o, "Path", argv ? argv[0] : "");
+    json_object_set_new(o, "Args", args);
+}
+
+static void set_file(json_t *o, const char *key, const struct container *c, const char *leaf)
+{
+    _cleanup_free_ char *path = container_dir(c, leaf);
+
+    set_str(o, key, path);
+}
+
+static void set_paths(json_t *o, const struct container *c)
+{
+    _cleanup_free_ char *log = container_log_path(c);
+
+    set_file(o, "ResolvConfPath", c, "resolv.conf");
+    set_file(o, "HostnamePath", c, "hostname");
+    set_file(o, "HostsPath", c, "hosts");
+    set_str(o, "LogPath", log);
+}
+
+static json_t *inspect_json(const struct container *c)
+{
+    _cleanup_(strv_freep) char **chain = NULL;
+    json_t *o = json_object();
+
+    set_str(o, "Id", c->id);
+    set_time(o, "Created", c->created_ns);
+    set_path_and_args(o, c);
+    json_object_set_new(o, "State", state_json(c));
+    json_object_set_new(o, "Image", json_sprintf("sha256:%s", c->image_id));
+    set_paths(o, c);
+    json_object_set_new(o, "Name", json_sprintf("/%s", c->name));
+    json_object_set_new(o, "RestartCount", json_integer(c->restart_count));
+    set_str(o, "Driver", storage_driver_name(c->engine->storage));
+    set_str(o, "Platform", "linux");
+    set_str(o, "MountLabel", "");
+    set_str(o, "ProcessLabel", "");
+    set_str(o, "AppArmorProfile", "");
+    json_object_set_new(o, "ExecIDs", execs_ids(c));
+    json_object_set(o, "HostConfig", c->host_config);
+    if (images_held(c->engine->images, c->id, &chain, NULL) >= 0)
+        json_object_set_new(o, "GraphDriver",
+                            storage_graph_data(c->engine->storage, c->id,
+                                               (const char *const *)chain, strv_len(chain)));
+    json_object_set_new(o, "Mounts", runtime_mounts_json(c->config, c->host_config));
+    json_object_set(o, "Config", c->config);
+    json_object_set_new(o, "NetworkSettings", network_settings(c));
+    return o;
+}
+
+/* ---- with sizes: the writable layer is walked on the pool ---- */
+
+struct size_job {
+    struct storage *storage;
+    char id[ID_LEN + 1];
+    int64_t image_size, rw;
+    json_t *result;
+    engine_json_fn *done;
+    void *arg;
+};
+
+static void size_run(void *arg)
+{
+    struct size_job *j = arg;
+
+    if (storage_rootfs_usage(j->storage, j->id, &j->rw, NULL) < 0)
+        j->rw = 0;
+}
+
+static void after_size(void *arg)
+{
+    struct size_job *j = arg;
+
+    json_object_set_new(j->result, "SizeRw", json_integer(j->rw));
+    json_object_set_new(j->result, "SizeRootFs", json_integer(j->rw + j->image_size));
+    j->done(j->arg, j->result, NULL);
+    free(j);
+}
+
+void engine_container_inspect(struct engine *e, const char *ref, bool size, int api_version,
+                              engine_json_fn *done, void *arg)
+{
+    struct container *c;
+    struct size_job *j;
+    struct err err;
+
+    (void)api_version;
+    if (registry_find(e, ref, &c, &err) < 0) {
+        done(arg, NULL, &err);
+        return;
+    }
+    container_ref(c);
+    shim_sync(c);
+    if (!size) {
+        done(arg, inspect_json(c), NULL);
+        container_unref(c);
+        return;
+    }
+    j = xcalloc(1, sizeof(*j));
+    *j = (struct size_job){.storage = e->storage, .result = inspect_json(c), .done = done,
+                           .arg = arg};
+    memcpy(j->id, c->id, sizeof(j->id));
+    j->image_size = container_image_size(c);
+    job_run(e, size_run, after_size, j);
+    container_unref(c);
+}
