@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "caps.h"
+#include "capability.h"
 #include "fd.h"
 #include "mem.h"
 

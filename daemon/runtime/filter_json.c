@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "caps.h"
+#include "capability.h"
 #include "filter.h"
 #include "json.h"
 #include "str.h"

@@ -2,7 +2,7 @@
  * images are tested with; the reasons for what is missing are in docs/security.md. */
 #include <linux/capability.h>
 
-#include "caps.h"
+#include "capability.h"
 #include "filter.h"
 #include "mem.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "caps.h"
+#include "capability.h"
 #include "json.h"
 #include "runtime_impl.h"
 #include "str.h"

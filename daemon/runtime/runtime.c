@@ -11,7 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "caps.h"
+#include "capability.h"
 #include "json.h"
 #include "runtime_impl.h"
 #include "str.h"

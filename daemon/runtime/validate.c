@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "caps.h"
+#include "capability.h"
 #include "json.h"
 #include "runtime_impl.h"
 #include "str.h"
@@ -487,6 +487,16 @@ static int check_mounts(struct check *c)
     return r;
 }
 
+/* "80/tcp", "8000-8010": is what stands before any of the stops a port of at least min? */
+static bool is_port(const char *text, const char *stops, int64_t min)
+{
+    size_t n = strcspn(text, stops);
+    _cleanup_free_ char *number = xstrndup(text, n);
+    int64_t port;
+
+    return str_parse_i64(number, min, 65535, &port) >= 0;
+}
+
 static int check_ports(struct check *c)
 {
     json_t *ports = json_get(c->hc, "PortBindings"), *list;
@@ -495,20 +505,14 @@ static int check_ports(struct check *c)
     size_t i;
 
     json_object_foreach (ports, port, list) {
-        char number[8] = "";
-        int64_t n;
-
-        strncat(number, port, strcspn(port, "/") < 7 ? strcspn(port, "/") : 7);
-        if (str_parse_i64(number, 1, 65535, &n) < 0)
-            return INVALID(c, "invalid port specification: \"%.32s\"", port);
+        if (!is_port(port, "/", 1))
+            return INVALID(c, "invalid port specification: \"%.*s\"", (int)strcspn(port, "/"),
+                           port);
         json_array_foreach (list, i, binding) {
             const char *host = json_get_str(binding, "HostPort", "");
-            char first[8] = "";
 
-            /* "8000" or "8000-8010" */
-            strncat(first, host, strcspn(host, "-") < 7 ? strcspn(host, "-") : 7);
-            if (*host && str_parse_i64(first, 0, 65535, &n) < 0)
-                return INVALID(c, "invalid port specification: \"%.32s\"", host);
+            if (*host && !is_port(host, "-", 0))
+                return INVALID(c, "invalid port specification: \"%s\"", host);
         }
     }
     return 0;

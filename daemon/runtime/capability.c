@@ -1,5 +1,6 @@
-#include "caps.h"
+#include "capability.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
@@ -79,6 +80,19 @@ const char *caps_name(int cap)
     return cap >= 0 && (size_t)cap < ARRAY_SIZE(names) ? names[cap] : NULL;
 }
 
+/* Docker names it in its own spelling: upper case with the prefix. */
+static int unknown(const char *name, const char *verb, struct err *reterr)
+{
+    char upper[64];
+    size_t i;
+
+    for (i = 0; name[i] && i < sizeof(upper) - 1; i++)
+        upper[i] = (char)toupper((unsigned char)name[i]);
+    upper[i] = '\0';
+    return err_set(reterr, ERR_INVALID, EINVAL, "invalid %s: unknown capability: \"%s%s\"", verb,
+                   str_starts(upper, "CAP_") ? "" : "CAP_", upper);
+}
+
 int caps_parse_list(const json_t *list, const char *verb, uint64_t *ret, bool *ret_all,
                     struct err *reterr)
 {
@@ -96,8 +110,7 @@ int caps_parse_list(const json_t *list, const char *verb, uint64_t *ret, bool *r
         else if (cap >= 0)
             mask |= CAP_BIT(cap);
         else
-            return err_set(reterr, ERR_INVALID, EINVAL, "invalid %s: unknown capability: \"%s\"",
-                           verb, name);
+            return unknown(name, verb, reterr);
     }
     *ret = mask;
     *ret_all = all;
