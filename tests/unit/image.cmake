@@ -1,0 +1,3 @@
+unit_test(reference image)
+unit_test(changes image)
+unit_test(images image)

@@ -1,0 +1,2 @@
+unit_test(storage storage)
+unit_test(tree layer_worker)
