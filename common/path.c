@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -38,7 +39,19 @@ int path_mkdir_p(const char *path, mode_t mode)
     }
 }
 
-static int rm_children(int fd)
+/* Each level holds a descriptor and stack: what lies deeper is first moved up into the top
+ * directory, so that no tree that a container made can exhaust either. */
+#define RM_DEPTH_MAX 64
+
+struct removal {
+    int top;        /* borrowed: the directory being removed */
+    unsigned moved; /* directories moved into it so far */
+};
+
+static int rm_entry(struct removal *rm, int dirfd, const char *name, unsigned depth);
+
+/* Takes fd. */
+static int rm_children(struct removal *rm, int fd, unsigned depth)
 {
     DIR *d = fdopendir(fd);
     struct dirent *e;
@@ -51,29 +64,75 @@ static int rm_children(int fd)
     }
     while (r >= 0 && (e = readdir(d))) {
         if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
-            r = path_rm_rf(dirfd(d), e->d_name);
+            r = rm_entry(rm, dirfd(d), e->d_name, depth);
     }
     closedir(d);
     return r;
 }
 
-int path_rm_rf(int dirfd, const char *name)
+static int move_up(struct removal *rm, int dirfd, const char *name)
+{
+    char up[32];
+
+    for (;;) {
+        snprintf(up, sizeof(up), ".rm-%u", rm->moved++);
+        if (renameat2(dirfd, name, rm->top, up, RENAME_NOREPLACE) == 0)
+            return 0;
+        if (errno != EEXIST)
+            return -errno;
+    }
+}
+
+static int open_tree(int dirfd, const char *name, uint64_t resolve)
 {
     struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-                           .resolve = RESOLVE_NO_XDEV};
+                           .resolve = resolve};
+    int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int rm_entry(struct removal *rm, int dirfd, const char *name, unsigned depth)
+{
     int fd, r;
 
     if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR && errno != EPERM)
         return -errno;
-    /* An absolute name may cross file systems on its way; only the tree below may not. */
-    if (name[0] == '/')
-        how.resolve = 0;
-    fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+    if (depth >= RM_DEPTH_MAX)
+        return move_up(rm, dirfd, name);
+    fd = open_tree(dirfd, name, RESOLVE_NO_XDEV);
     if (fd < 0)
-        return errno == ENOENT ? 0 : -errno;
-    r = rm_children(fd);
+        return fd == -ENOENT ? 0 : fd;
+    r = rm_children(rm, fd, depth + 1);
+    if (r >= 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        r = -errno;
+    return r;
+}
+
+int path_rm_rf(int dirfd, const char *name)
+{
+    _cleanup_close_ int top = -EBADF;
+    struct removal rm = {0};
+    unsigned before;
+    int r;
+
+    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -errno;
+    /* An absolute name may cross file systems on its way; only the tree below may not. */
+    top = open_tree(dirfd, name, name[0] == '/' ? 0 : RESOLVE_NO_XDEV);
+    if (top < 0)
+        return top == -ENOENT ? 0 : top;
+    rm.top = top;
+    do {
+        int fd = open_tree(top, ".", RESOLVE_NO_XDEV);
+
+        before = rm.moved;
+        r = fd < 0 ? fd : rm_children(&rm, fd, 0);
+    } while (r >= 0 && rm.moved != before);
     if (r >= 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
         r = -errno;
     return r;

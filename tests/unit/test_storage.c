@@ -191,6 +191,30 @@ START_TEST(test_remove)
 }
 END_TEST
 
+/* A container can nest directories far deeper than descriptors or stack would last. */
+START_TEST(test_remove_deep_tree)
+{
+    _cleanup_free_ char *upper = path_join(root, "containers/" CONTAINER "/upper");
+    int fd;
+
+    ck_assert_int_eq(storage_rootfs_prepare(st, CONTAINER, 0, 0, NULL), 0);
+    fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 3000; i++) {
+        int next;
+
+        ck_assert_int_eq(mkdirat(fd, "d", 0700), 0);
+        ck_assert_int_eq(mkdirat(fd, "e", 0700), 0);
+        next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ck_assert_int_ge(next, 0);
+        fd_close(fd);
+        fd = next;
+    }
+    fd_close(fd);
+    ck_assert_int_eq(storage_container_remove(st, CONTAINER, NULL, NULL), 0);
+    ck_assert(!exists("containers/" CONTAINER));
+}
+END_TEST
+
 START_TEST(test_graph_data)
 {
     const char *chain_ids[] = {CHAIN_A, CHAIN_B};
@@ -225,6 +249,7 @@ int main(void)
     tcase_add_test(t, test_rootfs);
     tcase_add_test(t, test_usage_counts_links_once);
     tcase_add_test(t, test_remove);
+    tcase_add_test(t, test_remove_deep_tree);
     tcase_add_test(t, test_graph_data);
     suite_add_tcase(s, t);
     r = srunner_create(s);
