@@ -109,12 +109,14 @@ static void worker_done(void *arg, const struct worker_result *result)
     struct image_job *job = run->job;
 
     job->worker = NULL;
-    if (job->cancelled)
+    if (job->cancelled) {
         image_job_finish(job);
-    else if (result->status < 0)
+    } else if (result->status < 0) {
         image_job_fail(job, &result->err);
-    else
+    } else {
+        worker_progress(run, job->input_size);
         run->done(job, result);
+    }
     free(run);
 }
 

@@ -104,6 +104,9 @@ static void setup(void)
     ck_assert_int_eq(images_tag(im, base_id, "base", "1", NULL), 0);
     ck_assert_int_eq(images_tag(im, app_id, "quay.io/me/app", NULL, NULL), 0);
     events[0] = '\0';
+    users = 0;
+    user_runs = false;
+    user_image = NULL;
 }
 
 static void teardown(void)

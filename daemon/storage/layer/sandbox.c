@@ -44,9 +44,10 @@ static const int allowed_calls[] = {
     SCMP_SYS(pselect6), SCMP_SYS(select),
     /* making files */
     SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(open), SCMP_SYS(mkdirat), SCMP_SYS(unlinkat),
-    SCMP_SYS(linkat), SCMP_SYS(symlinkat), SCMP_SYS(mknodat), SCMP_SYS(fchownat), SCMP_SYS(fchown),
-    SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fsetxattr), SCMP_SYS(utimensat),
-    SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(getdents64), SCMP_SYS(fsync)};
+    SCMP_SYS(linkat), SCMP_SYS(renameat2), SCMP_SYS(symlinkat), SCMP_SYS(mknodat),
+    SCMP_SYS(fchownat), SCMP_SYS(fchown), SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fsetxattr),
+    SCMP_SYS(utimensat), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(getdents64),
+    SCMP_SYS(fsync)};
 
 static int limit_resources(struct err *reterr)
 {
