@@ -353,24 +353,12 @@ const struct cgroup_hierarchy *cgroup_main_hierarchy(const struct cgroup *cg)
     return &cg->layout.hierarchy[0];
 }
 
-size_t cgroup_mounts(const struct cgroup *cg, const char *parent, const char *id,
-                     struct cgroup_mount ret[CGROUP_HIERARCHIES_MAX])
+size_t cgroup_mounts(const struct cgroup *cg, struct cgroup_mount ret[CGROUP_HIERARCHIES_MAX])
 {
     for (unsigned i = 0; i < cg->layout.n; i++) {
         const struct cgroup_hierarchy *h = &cg->layout.hierarchy[i];
 
-        ret[i] = (struct cgroup_mount){
-            .name = h->name,
-            .options = h->options,
-            .v2 = h->v2,
-            .dir = cgroup_dir(cg, h, parent, id),
-        };
+        ret[i] = (struct cgroup_mount){.name = h->name, .options = h->options, .v2 = h->v2};
     }
     return cg->layout.n;
-}
-
-void cgroup_mounts_done(struct cgroup_mount *mounts, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        free(mounts[i].dir);
 }

@@ -95,16 +95,13 @@ json_t *cgroup_info(const struct cgroup *cg);
 char *cgroup_path(const struct cgroup *cg, enum cgroup_controller c, const char *parent,
                   const char *id);
 
-/* What the container mounts below /sys/fs/cgroup: one entry per used hierarchy. */
+/* What a container may mount below /sys/fs/cgroup: one entry a hierarchy, all borrowed from cg. */
 struct cgroup_mount {
-    const char *name;    /* borrowed from cg: directory below /sys/fs/cgroup, e.g. "cpu,cpuacct" */
-    const char *options; /* borrowed; mount data of a v1 hierarchy, "" for v2 */
+    const char *name;    /* directory below /sys/fs/cgroup, e.g. "cpu,cpuacct" */
+    const char *options; /* mount data of a v1 hierarchy, "" for v2 */
     bool v2;
-    char *dir; /* owned; the container's directory on the host */
 };
-size_t cgroup_mounts(const struct cgroup *cg, const char *parent, const char *id,
-                     struct cgroup_mount ret[CGROUP_HIERARCHIES_MAX]);
-void cgroup_mounts_done(struct cgroup_mount *mounts, size_t n);
+size_t cgroup_mounts(const struct cgroup *cg, struct cgroup_mount ret[CGROUP_HIERARCHIES_MAX]);
 
 /* ---- limits ---- */
 

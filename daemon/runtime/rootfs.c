@@ -65,12 +65,12 @@ static void add_sys(struct build *b)
         add_mount(b, "sysfs", "sysfs", "/sys", "", MS_BASE | readonly);
 }
 
-/* v1: a bind costs some 20 us, so a container is shown those hierarchies from which programs read
+/* v1: a mount costs some 20 us, so a container is shown those hierarchies from which programs read
  * their limits and usage (JVM, Go and Python run-times, cadvisor); a privileged one, which may be
  * an engine itself, gets all. */
 static bool is_shown(const char *options, bool privileged)
 {
-    static const char *const read_by_programs[] = {"memory", "cpu", "cpuset", "pids", "blkio"};
+    static const char *const read_by_programs[] = {"memory", "cpu", "pids", "blkio"};
 
     for (size_t i = 0; i < ARRAY_SIZE(read_by_programs); i++) {
         if (strstr(options, read_by_programs[i]))
@@ -79,35 +79,29 @@ static bool is_shown(const char *options, bool privileged)
     return privileged;
 }
 
-/* The directory exists only where cgroup_plan() makes one: not for a cpuset without settings. */
-static bool is_made(const struct build *b, const char *options)
+/* Each shows the container's own cgroup as its root: the shim mounts them from within a cgroup
+ * namespace even when the container keeps the host's.  The tmpfs is small because it is writable
+ * until the container is gone. */
+static void add_cgroups_v1(struct build *b)
 {
-    return !streq(options, "cpuset") || *json_get_str(b->hc, "CpusetCpus", "") ||
-           *json_get_str(b->hc, "CpusetMems", "");
-}
-
-static void add_cgroups_v1(struct build *b, const struct cgroup_mount *mounts, size_t n)
-{
-    uint64_t flags = PLAN_BIND_NOSUID | PLAN_BIND_NODEV | PLAN_BIND_NOEXEC |
-                     (b->privileged ? 0 : PLAN_BIND_RDONLY);
+    struct cgroup_mount mounts[CGROUP_HIERARCHIES_MAX];
+    size_t n = cgroup_mounts(b->rt->cg, mounts);
+    uint64_t flags = MS_BASE | (b->privileged ? 0 : MS_RDONLY);
 
     add_mount(b, "tmpfs", "tmpfs", "/sys/fs/cgroup", "mode=755,size=64k", MS_BASE);
     for (size_t i = 0; i < n; i++) {
         char target[256];
 
+        if (mounts[i].v2 ? !b->privileged : !is_shown(mounts[i].options, b->privileged))
+            continue;
         snprintf(target, sizeof(target), "/sys/fs/cgroup/%s", mounts[i].name);
-        if (mounts[i].v2
-                ? b->privileged
-                : is_shown(mounts[i].options, b->privileged) && is_made(b, mounts[i].options))
-            add_bind(b, mounts[i].dir, target, flags);
+        add_mount(b, mounts[i].v2 ? "cgroup2" : "cgroup", "cgroup", target, mounts[i].options,
+                  flags);
     }
 }
 
 static void add_cgroups(struct build *b)
 {
-    struct cgroup_mount mounts[CGROUP_HIERARCHIES_MAX];
-    size_t n;
-
     if (!b->rt->cg || is_overridden(b, "/sys/fs/cgroup"))
         return;
     if (cgroup_is_unified(b->rt->cg)) {
@@ -116,9 +110,7 @@ static void add_cgroups(struct build *b)
                   MS_BASE | (b->privileged ? 0 : MS_RDONLY));
         return;
     }
-    n = cgroup_mounts(b->rt->cg, json_get_str(b->hc, "CgroupParent", ""), b->spec->id, mounts);
-    add_cgroups_v1(b, mounts, n);
-    cgroup_mounts_done(mounts, n);
+    add_cgroups_v1(b);
 }
 
 static void add_ipc(struct build *b)

@@ -203,6 +203,9 @@ static void add_namespaces(struct build *b)
         enum runtime_ns which = table[i].which;
         const char *path = b->spec->ns_path[which];
 
+        /* A cgroup file system can be mounted only by the owner of the cgroup namespace. */
+        if (!path && which == RUNTIME_NS_CGROUP && b->user_ns)
+            path = "";
         if (!path &&
             (which == RUNTIME_NS_USER ? !b->user_ns
                                       : runtime_ns_mode(b->hc, which, NULL) == RUNTIME_NS_HOST))
