@@ -1,0 +1,53 @@
+#pragma once
+
+#include "template.h"
+
+enum node_kind {
+    NODE_TEXT,     /* text */
+    NODE_ACTION,   /* pipe */
+    NODE_IF,       /* pipe, body, otherwise */
+    NODE_RANGE,    /* pipe, body, otherwise */
+    NODE_WITH,     /* pipe, body, otherwise */
+    NODE_PIPE,     /* args: commands; vars[]: declared variables */
+    NODE_COMMAND,  /* args: operands */
+    NODE_DOT,      /* . */
+    NODE_FIELD,    /* .A.B: fields */
+    NODE_VARIABLE, /* $x.A: text is the name, fields */
+    NODE_PAREN,    /* (pipe).A: pipe, fields */
+    NODE_LITERAL,  /* value; NULL is nil */
+    NODE_FUNCTION, /* text */
+};
+
+struct node {
+    enum node_kind kind;
+    size_t pos;
+    char *text;    /* owned */
+    char **fields; /* owned */
+    json_t *value; /* owned */
+    char *vars[2]; /* owned */
+    bool assign;   /* "=" and not ":=" */
+    struct node *pipe, *args, *body, *otherwise;
+    struct node *next; /* sibling in a list */
+    struct node *all;  /* every node of the template, for template_free() */
+};
+
+struct template {
+    char *source;
+    struct node *root; /* list */
+    struct node *all;
+};
+
+/* A value during execution: json is an owned reference, NULL for nil. */
+struct value {
+    json_t *json;
+    const char *key; /* the field it came from: tells what Go type a null has; borrowed */
+};
+
+/* As {{x}} prints it. */
+void value_print(const struct value *v, struct buf *out);
+bool value_truth(const struct value *v);
+
+/* Call a function; the arguments stay the caller's.  -ENOENT if there is none of this name. */
+int template_call(const char *name, const struct value *args, size_t n, bool header,
+                  struct value *ret, struct err *reterr);
+bool template_has_function(const char *name);

@@ -1,0 +1,110 @@
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "json.h"
+#include "session.h"
+#include "str.h"
+
+/* How long a daemon that is being restarted may stay away while we wait for a container. */
+#define DAEMON_AWAY_MAX_MS 60000
+#define RETRY_MS 100
+
+static struct request wait_request(const struct waiter *w)
+{
+    return (struct request){.method = "POST", .path = w->path};
+}
+
+int waiter_send(struct waiter *w, struct client *c, struct err *reterr)
+{
+    struct request req = wait_request(w);
+
+    w->conn = CONN_INIT;
+    return client_send(c, &req, true, &w->conn, reterr);
+}
+
+int waiter_receive(struct waiter *w, struct client *c, struct err *reterr)
+{
+    struct request req = wait_request(w);
+
+    return client_receive(c, &req, &w->conn, reterr);
+}
+
+static void take_status(struct waiter *w)
+{
+    _cleanup_free_ char *text = buf_take_str(&w->body);
+    _cleanup_json_ json_t *reply = json_loads(text, 0, NULL);
+    const char *message = json_get_str(json_get(reply, "Error"), "Message", NULL);
+
+    w->done = true;
+    w->status = json_get_int(reply, "StatusCode", 125);
+    if (!str_empty(message)) {
+        fprintf(stderr, "Error waiting for container: %s\n", message);
+        w->status = 125;
+    }
+}
+
+/* The daemon went away.  Containers outlive it, so ask again once it is back. */
+static int lost(struct waiter *w)
+{
+    int64_t now = time_monotonic_ns() / 1000000;
+
+    conn_done(&w->conn);
+    buf_done(&w->body);
+    if (!w->lost_at)
+        w->lost_at = now;
+    if (now - w->lost_at > DAEMON_AWAY_MAX_MS)
+        return -ETIMEDOUT;
+    w->retry_at = now + RETRY_MS;
+    return 0;
+}
+
+int waiter_step(struct waiter *w, struct client *c, struct err *reterr)
+{
+    int r;
+
+    if (w->conn.fd < 0) {
+        struct err why = {0};
+
+        if (time_monotonic_ns() / 1000000 < w->retry_at)
+            return 0;
+        r = waiter_send(w, c, &why);
+        if (r == 0)
+            r = waiter_receive(w, c, &why);
+        if (r < 0 && why.kind == ERR_UNAVAILABLE && lost(w) == 0)
+            return 0;
+        if (r < 0) {
+            *reterr = why;
+            return r;
+        }
+        w->lost_at = w->retry_at = 0;
+        return 0;
+    }
+    r = conn_read_body(&w->conn, &w->body, reterr);
+    if (r < 0)
+        return lost(w) < 0 ? r : 0;
+    if (r == 0 || w->conn.body.state == BODY_DONE)
+        take_status(w);
+    return 0;
+}
+
+int waiter_finish(struct waiter *w, struct client *c, struct err *reterr)
+{
+    while (!w->done) {
+        int r = waiter_step(w, c, reterr);
+
+        if (r < 0)
+            return r;
+        if (w->conn.fd < 0)
+            poll(NULL, 0, RETRY_MS);
+    }
+    return 0;
+}
+
+void waiter_done(struct waiter *w)
+{
+    conn_done(&w->conn);
+    buf_done(&w->body);
+    free(w->path);
+    w->path = NULL;
+}
