@@ -76,7 +76,8 @@ enum endpoint_down_flags {
 };
 
 /* Withdraw the published ports (and forget UDP flows to the container, which would outlive it in
- * conntrack).  What is gone already is success.  Any thread. */
+ * conntrack).  What is gone already is success.  Call it before the leases go back: it withdraws
+ * by host port, whoever has that.  Any thread. */
 int endpoint_down(struct network *network, const struct endpoint_spec *spec, unsigned flags,
                   struct err *reterr);
 

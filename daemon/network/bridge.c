@@ -1,0 +1,168 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "fd.h"
+#include "internal.h"
+#include "rtnl.h"
+#include "str.h"
+
+/* Daemons that start at the same time choose their subnets one after the other. */
+#define CHOICE_LOCK "/run/containerd-lite.network.lock"
+
+static int choose_address(const struct rtnl_addresses *addresses, struct inet4 *ret,
+                          struct err *reterr)
+{
+    _cleanup_free_ struct inet4 *used = xcalloc(addresses->n + 1, sizeof(*used));
+
+    for (size_t i = 0; i < addresses->n; i++)
+        used[i] = addresses->list[i].net;
+    if (inet4_choose(used, addresses->n, ret) < 0)
+        return err_set(reterr, ERR_UNAVAILABLE, EADDRNOTAVAIL,
+                       "could not find an available, non-overlapping IPv4 address pool among the "
+                       "defaults: set --bip");
+    return 0;
+}
+
+/* The wanted address, else the one an existing bridge has, else a free one. */
+static int settle_address(struct network *network, const struct rtnl_link *link,
+                          const struct rtnl_addresses *addresses, struct err *reterr)
+{
+    struct inet4 *address = &network->config.address;
+
+    for (size_t i = 0; i < addresses->n && address->address == 0; i++) {
+        if (link->index && addresses->list[i].index == link->index)
+            *address = addresses->list[i].net;
+    }
+    if (address->address != 0)
+        return 0;
+    if (!network->config.bridge_is_ours)
+        return err_set(reterr, ERR_INVALID, EADDRNOTAVAIL, "bridge %s has no IPv4 address",
+                       network->config.bridge);
+    return choose_address(addresses, address, reterr);
+}
+
+static int create_bridge(struct network *network, struct rtnl_link *link, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    uint8_t mac[MAC_LEN];
+    int r;
+
+    mac_from_address(network->config.address.address, mac);
+    rtnl_put_bridge(&batch, &(struct rtnl_bridge){.name = network->config.bridge,
+                                                  .mtu = network->config.mtu,
+                                                  .mac = mac});
+    rtnl_put_link_get(&batch, network->config.bridge);
+    r = nl_run(network->route_fd, &batch, rtnl_on_link, link, reterr);
+    return r < 0 ? err_wrap(reterr, "bridge %s", network->config.bridge) : 0;
+}
+
+/* Our bridge has the one address and is up. */
+static int configure_bridge(struct network *network, const struct rtnl_link *link,
+                            const struct rtnl_addresses *addresses, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    const struct inet4 *want = &network->config.address;
+    int r;
+
+    for (size_t i = 0; i < addresses->n; i++) {
+        const struct rtnl_address *a = &addresses->list[i];
+
+        if (a->index == link->index &&
+            (a->net.address != want->address || a->net.prefix != want->prefix))
+            rtnl_put_address_delete(&batch, link->index, &a->net);
+    }
+    rtnl_put_address(&batch, link->index, want);
+    if (!link->is_up)
+        rtnl_put_link_up(&batch, link->index);
+    r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
+    return r < 0 ? err_wrap(reterr, "bridge %s", network->config.bridge) : 0;
+}
+
+static int check_link(const struct network *network, const struct rtnl_link *link,
+                      struct err *reterr)
+{
+    const char *name = network->config.bridge;
+
+    if (link->index == 0 && !network->config.bridge_is_ours)
+        return err_set(reterr, ERR_INVALID, ENODEV, "bridge %s does not exist", name);
+    if (link->index != 0 && !link->is_bridge)
+        return err_set(reterr, ERR_INVALID, EEXIST, "network device %s exists and is no bridge",
+                       name);
+    return 0;
+}
+
+int bridge_open(struct network *network, struct err *reterr)
+{
+    _cleanup_(rtnl_addresses_done) struct rtnl_addresses addresses = {0};
+    _cleanup_close_ int lock = open(CHOICE_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct rtnl_link link;
+    int r;
+
+    if (lock >= 0)
+        flock(lock, LOCK_EX);
+    r = rtnl_get_link(network->route_fd, network->config.bridge, &link, reterr);
+    if (r >= 0)
+        r = check_link(network, &link, reterr);
+    if (r >= 0)
+        r = rtnl_get_addresses(network->route_fd, &addresses, reterr);
+    if (r >= 0)
+        r = settle_address(network, &link, &addresses, reterr);
+    if (r >= 0 && link.index == 0)
+        r = create_bridge(network, &link, reterr);
+    if (r >= 0 && network->config.bridge_is_ours)
+        r = configure_bridge(network, &link, &addresses, reterr);
+    if (r < 0)
+        return r;
+    network->bridge_index = link.index;
+    if (!network->config.bridge_is_ours && link.mtu)
+        network->config.mtu = link.mtu;
+    return 0;
+}
+
+/* Write unless it is so already: /proc/sys may be read-only, and right. */
+static int set_sysctl(const char *path, const char *value)
+{
+    _cleanup_free_ char *now = NULL;
+    ssize_t n = file_read(AT_FDCWD, path, 64, &now);
+
+    if (n > 0 && now[0] == value[0])
+        return 0;
+    return file_write(AT_FDCWD, path, value, strlen(value));
+}
+
+int bridge_set_sysctls(const struct network *network, struct err *reterr)
+{
+    const char *name = network->config.bridge;
+    _cleanup_free_ char *localnet = xasprintf("/proc/sys/net/ipv4/conf/%s/route_localnet", name);
+    _cleanup_free_ char *no_ipv6 = xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+    int r;
+
+    if (network->config.ip_forward) {
+        r = set_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
+        if (r < 0)
+            return err_sys(reterr, -r, "enable net.ipv4.ip_forward");
+    }
+    r = set_sysctl(localnet, "1");
+    if (r < 0)
+        return err_sys(reterr, -r, "enable %s", localnet);
+    /* An IPv4 network: the host must not take router advertisements from containers
+     * (CVE-2020-13401) nor be reachable by link-local addresses.  No IPv6 at all is as good. */
+    if (network->config.bridge_is_ours) {
+        r = set_sysctl(no_ipv6, "1");
+        if (r < 0 && r != -ENOENT)
+            return err_sys(reterr, -r, "enable %s", no_ipv6);
+    }
+    return 0;
+}
+
+int bridge_delete(struct network *network, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    int r;
+
+    rtnl_put_link_delete(&batch, network->config.bridge);
+    r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
+    return r == -ENODEV ? 0 : r;
+}

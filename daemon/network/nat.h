@@ -1,0 +1,28 @@
+/* Published ports: elements of the two maps of the ruleset. */
+#pragma once
+
+#include "leases.h"
+#include "netlink.h"
+
+#define NAT_KEY_MAX 12
+#define NAT_DATA_LEN 8
+
+/* Key of a lease in its map, each field padded to four bytes as nf_tables wants it; the length. */
+size_t nat_key(const struct port_lease *lease, uint8_t ret[NAT_KEY_MAX]);
+void nat_data(const struct port_lease *lease, uint32_t address, uint8_t ret[NAT_DATA_LEN]);
+
+/* Ports that lead to one container. */
+struct nat_target {
+    uint32_t address;
+    const struct port_lease *ports; /* borrowed */
+    size_t n_ports;
+};
+
+/* Each in one transaction.  fd: NETLINK_NETFILTER.
+ * nat_publish: -EEXIST if a port leads elsewhere already, -ENOENT if the table is gone. */
+int nat_publish(int fd, const char *table, const struct nat_target *target, struct err *reterr);
+/* Ports that are not published (or no table) are success. */
+int nat_withdraw(int fd, const char *table, const struct nat_target *target, struct err *reterr);
+/* The maps hold exactly these afterwards. */
+int nat_replace(int fd, const char *table, const struct nat_target *targets, size_t n,
+                struct err *reterr);

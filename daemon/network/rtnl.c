@@ -1,0 +1,307 @@
+#include "rtnl.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <string.h>
+
+#include "str.h"
+
+static struct ifinfomsg *put_link(struct nl_batch *batch, const char *what, uint16_t type,
+                                  uint16_t flags, struct nlmsghdr **ret)
+{
+    struct nlmsghdr *nlh = nl_request(batch, what, type, flags);
+
+    *ret = nlh;
+    return mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
+}
+
+static void set_up(struct ifinfomsg *ifi)
+{
+    ifi->ifi_flags = IFF_UP;
+    ifi->ifi_change = IFF_UP;
+}
+
+void rtnl_put_bridge(struct nl_batch *batch, const struct rtnl_bridge *bridge)
+{
+    struct nlattr *info, *data;
+    struct nlmsghdr *nlh;
+
+    set_up(
+        put_link(batch, "create bridge", RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &nlh));
+    mnl_attr_put_strz(nlh, IFLA_IFNAME, bridge->name);
+    mnl_attr_put_u32(nlh, IFLA_MTU, bridge->mtu);
+    /* A bridge without an address of its own takes that of one port or another as they come and
+     * go, and every neighbour's ARP entry for the gateway goes stale. */
+    mnl_attr_put(nlh, IFLA_ADDRESS, MAC_LEN, bridge->mac);
+    info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+    mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "bridge");
+    data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+    mnl_attr_put_u32(nlh, IFLA_BR_FORWARD_DELAY, 0);
+    mnl_attr_put_u32(nlh, IFLA_BR_STP_STATE, 0);
+    /* No multicast router lives here; without snooping a port has no timers and tables for it. */
+    mnl_attr_put_u8(nlh, IFLA_BR_MCAST_SNOOPING, 0);
+    mnl_attr_nest_end(nlh, data);
+    mnl_attr_nest_end(nlh, info);
+}
+
+/* One queue: veth otherwise allocates one per possible CPU and uses one. */
+static void put_queues(struct nlmsghdr *nlh)
+{
+    mnl_attr_put_u32(nlh, IFLA_NUM_TX_QUEUES, 1);
+    mnl_attr_put_u32(nlh, IFLA_NUM_RX_QUEUES, 1);
+}
+
+static void put_peer(struct nlmsghdr *nlh, const struct rtnl_veth *veth)
+{
+    struct nlattr *peer = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
+
+    set_up(mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg)));
+    mnl_attr_put_strz(nlh, IFLA_IFNAME, "eth0");
+    mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns_fd);
+    mnl_attr_put_u32(nlh, IFLA_MTU, veth->mtu);
+    mnl_attr_put(nlh, IFLA_ADDRESS, MAC_LEN, veth->peer_mac);
+    put_queues(nlh);
+    mnl_attr_nest_end(nlh, peer);
+}
+
+void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth)
+{
+    struct nlattr *info, *data;
+    struct nlmsghdr *nlh;
+
+    set_up(put_link(batch, "create veth pair", RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+                    &nlh));
+    mnl_attr_put_strz(nlh, IFLA_IFNAME, veth->name);
+    mnl_attr_put_u32(nlh, IFLA_MASTER, veth->master);
+    mnl_attr_put_u32(nlh, IFLA_MTU, veth->mtu);
+    put_queues(nlh);
+    info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+    mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "veth");
+    data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+    put_peer(nlh, veth);
+    mnl_attr_nest_end(nlh, data);
+    mnl_attr_nest_end(nlh, info);
+}
+
+void rtnl_put_link_up(struct nl_batch *batch, uint32_t index)
+{
+    struct nlmsghdr *nlh;
+    struct ifinfomsg *ifi = put_link(batch, "set link up", RTM_NEWLINK, NLM_F_ACK, &nlh);
+
+    ifi->ifi_index = (int)index;
+    set_up(ifi);
+}
+
+void rtnl_put_link_delete(struct nl_batch *batch, const char *name)
+{
+    struct nlmsghdr *nlh;
+
+    put_link(batch, "delete link", RTM_DELLINK, NLM_F_ACK, &nlh);
+    mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+}
+
+static void put_address(struct nl_batch *batch, const char *what, uint16_t type, uint16_t flags,
+                        uint32_t index, const struct inet4 *address)
+{
+    struct nlmsghdr *nlh = nl_request(batch, what, type, NLM_F_ACK | flags);
+    struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
+
+    ifa->ifa_family = AF_INET;
+    ifa->ifa_prefixlen = address->prefix;
+    ifa->ifa_index = index;
+    mnl_attr_put_u32(nlh, IFA_LOCAL, htonl(address->address));
+    mnl_attr_put_u32(nlh, IFA_ADDRESS, htonl(address->address));
+    if (type == RTM_NEWADDR)
+        mnl_attr_put_u32(nlh, IFA_BROADCAST, htonl(inet4_last(address)));
+}
+
+void rtnl_put_address(struct nl_batch *batch, uint32_t index, const struct inet4 *address)
+{
+    put_address(batch, "add address", RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, index, address);
+}
+
+void rtnl_put_address_delete(struct nl_batch *batch, uint32_t index, const struct inet4 *address)
+{
+    put_address(batch, "delete address", RTM_DELADDR, 0, index, address);
+}
+
+void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gateway)
+{
+    struct nlmsghdr *nlh =
+        nl_request(batch, "add default route", RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+
+    rtm->rtm_family = AF_INET;
+    rtm->rtm_table = RT_TABLE_MAIN;
+    rtm->rtm_protocol = RTPROT_BOOT;
+    rtm->rtm_scope = RT_SCOPE_UNIVERSE;
+    rtm->rtm_type = RTN_UNICAST;
+    mnl_attr_put_u32(nlh, RTA_GATEWAY, htonl(gateway));
+    mnl_attr_put_u32(nlh, RTA_OIF, index);
+}
+
+void rtnl_put_link_get(struct nl_batch *batch, const char *name)
+{
+    struct nlmsghdr *nlh;
+
+    put_link(batch, "get link", RTM_GETLINK, NLM_F_ACK, &nlh);
+    mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+}
+
+static bool kind_is(const struct nlattr *info, const char *kind)
+{
+    const struct nlattr *attr;
+
+    mnl_attr_for_each_nested(attr, info)
+    {
+        if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+            return streq(mnl_attr_get_str(attr), kind);
+    }
+    return false;
+}
+
+int rtnl_on_link(const struct nlmsghdr *reply, void *userdata)
+{
+    const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(reply);
+    struct rtnl_link *link = userdata;
+    const struct nlattr *attr;
+
+    if (reply->nlmsg_type != RTM_NEWLINK)
+        return 0;
+    link->index = (uint32_t)ifi->ifi_index;
+    link->is_up = ifi->ifi_flags & IFF_UP;
+    mnl_attr_for_each(attr, reply, sizeof(*ifi))
+    {
+        if (mnl_attr_get_type(attr) == IFLA_MTU)
+            link->mtu = mnl_attr_get_u32(attr);
+        else if (mnl_attr_get_type(attr) == IFLA_LINKINFO)
+            link->is_bridge = kind_is(attr, "bridge");
+    }
+    return 0;
+}
+
+int rtnl_get_link(int fd, const char *name, struct rtnl_link *ret, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    struct rtnl_link link = {0};
+    int r;
+
+    rtnl_put_link_get(&batch, name);
+    r = nl_run(fd, &batch, rtnl_on_link, &link, reterr);
+    if (r < 0 && r != -ENODEV)
+        return r;
+    *ret = link;
+    return 0;
+}
+
+void rtnl_addresses_done(struct rtnl_addresses *addresses)
+{
+    free(addresses->list);
+}
+
+static void append(struct rtnl_addresses *addresses, struct rtnl_address address)
+{
+    addresses->list = xrealloc(addresses->list, (addresses->n + 1) * sizeof(*addresses->list));
+    addresses->list[addresses->n++] = address;
+}
+
+static int on_address(const struct nlmsghdr *reply, void *userdata)
+{
+    const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(reply);
+    const struct nlattr *attr;
+
+    if (reply->nlmsg_type != RTM_NEWADDR)
+        return 0;
+    mnl_attr_for_each(attr, reply, sizeof(*ifa))
+    {
+        if (mnl_attr_get_type(attr) == IFA_LOCAL)
+            append(userdata,
+                   (struct rtnl_address){ifa->ifa_index,
+                                         {ntohl(mnl_attr_get_u32(attr)), ifa->ifa_prefixlen}});
+    }
+    return 0;
+}
+
+static int on_route(const struct nlmsghdr *reply, void *userdata)
+{
+    const struct rtmsg *rtm = mnl_nlmsg_get_payload(reply);
+    const struct nlattr *attr;
+
+    if (reply->nlmsg_type != RTM_NEWROUTE)
+        return 0;
+    mnl_attr_for_each(attr, reply, sizeof(*rtm))
+    {
+        if (mnl_attr_get_type(attr) == RTA_DST)
+            append(userdata,
+                   (struct rtnl_address){0, {ntohl(mnl_attr_get_u32(attr)), rtm->rtm_dst_len}});
+    }
+    return 0;
+}
+
+int rtnl_get_addresses(int fd, struct rtnl_addresses *addresses, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    struct nlmsghdr *nlh;
+    struct ifaddrmsg *ifa;
+    struct rtmsg *rtm;
+    int r;
+
+    nlh = nl_request(&batch, "list addresses", RTM_GETADDR, NLM_F_DUMP);
+    ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
+    ifa->ifa_family = AF_INET;
+    r = nl_run(fd, &batch, on_address, addresses, reterr);
+    if (r < 0)
+        return r;
+    nlh = nl_request(&batch, "list routes", RTM_GETROUTE, NLM_F_DUMP);
+    rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+    rtm->rtm_family = AF_INET;
+    return nl_run(fd, &batch, on_route, addresses, reterr);
+}
+
+struct ports_query {
+    uint32_t master;
+    char **names; /* owned */
+};
+
+static int on_port(const struct nlmsghdr *reply, void *userdata)
+{
+    struct ports_query *query = userdata;
+    const char *name = NULL;
+    const struct nlattr *attr;
+    uint32_t master = 0;
+
+    if (reply->nlmsg_type != RTM_NEWLINK)
+        return 0;
+    mnl_attr_for_each(attr, reply, sizeof(struct ifinfomsg))
+    {
+        if (mnl_attr_get_type(attr) == IFLA_IFNAME)
+            name = mnl_attr_get_str(attr);
+        else if (mnl_attr_get_type(attr) == IFLA_MASTER)
+            master = mnl_attr_get_u32(attr);
+    }
+    if (name && master == query->master)
+        query->names = strv_append(query->names, name);
+    return 0;
+}
+
+int rtnl_get_ports(int fd, uint32_t master, char ***ret, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    struct ports_query query = {.master = master};
+    struct nlmsghdr *nlh;
+    int r;
+
+    put_link(&batch, "list links", RTM_GETLINK, NLM_F_DUMP, &nlh);
+    mnl_attr_put_u32(nlh, IFLA_MASTER, master); /* a hint: the kernel filters */
+    r = nl_run(fd, &batch, on_port, &query, reterr);
+    if (r < 0) {
+        strv_free(query.names);
+        return r;
+    }
+    *ret = query.names;
+    return 0;
+}

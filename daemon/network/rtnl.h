@@ -1,0 +1,64 @@
+/* rtnetlink(7) requests for links, addresses and routes, appended to a batch.
+ *
+ * Each put_* adds one acknowledged request; the get_* run one.  Any thread, one per socket. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "inet4.h"
+#include "netlink.h"
+
+struct rtnl_bridge {
+    const char *name;
+    uint32_t mtu;
+    const uint8_t *mac; /* MAC_LEN */
+};
+
+/* A veth pair whose peer is born inside a namespace under the name eth0, both ends up, the host
+ * end in a bridge: everything in one request. */
+struct rtnl_veth {
+    const char *name;
+    uint32_t master; /* index of the bridge */
+    uint32_t mtu;
+    const uint8_t *peer_mac; /* MAC_LEN */
+    int peer_netns_fd;
+};
+
+struct rtnl_link {
+    uint32_t index; /* 0: no such link */
+    bool is_bridge;
+    bool is_up;
+    uint32_t mtu;
+};
+
+void rtnl_put_bridge(struct nl_batch *batch, const struct rtnl_bridge *bridge);
+void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth);
+void rtnl_put_link_up(struct nl_batch *batch, uint32_t index);
+void rtnl_put_link_delete(struct nl_batch *batch, const char *name);
+/* Address and its connected route; an address that is there already is success. */
+void rtnl_put_address(struct nl_batch *batch, uint32_t index, const struct inet4 *address);
+void rtnl_put_address_delete(struct nl_batch *batch, uint32_t index, const struct inet4 *address);
+void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gateway);
+/* The reply goes to rtnl_on_link() with a struct rtnl_link. */
+void rtnl_put_link_get(struct nl_batch *batch, const char *name);
+int rtnl_on_link(const struct nlmsghdr *reply, void *link);
+
+/* 0 also if there is no such link (index 0). */
+int rtnl_get_link(int fd, const char *name, struct rtnl_link *ret, struct err *reterr);
+
+struct rtnl_address {
+    uint32_t index; /* of its link; 0 for the destination of a route */
+    struct inet4 net;
+};
+
+struct rtnl_addresses {
+    struct rtnl_address *list; /* owned */
+    size_t n;
+};
+
+void rtnl_addresses_done(struct rtnl_addresses *addresses);
+/* Append all IPv4 addresses of the host, and the destinations of all its routes. */
+int rtnl_get_addresses(int fd, struct rtnl_addresses *addresses, struct err *reterr);
+
+/* Names of all links in a bridge (strv_free). */
+int rtnl_get_ports(int fd, uint32_t master, char ***ret, struct err *reterr);

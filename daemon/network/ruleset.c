@@ -1,0 +1,502 @@
+#include "ruleset.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mem.h"
+#include "str.h"
+
+/* Raise when chains, rules or maps below change: tables of older versions are then replaced. */
+#define RULESET_VERSION 1
+#define COMMENT_MAX 96
+
+#define IPV4_SADDR_OFFSET 12
+#define IPV4_DADDR_OFFSET 16
+#define TRANSPORT_DPORT_OFFSET 2
+
+/* ---- requests ---- */
+
+struct nlmsghdr *nft_request(struct nl_batch *batch, const char *what, uint16_t type,
+                             uint16_t flags)
+{
+    struct nlmsghdr *nlh =
+        nl_request(batch, what, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags);
+    struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
+
+    nfg->nfgen_family = NFPROTO_IPV4;
+    nfg->version = NFNETLINK_V0;
+    return nlh;
+}
+
+static void put_batch_mark(struct nl_batch *batch, uint16_t type)
+{
+    struct nlmsghdr *nlh = nl_request(batch, "nftables transaction", type, 0);
+    struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
+
+    nfg->nfgen_family = AF_UNSPEC;
+    nfg->version = NFNETLINK_V0;
+    nfg->res_id = htons(NFNL_SUBSYS_NFTABLES);
+}
+
+void nft_begin(struct nl_batch *batch)
+{
+    put_batch_mark(batch, NFNL_MSG_BATCH_BEGIN);
+}
+
+void nft_end(struct nl_batch *batch)
+{
+    put_batch_mark(batch, NFNL_MSG_BATCH_END);
+}
+
+/* ---- expressions: what rules are made of ---- */
+
+static struct nftnl_expr *new_expr(const char *name)
+{
+    struct nftnl_expr *expr = nftnl_expr_alloc(name);
+
+    if (!expr)
+        abort(); /* out of memory, as the x-allocators do */
+    return expr;
+}
+
+static void load_meta(struct nftnl_rule *rule, uint32_t key, uint32_t reg)
+{
+    struct nftnl_expr *expr = new_expr("meta");
+
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_META_KEY, key);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_META_DREG, reg);
+    nftnl_rule_add_expr(rule, expr);
+}
+
+static void load_payload(struct nftnl_rule *rule, uint32_t base, uint32_t offset, uint32_t len,
+                         uint32_t reg)
+{
+    struct nftnl_expr *expr = new_expr("payload");
+
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, base);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_LEN, len);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, reg);
+    nftnl_rule_add_expr(rule, expr);
+}
+
+static void load_ct(struct nftnl_rule *rule, uint32_t key)
+{
+    struct nftnl_expr *expr = new_expr("ct");
+
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, key);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, NFT_REG_1);
+    nftnl_rule_add_expr(rule, expr);
+}
+
+static void mask(struct nftnl_rule *rule, uint32_t bits)
+{
+    static const uint32_t zero;
+    struct nftnl_expr *expr = new_expr("bitwise");
+
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof(bits));
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, &bits, sizeof(bits));
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &zero, sizeof(zero));
+    nftnl_rule_add_expr(rule, expr);
+}
+
+static void compare(struct nftnl_rule *rule, uint32_t op, const void *data, uint32_t len)
+{
+    struct nftnl_expr *expr = new_expr("cmp");
+
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_OP, op);
+    nftnl_expr_set(expr, NFTNL_EXPR_CMP_DATA, data, len);
+    nftnl_rule_add_expr(rule, expr);
+}
+
+static void match_ifname(struct nftnl_rule *rule, uint32_t key, uint32_t op, const char *ifname)
+{
+    char name[IFNAMSIZ] = {0};
+
+    memcpy(name, ifname, strlen(ifname));
+    load_meta(rule, key, NFT_REG_1);
+    compare(rule, op, name, sizeof(name));
+}
+
+static void match_subnet(struct nftnl_rule *rule, uint32_t offset, uint32_t op, struct inet4 net)
+{
+    uint32_t first = htonl(inet4_first(&net));
+
+    load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offset, sizeof(first), NFT_REG_1);
+    mask(rule, htonl(inet4_mask(net.prefix)));
+    compare(rule, op, &first, sizeof(first));
+}
+
+static void match_ct_bits(struct nftnl_rule *rule, uint32_t key, uint32_t bits)
+{
+    static const uint32_t zero;
+
+    load_ct(rule, key);
+    mask(rule, bits);
+    compare(rule, NFT_CMP_NEQ, &zero, sizeof(zero));
+}
+
+static void verdict(struct nftnl_rule *rule, int code)
+{
+    struct nftnl_expr *expr = new_expr("immediate");
+
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, (uint32_t)code);
+    nftnl_rule_add_expr(rule, expr);
+}
+
+/* The key is in the registers from NFT_REG32_00 on; address and port of the map's answer replace
+ * it.  No answer ends the rule. */
+static void dnat_by(struct nftnl_rule *rule, const char *map)
+{
+    struct nftnl_expr *lookup = new_expr("lookup");
+    struct nftnl_expr *nat = new_expr("nat");
+
+    nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+    nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_1);
+    nftnl_expr_set_str(lookup, NFTNL_EXPR_LOOKUP_SET, map);
+    nftnl_rule_add_expr(rule, lookup);
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_FAMILY, NFPROTO_IPV4);
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_REG_ADDR_MIN, NFT_REG_1);
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_REG_PROTO_MIN, NFT_REG32_01);
+    nftnl_rule_add_expr(rule, nat);
+}
+
+/* ---- steps: one phrase of a rule each ---- */
+
+typedef void (*step_fn)(struct nftnl_rule *rule, const struct ruleset *set);
+
+static const struct inet4 loopback = {0x7f000000, 8};
+
+static void from_bridge(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    match_ifname(rule, NFT_META_IIFNAME, NFT_CMP_EQ, set->bridge);
+}
+
+static void to_bridge(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    match_ifname(rule, NFT_META_OIFNAME, NFT_CMP_EQ, set->bridge);
+}
+
+static void not_to_bridge(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    match_ifname(rule, NFT_META_OIFNAME, NFT_CMP_NEQ, set->bridge);
+}
+
+static void source_in_subnet(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    match_subnet(rule, IPV4_SADDR_OFFSET, NFT_CMP_EQ, set->subnet);
+}
+
+static void source_loopback(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    match_subnet(rule, IPV4_SADDR_OFFSET, NFT_CMP_EQ, loopback);
+}
+
+static void target_loopback(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    match_subnet(rule, IPV4_DADDR_OFFSET, NFT_CMP_EQ, loopback);
+}
+
+static void target_not_loopback(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    match_subnet(rule, IPV4_DADDR_OFFSET, NFT_CMP_NEQ, loopback);
+}
+
+static void target_is_host(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    struct nftnl_expr *expr = new_expr("fib");
+    uint32_t local = RTN_LOCAL;
+
+    (void)set;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+    nftnl_rule_add_expr(rule, expr);
+    compare(rule, NFT_CMP_EQ, &local, sizeof(local));
+}
+
+static void is_reply(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    match_ct_bits(rule, NFT_CT_STATE,
+                  NF_CT_STATE_BIT(IP_CT_ESTABLISHED) | NF_CT_STATE_BIT(IP_CT_RELATED));
+}
+
+static void was_dnatted(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    match_ct_bits(rule, NFT_CT_STATUS, IPS_DST_NAT);
+}
+
+static void dnat_specific(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IPV4_DADDR_OFFSET, 4, NFT_REG_1);
+    load_meta(rule, NFT_META_L4PROTO, NFT_REG32_01);
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_02);
+    dnat_by(rule, MAP_SPECIFIC);
+}
+
+static void dnat_any(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    load_meta(rule, NFT_META_L4PROTO, NFT_REG_1);
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_01);
+    dnat_by(rule, MAP_ANY);
+}
+
+static void masquerade(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    nftnl_rule_add_expr(rule, new_expr("masq"));
+}
+
+static void accept_it(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    verdict(rule, NF_ACCEPT);
+}
+
+static void drop_it(struct nftnl_rule *rule, const struct ruleset *set)
+{
+    (void)set;
+    verdict(rule, NF_DROP);
+}
+
+/* ---- the table ---- */
+
+static const struct {
+    const char *name;
+    const char *type;
+    uint32_t hook;
+    int32_t priority; /* as NF_IP_PRI_* in linux/netfilter_ipv4.h */
+} chains[] = {
+    {"raw", "filter", NF_INET_PRE_ROUTING, -300}, {"prerouting", "nat", NF_INET_PRE_ROUTING, -100},
+    {"output", "nat", NF_INET_LOCAL_OUT, -100},   {"postrouting", "nat", NF_INET_POST_ROUTING, 100},
+    {"forward", "filter", NF_INET_FORWARD, 0},
+};
+
+#define STEPS_MAX 4
+
+static const struct {
+    const char *chain;
+    step_fn steps[STEPS_MAX];
+} rules[] = {
+    /* route_localnet on the bridge, which published ports on 127.0.0.1 need, must not let
+     * containers reach what the host serves on its loopback (CVE-2020-8558). */
+    {"raw", {from_bridge, target_loopback, drop_it}},
+    {"raw", {from_bridge, source_loopback, drop_it}},
+
+    /* Nothing that comes over a wire may use a port published on 127.0.0.1, whatever
+     * route_localnet says on other links; the host's own packets pass `output`. */
+    {"prerouting", {target_is_host, target_not_loopback, dnat_specific}},
+    {"prerouting", {target_is_host, target_not_loopback, dnat_any}},
+    {"output", {target_is_host, dnat_specific}},
+    {"output", {target_is_host, dnat_any}},
+
+    {"postrouting", {source_in_subnet, not_to_bridge, masquerade}},
+    /* A container that uses a published port: the answer has to come back through here. */
+    {"postrouting", {source_in_subnet, to_bridge, was_dnatted, masquerade}},
+    {"postrouting", {source_loopback, to_bridge, masquerade}},
+
+    /* Into containers only what they asked for and what is published; so a neighbour that routes
+     * to a container's address directly gets nowhere. */
+    {"forward", {not_to_bridge, accept_it}},
+    {"forward", {from_bridge, accept_it}},
+    {"forward", {is_reply, accept_it}},
+    {"forward", {was_dnatted, accept_it}},
+    {"forward", {drop_it}},
+};
+
+/* Numbers of nft(8)'s data types (enum datatypes), six bits each in a concatenation: they only
+ * matter for `nft list`. */
+enum { TYPE_IPADDR = 7, TYPE_INET_PROTOCOL = 12, TYPE_INET_SERVICE = 13 };
+#define CONCAT(a, b) ((a) << 6 | (b))
+
+static const struct {
+    const char *name;
+    uint32_t key_type;
+    uint32_t key_len;
+} maps[] = {
+    {MAP_ANY, CONCAT(TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 8},
+    {MAP_SPECIFIC, CONCAT(CONCAT(TYPE_IPADDR, TYPE_INET_PROTOCOL), TYPE_INET_SERVICE), 12},
+};
+
+/* What `nft list` shows as the table's comment, and what tells whether the table is current. */
+static void format_comment(const struct ruleset *set, char ret[COMMENT_MAX])
+{
+    struct inet4 subnet = {inet4_first(&set->subnet), set->subnet.prefix};
+    char text[INET4_STR_MAX];
+
+    inet4_format(&subnet, text);
+    snprintf(ret, COMMENT_MAX, "containerd-lite rules %d for %s %s", RULESET_VERSION, set->bridge,
+             text);
+}
+
+static void put_table(struct nl_batch *batch, const char *what, uint16_t type,
+                      const struct ruleset *set)
+{
+    struct nlmsghdr *nlh =
+        nft_request(batch, what, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
+    char comment[COMMENT_MAX];
+    struct nftnl_udata_buf *udata;
+
+    mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, set->table);
+    if (type != NFT_MSG_NEWTABLE)
+        return;
+    mnl_attr_put_u32(nlh, NFTA_TABLE_FLAGS, 0);
+    format_comment(set, comment);
+    udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+    if (!udata)
+        abort();
+    nftnl_udata_put_strz(udata, NFTNL_UDATA_TABLE_COMMENT, comment);
+    mnl_attr_put(nlh, NFTA_TABLE_USERDATA, nftnl_udata_buf_len(udata), nftnl_udata_buf_data(udata));
+    nftnl_udata_buf_free(udata);
+}
+
+static void put_chains(struct nl_batch *batch, const struct ruleset *set)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(chains); i++) {
+        struct nlmsghdr *nlh = nft_request(batch, "create chain", NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+        struct nlattr *hook;
+
+        mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, set->table);
+        mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, chains[i].name);
+        hook = mnl_attr_nest_start(nlh, NFTA_CHAIN_HOOK);
+        mnl_attr_put_u32(nlh, NFTA_HOOK_HOOKNUM, htonl(chains[i].hook));
+        mnl_attr_put_u32(nlh, NFTA_HOOK_PRIORITY, htonl((uint32_t)chains[i].priority));
+        mnl_attr_nest_end(nlh, hook);
+        mnl_attr_put_u32(nlh, NFTA_CHAIN_POLICY, htonl(NF_ACCEPT));
+        mnl_attr_put_strz(nlh, NFTA_CHAIN_TYPE, chains[i].type);
+    }
+}
+
+/* Plain hash maps: no size, no intervals, so that a change costs the same however full they are
+ * (interval sets are copied whole in each transaction). */
+static void put_maps(struct nl_batch *batch, const struct ruleset *set)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+        struct nlmsghdr *nlh = nft_request(batch, "create map", NFT_MSG_NEWSET, NLM_F_CREATE);
+        struct nftnl_set *map = nftnl_set_alloc();
+
+        if (!map)
+            abort();
+        nftnl_set_set_str(map, NFTNL_SET_TABLE, set->table);
+        nftnl_set_set_str(map, NFTNL_SET_NAME, maps[i].name);
+        nftnl_set_set_u32(map, NFTNL_SET_ID, (uint32_t)i + 1);
+        nftnl_set_set_u32(map, NFTNL_SET_FLAGS, NFT_SET_MAP);
+        nftnl_set_set_u32(map, NFTNL_SET_KEY_TYPE, maps[i].key_type);
+        nftnl_set_set_u32(map, NFTNL_SET_KEY_LEN, maps[i].key_len);
+        nftnl_set_set_u32(map, NFTNL_SET_DATA_TYPE, CONCAT(TYPE_IPADDR, TYPE_INET_SERVICE));
+        nftnl_set_set_u32(map, NFTNL_SET_DATA_LEN, 8);
+        nftnl_set_nlmsg_build_payload(nlh, map);
+        nftnl_set_free(map);
+    }
+}
+
+static void put_rules(struct nl_batch *batch, const struct ruleset *set)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+        struct nlmsghdr *nlh =
+            nft_request(batch, "create rule", NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+        struct nftnl_rule *rule = nftnl_rule_alloc();
+
+        if (!rule)
+            abort();
+        nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, set->table);
+        nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, rules[i].chain);
+        for (size_t s = 0; s < STEPS_MAX && rules[i].steps[s]; s++)
+            rules[i].steps[s](rule, set);
+        nftnl_rule_nlmsg_build_payload(nlh, rule);
+        nftnl_rule_free(rule);
+    }
+}
+
+struct comment_query {
+    const char *wanted;
+    bool matches;
+};
+
+static int on_table(const struct nlmsghdr *reply, void *userdata)
+{
+    struct comment_query *query = userdata;
+    const struct nlattr *attr;
+
+    mnl_attr_for_each(attr, reply, sizeof(struct nfgenmsg))
+    {
+        if (mnl_attr_get_type(attr) == NFTA_TABLE_USERDATA) {
+            /* type, length, NUL-terminated text: see nftnl_udata_put_strz() */
+            const uint8_t *data = mnl_attr_get_payload(attr);
+            size_t len = mnl_attr_get_payload_len(attr);
+            size_t want = strlen(query->wanted) + 1;
+
+            query->matches = len >= 2 + want && data[0] == NFTNL_UDATA_TABLE_COMMENT &&
+                             memcmp(data + 2, query->wanted, want) == 0;
+        }
+    }
+    return 0;
+}
+
+int ruleset_ensure(int fd, const struct ruleset *set, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    char comment[COMMENT_MAX];
+    struct comment_query query = {.wanted = comment};
+    struct nlmsghdr *nlh;
+    int r;
+
+    format_comment(set, comment);
+    nlh = nft_request(&batch, "get nftables table", NFT_MSG_GETTABLE, NLM_F_ACK);
+    mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, set->table);
+    r = nl_run(fd, &batch, on_table, &query, reterr);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    if (r >= 0 && query.matches)
+        return 0;
+    nft_begin(&batch);
+    if (r >= 0)
+        put_table(&batch, "delete old table", NFT_MSG_DELTABLE, set);
+    put_table(&batch, "create table", NFT_MSG_NEWTABLE, set);
+    put_chains(&batch, set);
+    put_maps(&batch, set);
+    put_rules(&batch, set);
+    /* The last one speaks for all: a transaction works as a whole or not at all. */
+    nl_ask_ack(&batch);
+    nft_end(&batch);
+    r = nl_run(fd, &batch, NULL, NULL, reterr);
+    return r < 0 ? r : 1;
+}
+
+int ruleset_delete(int fd, const char *table, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    struct nlmsghdr *nlh;
+    int r;
+
+    nft_begin(&batch);
+    nlh = nft_request(&batch, "delete nftables table", NFT_MSG_DELTABLE, NLM_F_ACK);
+    mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
+    nft_end(&batch);
+    r = nl_run(fd, &batch, NULL, NULL, reterr);
+    return r == -ENOENT ? 0 : r;
+}
