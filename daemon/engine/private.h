@@ -211,7 +211,6 @@ int shim_spawn(int exe_fd, int plan_fd, const char *id, int *ret_fd, pid_t *ret_
 void shim_reap(struct engine *e, pid_t pid);
 void shims_sigchld(struct engine *e);
 void shim_attach_early(struct shim_attach *a, const void *data, size_t len);
-size_t shim_msg_size(const struct shim_msg *m);
 int shim_send(int fd, const struct shim_msg *m, const int *fds, size_t n);
 /* Adopt a connected socket: messages are handled on the loop from now on. */
 void shim_adopt(struct container *c, int fd, pid_t pid);

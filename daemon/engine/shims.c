@@ -119,35 +119,9 @@ void shim_attach_early(struct shim_attach *a, const void *data, size_t len)
         memcpy(a->early, data, a->early_len);
 }
 
-size_t shim_msg_size(const struct shim_msg *m)
-{
-    const char *text;
-
-    switch (m->type) {
-    case SHIM_ATTACH:
-    case SHIM_EXEC:
-        return offsetof(struct shim_msg, attach.early) + m->attach.early_len;
-    case SHIM_RESIZE:
-        return offsetof(struct shim_msg, resize) + sizeof(m->resize);
-    case SHIM_FAILED:
-    case SHIM_EXEC_FAILED:
-    case SHIM_WARNING:
-        text = m->fail.message;
-        return (size_t)(text - (const char *)m) + strnlen(text, sizeof(m->fail.message) - 1) + 1;
-    case SHIM_HELLO:
-    case SHIM_CREATED:
-    case SHIM_STARTED:
-    case SHIM_EXITED:
-    case SHIM_EXEC_STATE:
-        return offsetof(struct shim_msg, state) + sizeof(m->state);
-    default:
-        return offsetof(struct shim_msg, state);
-    }
-}
-
 int shim_send(int fd, const struct shim_msg *m, const int *fds, size_t n)
 {
-    ssize_t r = fd_send(fd, m, shim_msg_size(m), fds, n);
+    ssize_t r = fd_send(fd, m, shim_msg_size(m->type), fds, n);
 
     return r < 0 ? (int)r : 0;
 }
