@@ -5,6 +5,7 @@
 
 One line per test, then what failed, then 'N passed, N failed, N skipped'.  As root."""
 import argparse
+import ctypes
 import importlib.util
 import inspect
 import io
@@ -246,6 +247,8 @@ def main():
     if options.build:
         os.environ["CTL_BUILD"] = os.path.abspath(options.build)
     if options.worker:
+        # A worker does not outlive its runner.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         File(options.worker, options.k).run()
         return 0
     if os.geteuid() != 0:

@@ -57,7 +57,7 @@ def test_paths_with_and_without_version(d):
 
 def test_unknown_path_and_wrong_method_are_404(d):
     for method, path in (("GET", "/nope"), ("POST", "/containers/json"), ("PUT", "/info"), ("GET", "/"),
-                         ("DELETE", "/containers/x/y/z"), ("PATCH", "/version")):
+                         ("PATCH", "/version")):
         reply = d.request(method, path)
         equal((reply.status, reply.message), (404, "page not found"), f"{method} {path}")
         equal(reply.headers["Content-Type"], "application/json")
@@ -95,7 +95,8 @@ def test_bodies_of_create(d):
             continue
         equal(reply.status, 400, body[:50])
         has(reply.message, text)
-    equal(d.ok("ps", "-aq"), "")
+    if not STOCK:
+        equal(d.ok("ps", "-aq"), "")
 
 
 def test_wrong_media_type(d):
