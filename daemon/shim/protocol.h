@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -99,3 +100,27 @@ struct shim_msg {
         struct shim_fail fail;
     };
 };
+
+/* Bytes of the packet with this type: the part of the union it uses and no more. */
+static inline size_t shim_msg_size(uint32_t type)
+{
+    switch (type) {
+    case SHIM_ATTACH:
+    case SHIM_EXEC:
+        return offsetof(struct shim_msg, attach) + sizeof(struct shim_attach);
+    case SHIM_RESIZE:
+        return offsetof(struct shim_msg, resize) + 2 * sizeof(uint16_t);
+    case SHIM_HELLO:
+    case SHIM_CREATED:
+    case SHIM_STARTED:
+    case SHIM_EXITED:
+    case SHIM_EXEC_STATE:
+        return offsetof(struct shim_msg, state) + sizeof(struct shim_state);
+    case SHIM_FAILED:
+    case SHIM_EXEC_FAILED:
+    case SHIM_WARNING:
+        return offsetof(struct shim_msg, fail) + sizeof(struct shim_fail);
+    default:
+        return offsetof(struct shim_msg, state);
+    }
+}

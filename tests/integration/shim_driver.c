@@ -204,9 +204,8 @@ static void event(const char *what, const struct shim_msg *m)
 
 static const char *type_name(uint32_t type)
 {
-    static const char *const table[] = {"HELLO",      "CREATED",     "STARTED",
-                                        "FAILED",     "EXITED",      "EXEC_STATE",
-                                        "EXEC_FAILED", "DETACHED",   "WARNING"};
+    static const char *const table[] = {"HELLO",      "CREATED",     "STARTED",  "FAILED", "EXITED",
+                                        "EXEC_STATE", "EXEC_FAILED", "DETACHED", "WARNING"};
 
     return type >= SHIM_HELLO && type <= SHIM_WARNING ? table[type - SHIM_HELLO] : "?";
 }

@@ -1,0 +1,310 @@
+#include "attach.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "control.h"
+#include "detach.h"
+#include "fd.h"
+#include "plan.h"
+#include "spill.h"
+
+#define CLIENT_MAX (SHIM_ATTACH_MAX + SHIM_EXEC_MAX)
+#define STDIN_CHUNK 8192
+#define HEADER_SIZE 8
+
+struct client {
+    struct watch w; /* the socket, owned */
+    struct task *task;
+    uint32_t flags;
+    bool reading; /* its input is wanted and has not ended */
+    bool ending;  /* close when the queue is empty */
+    struct detach detach;
+    struct spill queue;
+    int64_t progress_ms; /* when something was last sent, while the queue is not empty */
+};
+
+static struct client clients[CLIENT_MAX];
+
+static void update(struct client *c)
+{
+    uint32_t events = EPOLLHUP;
+
+    if (c->reading && task_stdin_room(c->task) > STDIN_CHUNK + SHIM_DETACH_KEYS_MAX)
+        events |= EPOLLIN;
+    if (spill_size(&c->queue) > 0)
+        events |= EPOLLOUT;
+    watch_set(&c->w, events);
+}
+
+static void drop(struct client *c)
+{
+    struct task *t = c->task;
+    int fd = c->w.fd;
+
+    watch_done(&c->w);
+    shutdown(fd, SHUT_RDWR);
+    fd_close(fd);
+    spill_done(&c->queue);
+    c->task = NULL;
+    for (int i = 0; i < CLIENT_MAX; i++) {
+        if (clients[i].task == t && spill_size(&clients[i].queue) > SPILL_MAX)
+            return;
+    }
+    task_pause(t, false);
+}
+
+static void drop_detached(struct client *c)
+{
+    struct shim_msg m = {.type = SHIM_DETACHED};
+
+    memcpy(m.exec_id, c->task->id, sizeof(m.exec_id));
+    drop(c);
+    control_send(&m, NULL, 0);
+}
+
+/* ---- to the client ---- */
+
+static void queue(struct client *c, const struct iovec *iov, int n, size_t skip)
+{
+    bool was_empty = spill_size(&c->queue) == 0;
+
+    for (int i = 0; i < n; i++) {
+        size_t len = iov[i].iov_len;
+
+        if (skip >= len) {
+            skip -= len;
+            continue;
+        }
+        /* No place left for it: half a frame would be worse than a closed stream. */
+        if (spill_put(&c->queue, control_run_dir(), (char *)iov[i].iov_base + skip, len - skip) <
+            0) {
+            drop_detached(c);
+            return;
+        }
+        skip = 0;
+    }
+    if (was_empty)
+        c->progress_ms = clock_mono_ms();
+    if (spill_size(&c->queue) > SPILL_MAX)
+        task_pause(c->task, true);
+    update(c);
+}
+
+static void send_iov(struct client *c, struct iovec *iov, int n, size_t total)
+{
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+    ssize_t sent = 0;
+
+    if (spill_size(&c->queue) == 0) {
+        sent = sendmsg(c->w.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+            drop_detached(c);
+            return;
+        }
+    }
+    if (sent < 0)
+        sent = 0;
+    if ((size_t)sent < total)
+        queue(c, iov, n, (size_t)sent);
+}
+
+static void send_frame(struct client *c, enum task_stream stream, const char *data, size_t len)
+{
+    unsigned char head[HEADER_SIZE] = {stream == TASK_STDERR ? 2 : 1,
+                                       0,
+                                       0,
+                                       0,
+                                       (unsigned char)(len >> 24),
+                                       (unsigned char)(len >> 16),
+                                       (unsigned char)(len >> 8),
+                                       (unsigned char)len};
+    struct iovec iov[2] = {{head, sizeof(head)}, {(char *)data, len}};
+
+    if (c->flags & SHIM_ATTACH_FRAMED)
+        send_iov(c, iov, 2, sizeof(head) + len);
+    else
+        send_iov(c, iov + 1, 1, len);
+}
+
+void attach_output(struct task *t, enum task_stream stream, const char *data, size_t len)
+{
+    uint32_t wanted = stream == TASK_STDERR ? SHIM_ATTACH_STDERR : SHIM_ATTACH_STDOUT;
+
+    for (int i = 0; len > 0 && i < CLIENT_MAX; i++) {
+        struct client *c = &clients[i];
+
+        if (c->task == t && !c->ending && (c->flags & wanted))
+            send_frame(c, stream, data, len);
+    }
+}
+
+static void end_client(struct client *c)
+{
+    c->ending = true;
+    c->reading = false;
+    if (spill_size(&c->queue) == 0)
+        drop(c);
+    else
+        update(c);
+}
+
+static void drain(struct client *c)
+{
+    ssize_t n = spill_drain(&c->queue, c->w.fd);
+
+    if (n < 0) {
+        drop_detached(c);
+        return;
+    }
+    if (n > 0)
+        c->progress_ms = clock_mono_ms();
+    /* Hysteresis: reading on at the brink would pause again at once. */
+    if (c->task->paused && spill_size(&c->queue) < SPILL_MAX / 2)
+        task_pause(c->task, false);
+    if (c->ending && spill_size(&c->queue) == 0)
+        drop(c);
+    else
+        update(c);
+}
+
+/* ---- from the client ---- */
+
+/* API.md 3.6: with StdinOnce (and for an exec) the program sees the end of its input; otherwise
+ * only this session is over.  A terminal has no end of input. */
+static void input_ended(struct client *c)
+{
+    struct task *t = c->task;
+    bool closes = t != task_main() || (t->flags & PLAN_STDIO_STDIN_ONCE);
+
+    c->reading = false;
+    if (closes && !(t->flags & PLAN_STDIO_TTY)) {
+        task_stdin_close(t);
+        update(c);
+    } else {
+        end_client(c);
+    }
+}
+
+static void read_input(struct client *c)
+{
+    static char raw[STDIN_CHUNK], text[STDIN_CHUNK + SHIM_DETACH_KEYS_MAX];
+    ssize_t n = recv(c->w.fd, raw, sizeof(raw), MSG_DONTWAIT);
+    bool detached;
+    size_t len;
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n < 0) {
+        drop_detached(c);
+        return;
+    }
+    if (n == 0) {
+        input_ended(c);
+        return;
+    }
+    detached = detach_feed(&c->detach, raw, (size_t)n, text, &len);
+    task_stdin_put(c->task, text, len);
+    if (detached)
+        drop_detached(c);
+    else
+        update(c);
+}
+
+static void on_client(void *arg, uint32_t events)
+{
+    struct client *c = arg;
+
+    if ((events & EPOLLIN) && c->task)
+        read_input(c);
+    if ((events & EPOLLOUT) && c->task)
+        drain(c);
+    /* Only when both directions are gone; a half-closed client still listens. */
+    if ((events & (EPOLLHUP | EPOLLERR)) && c->task && !(events & EPOLLIN))
+        drop_detached(c);
+}
+
+void attach_stdin_ready(struct task *t)
+{
+    for (int i = 0; i < CLIENT_MAX; i++) {
+        if (clients[i].task == t)
+            update(&clients[i]);
+    }
+}
+
+/* ---- coming and going ---- */
+
+static struct client *free_client(struct task *t)
+{
+    struct client *found = NULL;
+    int used = 0;
+
+    for (int i = 0; i < CLIENT_MAX; i++) {
+        if (!clients[i].task)
+            found = &clients[i];
+        else if (clients[i].task == t)
+            used++;
+    }
+    return used < SHIM_ATTACH_MAX ? found : NULL;
+}
+
+void attach_add(struct task *t, int sock, const struct shim_attach *how)
+{
+    struct client *c = free_client(t);
+
+    if (!c) {
+        fd_close(sock);
+        return;
+    }
+    *c = (struct client){.task = t, .flags = how->flags, .queue = SPILL_INIT};
+    c->reading = (how->flags & SHIM_ATTACH_STDIN) && (t->flags & PLAN_STDIO_STDIN);
+    if (t->flags & PLAN_STDIO_TTY)
+        detach_init(&c->detach, how->detach_keys, how->detach_len);
+    fd_set_nonblock(sock, 1);
+    watch_init(&c->w, sock, on_client, c);
+    update(c);
+}
+
+void attach_end(struct task *t)
+{
+    for (int i = 0; i < CLIENT_MAX; i++) {
+        if (clients[i].task == t && !clients[i].ending)
+            end_client(&clients[i]);
+    }
+}
+
+bool attach_any(void)
+{
+    for (int i = 0; i < CLIENT_MAX; i++) {
+        if (clients[i].task)
+            return true;
+    }
+    return false;
+}
+
+int attach_tick(int64_t now_ms)
+{
+    int wait = -1;
+
+    for (int i = 0; i < CLIENT_MAX; i++) {
+        struct client *c = &clients[i];
+        int64_t left;
+
+        if (!c->task || spill_size(&c->queue) == 0)
+            continue;
+        /* Behind within the limit, a client of a running task may take its time. */
+        if (!c->ending && !(c->task->paused && spill_size(&c->queue) > SPILL_MAX / 2))
+            continue;
+        left = c->progress_ms + ATTACH_STALL_MS - now_ms;
+        if (left <= 0) {
+            drop_detached(c);
+            continue;
+        }
+        if (wait < 0 || left < wait)
+            wait = (int)left;
+    }
+    return wait;
+}

@@ -1,0 +1,165 @@
+#include "logfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fd.h"
+#include "jsonlog.h"
+#include "plan.h"
+#include "text.h"
+
+#define OUT_SIZE (256u << 10)
+
+static struct {
+    int fd;
+    const struct plan_op *op;
+    uint64_t size;    /* of the file as written so far */
+    uint64_t dropped; /* bytes of records */
+    size_t used;      /* of out */
+    int reopen_at;    /* countdown until a failed open is tried again */
+} lf = {.fd = -EBADF};
+
+static struct jsonlog_stream streams[2];
+static char out[OUT_SIZE] __attribute__((aligned(4096)));
+
+static int open_file(void)
+{
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    struct stat st;
+
+    lf.fd = open(plan_str(lf.op, 0), flags, 0640);
+    if (lf.fd < 0)
+        return -errno;
+    if (fstat(lf.fd, &st) < 0)
+        return -errno;
+    lf.size = (uint64_t)st.st_size;
+    if ((lf.op->arg[2] || lf.op->arg[3]) &&
+        fchown(lf.fd, (uid_t)lf.op->arg[2], (gid_t)lf.op->arg[3]) < 0)
+        return -errno;
+    return 0;
+}
+
+int logfile_open(const void *plan, struct err *reterr)
+{
+    int r;
+
+    lf.op = plan_find(plan, NULL, PLAN_LOG);
+    r = lf.op ? open_file() : 0;
+    return r < 0 ? err_sys(reterr, -r, "cannot open the log %s", plan_str(lf.op, 0)) : 0;
+}
+
+void logfile_replan(const void *plan)
+{
+    lf.op = plan_find(plan, NULL, PLAN_LOG);
+}
+
+/* A record is in the file whole or not at all: what a full disk cut off is taken back. */
+static void write_out(void)
+{
+    size_t done = 0;
+
+    while (done < lf.used && lf.fd >= 0) {
+        ssize_t n = write(lf.fd, out + done, lf.used - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    if (done < lf.used) {
+        lf.dropped += lf.used;
+        if (done > 0 && ftruncate(lf.fd, (off_t)lf.size) < 0)
+            lf.size += done;
+    } else {
+        lf.size += done;
+    }
+    lf.used = 0;
+}
+
+static int numbered(char *path, uint64_t n)
+{
+    char number[TEXT_U64_MAX];
+
+    text_u64(number, n);
+    return text_join(path, PATH_MAX, plan_str(lf.op, 0), n ? "." : NULL, number, NULL);
+}
+
+/* path.(n-1) -> path.n ... path -> path.1, as Docker names them. */
+static void rotate(void)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+
+    lf.fd = fd_close(lf.fd);
+    if (lf.op->arg[1] <= 1 && truncate(plan_str(lf.op, 0), 0) < 0)
+        lf.dropped++;
+    for (uint64_t n = lf.op->arg[1]; n > 1; n--) {
+        if (numbered(to, n - 1) >= 0 && numbered(from, n - 2) >= 0)
+            rename(from, to);
+    }
+    open_file();
+}
+
+static void room_for_record(void)
+{
+    uint64_t max = lf.op->arg[0];
+
+    if (max && lf.size + lf.used >= max) {
+        write_out();
+        rotate();
+    }
+    if (OUT_SIZE - lf.used < JSONLOG_RECORD_MAX)
+        write_out();
+}
+
+static void make_tail(struct jsonlog_tail *t, enum logfile_stream stream)
+{
+    jsonlog_tail(t, stream == LOGFILE_STDERR ? "stderr" : "stdout", clock_real_ns());
+}
+
+void logfile_write(enum logfile_stream stream, const char *data, size_t len)
+{
+    struct jsonlog_tail tail;
+
+    if (!lf.op)
+        return;
+    if (lf.fd < 0)
+        open_file();
+    make_tail(&tail, stream);
+    while (len > 0) {
+        room_for_record();
+        lf.used += jsonlog_next(&streams[stream], &tail, &data, &len, out + lf.used);
+    }
+    write_out();
+}
+
+void logfile_flush(void)
+{
+    for (int i = LOGFILE_STDOUT; lf.op && i <= LOGFILE_STDERR; i++) {
+        struct jsonlog_tail tail;
+
+        if (streams[i].len == 0)
+            continue;
+        make_tail(&tail, (enum logfile_stream)i);
+        room_for_record();
+        lf.used += jsonlog_flush(&streams[i], &tail, out + lf.used);
+    }
+    if (lf.op)
+        write_out();
+}
+
+void logfile_trim(void)
+{
+    madvise(out, sizeof(out), MADV_DONTNEED);
+}
+
+uint64_t logfile_dropped(void)
+{
+    return lf.dropped;
+}

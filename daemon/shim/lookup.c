@@ -1,0 +1,76 @@
+#include "lookup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *go_text(int errnum)
+{
+    static char buf[64];
+    const char *s = strerrordesc_np(errnum);
+
+    /* Go writes them in lower case. */
+    snprintf(buf, sizeof(buf), "%s", s ? s : "unknown error");
+    if (buf[0] >= 'A' && buf[0] <= 'Z' && !(buf[1] >= 'A' && buf[1] <= 'Z'))
+        buf[0] = (char)(buf[0] - 'A' + 'a');
+    return buf;
+}
+
+/* 0, or -errno: -ENOENT and the like from stat(2), -EISDIR, -EACCES. */
+static int check(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return -errno;
+    if (S_ISDIR(st.st_mode))
+        return -EISDIR;
+    /* root may access(2) anything; without any x bit exec fails even for root. */
+    if (!(st.st_mode & 0111) || faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+        return -EACCES;
+    return 0;
+}
+
+static int check_given(const char *name, struct err *reterr)
+{
+    struct stat st;
+    int r = check(name);
+
+    if (r >= 0)
+        return 0;
+    if (stat(name, &st) < 0)
+        return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": stat %s: %s", name, name,
+                       go_text(-r));
+    return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": %s", name, go_text(-r));
+}
+
+int lookup_program(const char *name, const char *path, char ret[PATH_MAX], struct err *reterr)
+{
+    size_t len = strlen(name);
+
+    if (len >= PATH_MAX)
+        return err_set(reterr, ERR_INVALID, ENAMETOOLONG, "exec: \"%.64s...\": file name too long",
+                       name);
+    if (strchr(name, '/')) {
+        memcpy(ret, name, len + 1);
+        return check_given(name, reterr);
+    }
+    for (const char *p = path; p && len > 0;) {
+        size_t n = strcspn(p, ":");
+
+        /* Like Go, nothing is run from the working directory by a relative PATH. */
+        if (n > 0 && *p == '/' && n + 1 + len < PATH_MAX) {
+            memcpy(ret, p, n);
+            ret[n] = '/';
+            memcpy(ret + n + 1, name, len + 1);
+            if (check(ret) == 0)
+                return 0;
+        }
+        p = p[n] ? p + n + 1 : NULL;
+    }
+    return err_set(reterr, ERR_INVALID, ENOENT, "exec: \"%s\": executable file not found in $PATH",
+                   name);
+}

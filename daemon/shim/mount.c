@@ -1,0 +1,225 @@
+#include "mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include "fd.h"
+#include "mem.h"
+#include "sys.h"
+
+#define OPTION_MAX 256 /* fsconfig(2) takes no longer strings */
+
+int mount_resolve(int root, const char *path, uint64_t flags)
+{
+    int fd = sys_openat2(root, path, O_PATH | O_CLOEXEC | flags, 0, RESOLVE_IN_ROOT);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static bool same_file(int a, int b)
+{
+    struct stat sa, sb;
+
+    return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+           sa.st_ino == sb.st_ino;
+}
+
+/* Cut the last component of a path off; an empty one for "/", ".", "..". */
+static int split(const char *path, char parent[PATH_MAX], char name[256])
+{
+    size_t end = strlen(path), start;
+
+    while (end > 0 && path[end - 1] == '/')
+        end--;
+    start = end;
+    while (start > 0 && path[start - 1] != '/')
+        start--;
+    if (start >= PATH_MAX - 1 || end - start > 255)
+        return -ENAMETOOLONG;
+    memcpy(name, path + start, end - start);
+    name[end - start] = '\0';
+    memcpy(parent, path, start);
+    parent[start] = '\0';
+    if (start == 0)
+        memcpy(parent, "/", 2);
+    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return -EINVAL;
+    return 0;
+}
+
+/* mkdir -p, one component at a time: each parent is a descriptor inside the root before the next
+ * name is made in it, so that a symlink swapped in by someone else leads nowhere new. */
+static int make_dirs(int root, const char *path)
+{
+    char prefix[PATH_MAX], parent[PATH_MAX], name[256];
+    const char *p = path;
+    int fd = mount_resolve(root, path, O_DIRECTORY);
+
+    if (fd != -ENOENT)
+        return fd;
+    while (*p) {
+        _cleanup_close_ int have = -EBADF, dir = -EBADF;
+        size_t len;
+
+        p += strspn(p, "/");
+        p += strcspn(p, "/");
+        len = (size_t)(p - path);
+        if (len >= sizeof(prefix))
+            return -ENAMETOOLONG;
+        memcpy(prefix, path, len);
+        prefix[len] = '\0';
+        have = mount_resolve(root, prefix, O_DIRECTORY);
+        if (have >= 0)
+            continue;
+        if (have != -ENOENT || split(prefix, parent, name) < 0)
+            return have;
+        dir = mount_resolve(root, parent, O_DIRECTORY);
+        if (dir < 0)
+            return dir;
+        if (mkdirat(dir, name, 0755) < 0)
+            return errno == EEXIST ? -ELOOP : -errno;
+    }
+    return mount_resolve(root, path, O_DIRECTORY);
+}
+
+int mount_parent(int root, const char *path, char name[256])
+{
+    char parent[PATH_MAX];
+    int r = split(path, parent, name);
+
+    return r < 0 ? r : make_dirs(root, parent);
+}
+
+static int make_file(int root, const char *path)
+{
+    _cleanup_close_ int dir = -EBADF, fd = -EBADF;
+    char name[256];
+
+    dir = mount_parent(root, path, name);
+    if (dir < 0)
+        return dir;
+    fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return errno == EEXIST ? -ELOOP : -errno;
+    return mount_resolve(root, path, 0);
+}
+
+int mount_target(int root, const char *path, bool directory)
+{
+    _cleanup_close_ int fd = mount_resolve(root, path, 0);
+    struct stat st;
+
+    if (fd == -ENOENT)
+        fd = directory ? make_dirs(root, path) : make_file(root, path);
+    if (fd < 0)
+        return TAKE_FD(fd);
+    if (same_file(root, fd))
+        return -EBUSY;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (S_ISLNK(st.st_mode))
+        return -ELOOP;
+    if (S_ISDIR(st.st_mode) != directory)
+        return directory ? -ENOTDIR : -EISDIR;
+    return TAKE_FD(fd);
+}
+
+static int set_option(int fs, const char *option, size_t len)
+{
+    char buf[OPTION_MAX];
+    char *value;
+
+    if (len >= sizeof(buf))
+        return -E2BIG;
+    memcpy(buf, option, len);
+    buf[len] = '\0';
+    value = strchr(buf, '=');
+    if (value)
+        *value++ = '\0';
+    if (fsconfig(fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, buf, value, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+static uint64_t attr_of_flags(uint64_t flags)
+{
+    static const struct {
+        uint64_t ms, attr;
+    } table[] = {
+        {MS_RDONLY, MOUNT_ATTR_RDONLY},         {MS_NOSUID, MOUNT_ATTR_NOSUID},
+        {MS_NODEV, MOUNT_ATTR_NODEV},           {MS_NOEXEC, MOUNT_ATTR_NOEXEC},
+        {MS_NOATIME, MOUNT_ATTR_NOATIME},       {MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
+        {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+    };
+    uint64_t attr = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        if (flags & table[i].ms)
+            attr |= table[i].attr;
+    }
+    return attr;
+}
+
+int mount_new(const char *type, const char *source, const char *data, uint64_t flags)
+{
+    _cleanup_close_ int fs = fsopen(type, FSOPEN_CLOEXEC);
+    int fd;
+
+    if (fs < 0)
+        return -errno;
+    if (*source && fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) < 0)
+        return -errno;
+    for (const char *p = data; *p;) {
+        size_t len = strcspn(p, ",");
+        int r = len > 0 ? set_option(fs, p, len) : 0;
+
+        if (r < 0)
+            return r;
+        p += len + (p[len] == ',');
+    }
+    if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -errno;
+    fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)attr_of_flags(flags));
+    return fd < 0 ? -errno : fd;
+}
+
+int mount_clone(int dirfd, const char *path, bool recursive)
+{
+    int fd =
+        open_tree(dirfd, path,
+                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+                      (unsigned)((*path ? 0 : AT_EMPTY_PATH) | (recursive ? AT_RECURSIVE : 0)));
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int set_attr(int fd, struct mount_attr *attr, bool recursive)
+{
+    unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+
+    return mount_setattr(fd, "", flags, attr, sizeof(*attr)) < 0 ? -errno : 0;
+}
+
+int mount_set(int fd, uint64_t attr, uint64_t propagation, bool recursive)
+{
+    struct mount_attr a = {.attr_set = attr, .propagation = propagation};
+
+    return attr || propagation ? set_attr(fd, &a, recursive) : 0;
+}
+
+int mount_idmap(int fd, int userns, bool recursive)
+{
+    struct mount_attr a = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
+
+    return set_attr(fd, &a, recursive);
+}
+
+int mount_attach(int fd, int target)
+{
+    if (move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        return -errno;
+    return 0;
+}
