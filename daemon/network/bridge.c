@@ -75,7 +75,7 @@ static int configure_bridge(struct network *network, const struct rtnl_link *lin
     }
     rtnl_put_address(&batch, link->index, want);
     if (!link->is_up)
-        rtnl_put_link_up(&batch, link->index);
+        rtnl_put_link_up(&batch, network->config.bridge);
     r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
     return r < 0 ? err_wrap(reterr, "bridge %s", network->config.bridge) : 0;
 }

@@ -12,7 +12,6 @@
 #include "nat.h"
 #include "rtnl.h"
 
-#define LOOPBACK_INDEX 1 /* in every network namespace */
 #define VETH_ID_LEN 10
 
 /* FNV-1a, folded: tells the networks of one host apart in the names of their links. */
@@ -42,26 +41,37 @@ int endpoint_delete_veth(struct network *network, const char *name, struct err *
     return r < 0 ? r : 1;
 }
 
-static int create_veth(struct network *network, const struct endpoint_spec *spec, int netns_fd,
-                       struct err *reterr)
+static void put_endpoint(struct nl_batch *batch, const struct network *network,
+                         const struct endpoint_spec *spec, int netns_fd)
 {
-    _cleanup_nl_batch_ struct nl_batch batch = {0};
     struct rtnl_veth veth = {.name = spec->veth,
                              .master = network->bridge_index,
                              .mtu = network->config.mtu,
                              .peer_mac = spec->mac,
                              .peer_netns_fd = netns_fd};
+
+    rtnl_put_veth(batch, &veth);
+    if (spec->n_ports > 0)
+        rtnl_put_hairpin(batch, spec->veth);
+}
+
+static int create_veth(struct network *network, const struct endpoint_spec *spec, int netns_fd,
+                       struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
     int r;
 
     LOCKED(&network->route_lock);
-    rtnl_put_veth(&batch, &veth);
+    put_endpoint(&batch, network, spec, netns_fd);
     r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
     /* The kernel takes a dead namespace apart in its own time; the container may be starting again
      * before the old pair is gone. */
     if (r == -EEXIST && endpoint_delete_veth(network, spec->veth, NULL) == 1) {
-        rtnl_put_veth(&batch, &veth);
+        put_endpoint(&batch, network, spec, netns_fd);
         r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
     }
+    if (r < 0 && r != -EEXIST)
+        endpoint_delete_veth(network, spec->veth, NULL);
     if (r == -EXFULL)
         return err_set(reterr, ERR_UNAVAILABLE, EXFULL,
                        "bridge %s is full: the kernel allows 1023 containers on one bridge",
@@ -93,7 +103,8 @@ static int configure_inside(struct network *network, const struct endpoint_spec 
     struct rtnl_link eth0 = {0};
     int r;
 
-    rtnl_put_link_up(&batch, LOOPBACK_INDEX);
+    rtnl_put_link_up(&batch, "lo");
+    rtnl_put_link_up(&batch, "eth0");
     rtnl_put_link_get(&batch, "eth0");
     r = nl_run(fd, &batch, rtnl_on_link, &eth0, reterr);
     if (r < 0)
@@ -202,7 +213,7 @@ int endpoint_loopback_up(int netns_fd, int rtnl_fd, struct err *reterr)
         if (own_fd < 0)
             return err_sys(reterr, -own_fd, "enter network namespace");
     }
-    rtnl_put_link_up(&batch, LOOPBACK_INDEX);
+    rtnl_put_link_up(&batch, "lo");
     return nl_run(rtnl_fd, &batch, NULL, NULL, reterr);
 }
 

@@ -42,7 +42,8 @@ struct nlmsghdr *nl_request(struct nl_batch *batch, const char *what, uint16_t t
     if (batch->n < NL_WHAT_MAX)
         batch->what[batch->n] = what;
     batch->n++;
-    if (flags & (NLM_F_ACK | NLM_F_DUMP))
+    /* NLM_F_DUMP is two bits, of which creating requests use one for NLM_F_EXCL. */
+    if ((flags & NLM_F_ACK) || (flags & NLM_F_DUMP) == NLM_F_DUMP)
         batch->n_acks++;
     return nlh;
 }

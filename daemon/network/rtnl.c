@@ -59,7 +59,8 @@ static void put_peer(struct nlmsghdr *nlh, const struct rtnl_veth *veth)
 {
     struct nlattr *peer = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
 
-    set_up(mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg)));
+    /* Not up yet: while it is made, the peer has no other end (-ENOTCONN). */
+    mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
     mnl_attr_put_strz(nlh, IFLA_IFNAME, "eth0");
     mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns_fd);
     mnl_attr_put_u32(nlh, IFLA_MTU, veth->mtu);
@@ -87,13 +88,27 @@ void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth)
     mnl_attr_nest_end(nlh, info);
 }
 
-void rtnl_put_link_up(struct nl_batch *batch, uint32_t index)
+void rtnl_put_hairpin(struct nl_batch *batch, const char *name)
+{
+    struct nlattr *info, *data;
+    struct nlmsghdr *nlh;
+
+    put_link(batch, "set hairpin mode", RTM_NEWLINK, NLM_F_ACK, &nlh);
+    mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+    info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+    mnl_attr_put_strz(nlh, IFLA_INFO_SLAVE_KIND, "bridge");
+    data = mnl_attr_nest_start(nlh, IFLA_INFO_SLAVE_DATA);
+    mnl_attr_put_u8(nlh, IFLA_BRPORT_MODE, 1);
+    mnl_attr_nest_end(nlh, data);
+    mnl_attr_nest_end(nlh, info);
+}
+
+void rtnl_put_link_up(struct nl_batch *batch, const char *name)
 {
     struct nlmsghdr *nlh;
-    struct ifinfomsg *ifi = put_link(batch, "set link up", RTM_NEWLINK, NLM_F_ACK, &nlh);
 
-    ifi->ifi_index = (int)index;
-    set_up(ifi);
+    set_up(put_link(batch, "set link up", RTM_NEWLINK, NLM_F_ACK, &nlh));
+    mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
 }
 
 void rtnl_put_link_delete(struct nl_batch *batch, const char *name)

@@ -14,8 +14,8 @@ struct rtnl_bridge {
     const uint8_t *mac; /* MAC_LEN */
 };
 
-/* A veth pair whose peer is born inside a namespace under the name eth0, both ends up, the host
- * end in a bridge: everything in one request. */
+/* A veth pair whose peer is born inside a namespace under the name eth0, the host
+ * end in a bridge and up: everything in one request. */
 struct rtnl_veth {
     const char *name;
     uint32_t master; /* index of the bridge */
@@ -33,7 +33,10 @@ struct rtnl_link {
 
 void rtnl_put_bridge(struct nl_batch *batch, const struct rtnl_bridge *bridge);
 void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth);
-void rtnl_put_link_up(struct nl_batch *batch, uint32_t index);
+/* Let a bridge port send back where it received: with br_netfilter a container's packet to its own
+ * published port is turned around inside the bridge. */
+void rtnl_put_hairpin(struct nl_batch *batch, const char *name);
+void rtnl_put_link_up(struct nl_batch *batch, const char *name);
 void rtnl_put_link_delete(struct nl_batch *batch, const char *name);
 /* Address and its connected route; an address that is there already is success. */
 void rtnl_put_address(struct nl_batch *batch, uint32_t index, const struct inet4 *address);
