@@ -124,10 +124,22 @@ int control_listen(const char *run_dir, struct err *reterr)
     return 0;
 }
 
-void control_unlink(void)
+/* Closing a socket with unread packets in it resets the connection, and the daemon might take that
+ * for the end before it has read our last message. */
+void control_close(void)
 {
+    char byte;
+    int fd = link_watch.fd;
+
     if (run_dir_fd >= 0)
         unlinkat(run_dir_fd, SHIM_SOCKET, 0);
+    if (fd < 0)
+        return;
+    watch_done(&link_watch);
+    shutdown(fd, SHUT_RD);
+    while (recv(fd, &byte, 1, MSG_DONTWAIT) > 0)
+        ;
+    fd_close(fd);
 }
 
 void control_send(struct shim_msg *m, const int *fds, size_t n)

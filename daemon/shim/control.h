@@ -17,8 +17,8 @@ struct control_handler {
 int control_init(const struct control_handler *h);
 /* Make RUN_DIR/shim.sock and accept daemons from now on. */
 int control_listen(const char *run_dir, struct err *reterr);
-/* Remove it again. */
-void control_unlink(void);
+/* The last act: remove the socket, close the connection such that nothing sent is lost. */
+void control_close(void);
 /* RUN_DIR as a descriptor, for the exit file. */
 int control_run_dir(void);
 

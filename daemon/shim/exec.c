@@ -7,6 +7,7 @@
 #include "attach.h"
 #include "clock.h"
 #include "control.h"
+#include "failure.h"
 #include "fd.h"
 #include "plan.h"
 #include "planmap.h"
@@ -25,9 +26,11 @@ void exec_init(const void *plan)
 static void tell_client(struct task *t)
 {
     static char text[ERR_MESSAGE_MAX + 128];
-    int n = text_join(text, sizeof(text),
-                      "OCI runtime exec failed: exec failed: unable to start container process: ",
-                      t->fail.message, ": unknown\r\n", NULL);
+    bool plain = failure_is_user(&t->fail);
+    int n = text_join(
+        text, sizeof(text),
+        plain ? "" : "OCI runtime exec failed: exec failed: unable to start container process: ",
+        t->fail.message, plain ? "\r\n" : ": unknown\r\n", NULL);
 
     if (n > 0)
         attach_output(t, TASK_STDOUT, text, (size_t)n);
@@ -86,9 +89,7 @@ static void fail(struct task *t, const struct err *e)
 {
     t->failed = true;
     t->reaped = true;
-    t->fail.code = 128;
-    t->fail.errnum = e->errnum;
-    memcpy(t->fail.message, e->message, sizeof(t->fail.message));
+    failure_describe(&t->fail, e);
     report_failure(t);
 }
 

@@ -2,22 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *go_text(int errnum)
-{
-    static char buf[64];
-    const char *s = strerrordesc_np(errnum);
-
-    /* Go writes them in lower case. */
-    snprintf(buf, sizeof(buf), "%s", s ? s : "unknown error");
-    if (buf[0] >= 'A' && buf[0] <= 'Z' && !(buf[1] >= 'A' && buf[1] <= 'Z'))
-        buf[0] = (char)(buf[0] - 'A' + 'a');
-    return buf;
-}
+#include "failure.h"
 
 /* 0, or -errno: -ENOENT and the like from stat(2), -EISDIR, -EACCES. */
 static int check(const char *path)
@@ -43,8 +32,8 @@ static int check_given(const char *name, struct err *reterr)
         return 0;
     if (stat(name, &st) < 0)
         return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": stat %s: %s", name, name,
-                       go_text(-r));
-    return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": %s", name, go_text(-r));
+                       failure_text(-r));
+    return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": %s", name, failure_text(-r));
 }
 
 int lookup_program(const char *name, const char *path, char ret[PATH_MAX], struct err *reterr)

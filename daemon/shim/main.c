@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "control.h"
 #include "exec.h"
+#include "failure.h"
 #include "fd.h"
 #include "logfile.h"
 #include "loop.h"
@@ -392,7 +393,7 @@ static void finish(void)
 static int undo(const struct err *e)
 {
     struct task *t = task_main();
-    struct shim_fail f = {.code = 128, .errnum = e->errnum};
+    struct shim_fail f = {0};
 
     kill_main();
     if (shim.plan)
@@ -400,9 +401,9 @@ static int undo(const struct err *e)
     if (t->failed)
         f = t->fail;
     else
-        memcpy(f.message, e->message, sizeof(f.message));
-    control_unlink();
+        failure_describe(&f, e);
     control_send_fail(SHIM_FAILED, "", &f);
+    control_close();
     return 1;
 }
 
@@ -420,6 +421,6 @@ int main(void)
     if (!task_main()->started)
         return undo(&e);
     finish();
-    control_unlink();
+    control_close();
     return 0;
 }

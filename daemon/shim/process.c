@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "caps.h"
+#include "failure.h"
 #include "fd.h"
 #include "init.h"
 #include "lookup.h"
@@ -251,6 +252,7 @@ static int make_cwd(const void *plan, struct err *reterr)
 {
     const struct plan_op *op = plan_find(plan, NULL, PLAN_CWD);
     char path[PATH_MAX];
+    struct stat st;
     size_t n;
 
     if (!op || op->arg[0] != 1)
@@ -272,6 +274,8 @@ static int make_cwd(const void *plan, struct err *reterr)
         if (!c)
             break;
     }
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+        return err_set(reterr, ERR_INVALID, ENOTDIR, "Cannot mkdir: %s is not a directory", path);
     return 0;
 }
 
@@ -284,9 +288,7 @@ static int enter_cwd(const void *plan, struct err *reterr)
     if (chdir(path) < 0)
         return err_set(reterr, ERR_INVALID, errno,
                        "chdir to cwd (\"%s\") set in config.json failed: %s", path,
-                       errno == ENOENT   ? "no such file or directory"
-                       : errno == EACCES ? "permission denied"
-                                         : "not a directory");
+                       failure_text(errno));
     if (!getcwd(cwd, sizeof(cwd)) || cwd[0] != '/')
         return err_set(reterr, ERR_SYSTEM, EXDEV,
                        "current working directory is outside of container");
@@ -294,19 +296,6 @@ static int enter_cwd(const void *plan, struct err *reterr)
 }
 
 /* ---- the order ---- */
-
-static int code_of_errno(int errnum)
-{
-    static const struct {
-        int errnum, code;
-    } table[] = {{ENOENT, 127}, {ENOTDIR, 127}, {EACCES, 126}, {EISDIR, 126}};
-
-    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        if (table[i].errnum == errnum)
-            return table[i].code;
-    }
-    return 128;
-}
 
 static int wait_for_go(const struct stage *s, struct err *reterr)
 {
@@ -365,12 +354,18 @@ static int enter(struct process *p, struct err *reterr)
     return r;
 }
 
-int process_run(struct stage *s, int *ret_code, struct err *reterr)
+/* From here on the container counts as started, as with runc: its own standard error tells. */
+static _Noreturn void refused(const char *program, int errnum)
+{
+    dprintf(2, "exec %s: %s\n", program, failure_text(errnum));
+    _exit(255);
+}
+
+int process_run(struct stage *s, struct err *reterr)
 {
     struct process *p = &proc;
     int r;
 
-    *ret_code = 128;
     reset_signals();
     p->plan = s->last;
     p->argv = collect(s->last, PLAN_ARGV, 0);
@@ -394,8 +389,7 @@ int process_run(struct stage *s, int *ret_code, struct err *reterr)
         if (!s->exec)
             prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         execve(p->program, p->argv, p->envp);
-        r = err_sys(reterr, errno, "exec %s", p->program);
+        refused(p->program, errno);
     }
-    *ret_code = code_of_errno(-r);
     return r;
 }

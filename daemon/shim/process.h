@@ -3,6 +3,6 @@
 
 #include "stage.h"
 
-/* Apply the LAST operations of s->last and exec.  Only returns on failure: -errno, and *ret_code
- * is 126, 127 or 128 for the client. */
-int process_run(struct stage *s, int *ret_code, struct err *reterr);
+/* Apply the LAST operations of s->last and exec.  Only returns on failure, before the exec: -errno.
+ * A program that the kernel refuses to run ends the process with 255. */
+int process_run(struct stage *s, struct err *reterr);

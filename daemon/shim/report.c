@@ -91,6 +91,10 @@ static bool take_one(struct task *t)
         return false;
     memset(&m, 0, sizeof(m));
     r = fd_recv(t->sync.fd, &m, sizeof(m), fds, &n);
+    /* A peer that left with unread packets (a 'G') resets the connection; what it had sent before
+     * comes after that error. */
+    if (r == -ECONNRESET)
+        return true;
     if (r == -EAGAIN)
         return false;
     if (r <= 0) {

@@ -16,6 +16,7 @@
 
 #include "cgroup_ops.h"
 #include "control.h"
+#include "failure.h"
 #include "fd.h"
 #include "ns.h"
 #include "plan.h"
@@ -45,10 +46,13 @@ void stage_warn(const struct stage *s, const char *fmt, ...)
 
 /* ---- in the child ---- */
 
-static _Noreturn void give_up(const struct stage *s, int code, const struct err *e)
+static _Noreturn void give_up(const struct stage *s, const struct err *e)
 {
-    sync_send_text(s->sync, SYNC_FAIL, code, e->errnum, e->message);
-    _exit(code);
+    struct shim_fail f;
+
+    failure_describe(&f, e);
+    sync_send_text(s->sync, SYNC_FAIL, f.code, f.errnum, f.message);
+    _exit(f.code);
 }
 
 /* The daemon configures the network through a socket that was made inside: no setns(2) there. */
@@ -89,7 +93,7 @@ static void report_root(const struct stage *s)
 static _Noreturn void run_init(struct stage *s)
 {
     struct err e = {0};
-    int code = 128, r = 0;
+    int r = 0;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (plan_find(s->plan, NULL, PLAN_SANDBOX_FDS))
@@ -100,9 +104,9 @@ static _Noreturn void run_init(struct stage *s)
         r = root_build(s, &e);
     if (r >= 0) {
         report_root(s);
-        process_run(s, &code, &e);
+        process_run(s, &e);
     }
-    give_up(s, code, &e);
+    give_up(s, &e);
 }
 
 static int enter_container(struct stage *s, struct err *reterr)
@@ -118,11 +122,10 @@ static int enter_container(struct stage *s, struct err *reterr)
 static _Noreturn void run_exec(struct stage *s)
 {
     struct err e = {0};
-    int code = 128;
 
     if (enter_container(s, &e) >= 0)
-        process_run(s, &code, &e);
-    give_up(s, code, &e);
+        process_run(s, &e);
+    give_up(s, &e);
 }
 
 /* ---- in the shim ---- */

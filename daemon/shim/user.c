@@ -257,7 +257,8 @@ int user_add_group(struct user_ids *u, const char *name, int group, struct err *
     int r;
 
     if (!is_number(name) && !find_group(group, name, &gid))
-        return err_set(reterr, ERR_INVALID, ENOENT, "Unable to find group %s", name);
+        return err_set(reterr, ERR_INVALID, ENOENT,
+                       "Unable to find group %s: no matching entries in group file", name);
     r = is_number(name) ? number_in_range(name, &gid, reterr) : 0;
     if (r >= 0)
         add_gid(u, gid);
