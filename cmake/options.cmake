@@ -15,12 +15,18 @@ if(CTL_WERROR)
     add_compile_options(-Werror)
 endif()
 
+# Each folder is its own include path for #include "..." only, so that no header of ours can ever
+# stand in for one of the system's.
+function(quote_includes target scope)
+    target_compile_options(${target} ${scope} "SHELL:-iquote ${CMAKE_CURRENT_SOURCE_DIR}")
+endfunction()
+
 # folder_library(NAME [dependencies...]): the static library of the calling folder, made of all
 # its .c files, included from other folders as "NAME/file.h" never; each folder is its own include path.
 function(folder_library name)
     file(GLOB sources CONFIGURE_DEPENDS *.c)
     add_library(${name} STATIC ${sources})
-    target_include_directories(${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+    quote_includes(${name} PUBLIC)
     target_link_libraries(${name} PUBLIC ${ARGN})
     sanitize(${name})
 endfunction()

@@ -162,10 +162,9 @@ void engine_container_attach(struct engine *e, const char *ref,
     shim_sync(c);
     a = xcalloc(1, sizeof(*a));
     a->fd = fd;
-    a->attach.flags = (options->stdin_ ? SHIM_ATTACH_STDIN : 0u) |
-                      (options->stdout_ ? SHIM_ATTACH_STDOUT : 0u) |
-                      (options->stderr_ ? SHIM_ATTACH_STDERR : 0u) |
-                      (c->tty ? 0u : SHIM_ATTACH_FRAMED);
+    a->attach.flags =
+        (options->stdin_ ? SHIM_ATTACH_STDIN : 0u) | (options->stdout_ ? SHIM_ATTACH_STDOUT : 0u) |
+        (options->stderr_ ? SHIM_ATTACH_STDERR : 0u) | (c->tty ? 0u : SHIM_ATTACH_FRAMED);
     if (c->tty && detach_keys_parse(options->detach_keys, a->attach.detach_keys,
                                     &a->attach.detach_len, NULL) < 0)
         a->attach.detach_len = 0;

@@ -50,8 +50,7 @@ static json_t *config_of(const json_t *body)
     json_t *config = json_object(), *v;
     const char *key;
 
-    json_object_foreach((json_t *)body, key, v)
-    {
+    json_object_foreach ((json_t *)body, key, v) {
         if (strcasecmp(key, "HostConfig") && strcasecmp(key, "NetworkingConfig"))
             json_object_set_new(config, key, json_deep_copy(v));
     }
@@ -86,9 +85,8 @@ static int settle_joins(struct engine *e, json_t *host_config, struct err *reter
     static const struct {
         enum runtime_ns ns;
         const char *key;
-    } keys[] = {{RUNTIME_NS_NET, "NetworkMode"},
-                {RUNTIME_NS_PID, "PidMode"},
-                {RUNTIME_NS_IPC, "IpcMode"}};
+    } keys[] = {
+        {RUNTIME_NS_NET, "NetworkMode"}, {RUNTIME_NS_PID, "PidMode"}, {RUNTIME_NS_IPC, "IpcMode"}};
 
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
         const char *target;
@@ -118,7 +116,10 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     c->config = config_of(body);
     c->host_config = host ? json_deep_copy(host) : json_object();
     c->networking = endpoints ? json_deep_copy(endpoints) : NULL;
-    r = runtime_merge_image(c->config, image_config, reterr);
+    /* Checked before the merge: what the image declares never fails a create. */
+    r = validate_create(e->runtime, c->config, c->host_config, (unsigned)api, warnings, reterr);
+    if (r >= 0)
+        r = runtime_merge_image(c->config, image_config, reterr);
     if (r < 0)
         return r;
     runtime_host_config_defaults(e->runtime, c->host_config, (unsigned)api);
@@ -128,19 +129,9 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     if (r < 0)
         return r;
     runtime_config_defaults(e->runtime, c->config, c->host_config, c->id);
-    r = validate_create(e->runtime, c->config, c->host_config, (unsigned)api, warnings, reterr);
     if (r >= 0)
         r = settle_joins(e, c->host_config, reterr);
     return r;
-}
-
-/* A limit that the kernel cannot keep is told now, not at start. */
-static void collect_warnings(struct container *c, json_t *warnings)
-{
-    _cleanup_(plan_done) struct plan plan = {0};
-    struct cgroup_spec spec = {.id = c->id, .host_config = c->host_config};
-
-    (void)cgroup_plan(c->engine->cgroup, &spec, &plan, warnings, NULL);
 }
 
 int engine_container_create(struct engine *e, const char *name, json_t *body, int api_version,
@@ -173,7 +164,10 @@ int engine_container_create(struct engine *e, const char *name, json_t *body, in
         return r;
     c->tty = json_get_bool(c->config, "Tty", false);
     c->auto_remove = json_get_bool(c->host_config, "AutoRemove", false);
-    collect_warnings(c, warnings);
+    /* A limit that the kernel cannot keep is told now, not at start. */
+    r = cgroup_check(e->cgroup, c->host_config, warnings, reterr);
+    if (r < 0)
+        return r;
     r = record_insert(c, img, reterr);
     if (r < 0)
         return r;

@@ -2,9 +2,9 @@
  *
  * All functions are called on the loop thread and return at once; what takes time happens on the
  * thread pool or in a shim and ends in a callback on the loop thread, which may come before the
- * call returns where not said otherwise.  `ref` is what a client names a container by: full id, name (with or
- * without a leading slash) or a unique id prefix (API.md 5.1).  JSON results are new references
- * shaped as the Engine API wants them.
+ * call returns where not said otherwise.  `ref` is what a client names a container by: full id,
+ * name (with or without a leading slash) or a unique id prefix (API.md 5.1).  JSON results are new
+ * references shaped as the Engine API wants them.
  */
 #pragma once
 
@@ -18,6 +18,9 @@
 
 struct engine;
 struct images;
+
+#define ENGINE_DATA_ROOT "/var/lib/containerd-lite"
+#define ENGINE_EXEC_ROOT "/run/containerd-lite"
 
 /* Strings are borrowed for the engine's life; NULL or 0 means the default. */
 struct engine_config {
@@ -45,6 +48,10 @@ int engine_open(const struct engine_config *config, uv_loop_t *loop, struct engi
                 struct err *reterr);
 /* Ends the daemon's part; containers, their network and shims stay.  Waits for pool jobs. */
 void engine_close(struct engine *e);
+
+/* Fill an empty store with the images of images_dir: 0 when there is nothing to do, 1 when done
+ * will be called from the loop; serve after that. */
+int engine_embed_images(struct engine *e, void (*done)(void *arg), void *arg);
 
 struct images *engine_images(struct engine *e);
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "match.h"
 #include "json.h"
+#include "match.h"
 #include "str.h"
 
 struct event_subscription {
@@ -75,8 +75,8 @@ static bool match_container(const json_t *event, const char *value)
 
 static bool match_image(const json_t *event, const char *value)
 {
-    const char *name = match_type(event, "image") ? attribute(event, "name")
-                                                  : attribute(event, "image");
+    const char *name =
+        match_type(event, "image") ? attribute(event, "name") : attribute(event, "image");
     size_t n = strlen(value);
 
     return streq(actor_id(event), value) || streq(name, value) ||
@@ -107,9 +107,9 @@ static const struct {
     const char *key;
     bool (*match)(const json_t *event, const char *value);
 } event_filters[] = {
-    {"type", match_type},       {"event", match_action},    {"container", match_container},
-    {"image", match_image},     {"network", match_network}, {"volume", match_volume},
-    {"daemon", match_daemon},   {"scope", match_scope},
+    {"type", match_type},     {"event", match_action},    {"container", match_container},
+    {"image", match_image},   {"network", match_network}, {"volume", match_volume},
+    {"daemon", match_daemon}, {"scope", match_scope},
 };
 
 static bool matches(const json_t *event, const json_t *filters)
@@ -119,13 +119,13 @@ static bool matches(const json_t *event, const json_t *filters)
         bool any = json_array_size(values) == 0;
         size_t k;
 
-        json_array_foreach(values, k, v)
+        json_array_foreach (values, k, v)
             any = any || event_filters[i].match(event, json_string_value(v));
         if (!any)
             return false;
     }
     return match_labels(json_object_get(filters, "label"),
-                          json_object_get(json_object_get(event, "Actor"), "Attributes"));
+                        json_object_get(json_object_get(event, "Actor"), "Attributes"));
 }
 
 static void deliver(const struct event_subscription *s, const json_t *event)
@@ -156,9 +156,9 @@ void events_emit(struct events *ev, const char *type, const char *action, const 
         json_object_set_new(event, "from", json_string(from));
     json_object_set_new(event, "Type", json_string(type));
     json_object_set_new(event, "Action", json_string(action));
-    json_object_set_new(event, "Actor",
-                        json_pack("{s:s, s:o}", "ID", id, "Attributes",
-                                  attributes ? attributes : json_object()));
+    json_object_set_new(
+        event, "Actor",
+        json_pack("{s:s, s:o}", "ID", id, "Attributes", attributes ? attributes : json_object()));
     json_object_set_new(event, "scope", json_string("local"));
     json_object_set_new(event, "time", json_integer(now / 1000000000));
     json_object_set_new(event, "timeNano", json_integer(now));

@@ -13,8 +13,8 @@ struct events;
 struct events *events_new(void);
 void events_free(struct events *ev);
 
-/* type: "container", "image", "network", "daemon"; attributes: stolen, NULL for {}.  from: the image
- * of container events, NULL otherwise. */
+/* type: "container", "image", "network", "daemon"; attributes: stolen, NULL for {}.  from: the
+ * image of container events, NULL otherwise. */
 void events_emit(struct events *ev, const char *type, const char *action, const char *id,
                  const char *from, json_t *attributes);
 

@@ -103,7 +103,7 @@ static void exec_event(struct exec *x, const char *what, json_t *extra)
     buf_append_str(&action, what);
     if (!streq(what, "exec_die") && json_array_size(cmd) > 0) {
         buf_append_str(&action, ":");
-        json_array_foreach(cmd, i, word)
+        json_array_foreach (cmd, i, word)
             buf_printf(&action, " %s", json_string_value(word));
     }
     text = buf_take_str(&action);
@@ -359,10 +359,9 @@ static json_t *process_config(const struct exec *x)
     json_t *out = json_object(), *args = json_array();
 
     json_object_set_new(out, "tty", json_boolean(x->tty));
-    json_object_set_new(out, "entrypoint",
-                        json_string(json_array_size(cmd) > 0
-                                        ? json_string_value(json_array_get(cmd, 0))
-                                        : ""));
+    json_object_set_new(
+        out, "entrypoint",
+        json_string(json_array_size(cmd) > 0 ? json_string_value(json_array_get(cmd, 0)) : ""));
     for (size_t i = 1; i < json_array_size(cmd); i++)
         json_array_append(args, json_array_get(cmd, i));
     json_object_set_new(out, "arguments", args);

@@ -14,8 +14,7 @@ static void add_extra_hosts(const struct container *c, struct buf *out)
     const json_t *hosts = json_get(c->host_config, "ExtraHosts"), *h;
     size_t i;
 
-    json_array_foreach(hosts, i, h)
-    {
+    json_array_foreach (hosts, i, h) {
         const char *text = json_string_value(h), *ip = strchr(text, ':');
         char gateway[INET4_STR_MAX];
 
@@ -62,7 +61,7 @@ static void add_lines(struct buf *out, const char *word, const json_t *list)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(list, i, v)
+    json_array_foreach (list, i, v)
         buf_printf(out, "%s %s\n", word, json_string_value(v));
 }
 
@@ -74,7 +73,7 @@ static void add_joined(struct buf *out, const char *word, const json_t *list)
     if (json_array_size(list) == 0)
         return;
     buf_append_str(out, word);
-    json_array_foreach(list, i, v)
+    json_array_foreach (list, i, v)
         buf_printf(out, " %s", json_string_value(v));
     buf_append_str(out, "\n");
 }

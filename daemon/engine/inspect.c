@@ -39,7 +39,7 @@ static json_t *port_map(const struct container *c)
 
     if (!c->endpoint.up || !container_is_up(c))
         return out;
-    json_object_foreach((json_t *)exposed, port, v)
+    json_object_foreach ((json_t *)exposed, port, v)
         json_object_set_new(out, port, json_null());
     for (size_t i = 0; i < c->endpoint.n_ports; i++) {
         const struct port_lease *p = &c->endpoint.ports[i];
@@ -54,8 +54,7 @@ static json_t *port_map(const struct container *c)
             list = json_array();
             json_object_set_new(out, key, list);
         }
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s}", "HostIp", ip, "HostPort", host_port));
+        json_array_append_new(list, json_pack("{s:s, s:s}", "HostIp", ip, "HostPort", host_port));
     }
     return out;
 }
@@ -151,11 +150,11 @@ static json_t *network_settings(const struct container *c)
 static json_t *state_json(const struct container *c)
 {
     bool up = container_is_up(c);
-    json_t *s = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:s}", "Status", status_name(c),
-                          "Running", up, "Paused", c->status == STATUS_PAUSED, "Restarting", 0,
-                          "OOMKilled", c->oom_killed, "Dead", c->status == STATUS_DEAD, "Pid",
-                          up ? c->pid : 0, "ExitCode", c->exit_code, "Error",
-                          c->error ? c->error : "");
+    json_t *s =
+        json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:s}", "Status", status_name(c),
+                  "Running", up, "Paused", c->status == STATUS_PAUSED, "Restarting", 0, "OOMKilled",
+                  c->oom_killed, "Dead", c->status == STATUS_DEAD, "Pid", up ? c->pid : 0,
+                  "ExitCode", c->exit_code, "Error", c->error ? c->error : "");
 
     set_time(s, "StartedAt", c->started_ns);
     set_time(s, "FinishedAt", c->finished_ns);
@@ -269,8 +268,8 @@ void engine_container_inspect(struct engine *e, const char *ref, bool size, int 
         return;
     }
     j = xcalloc(1, sizeof(*j));
-    *j = (struct size_job){.storage = e->storage, .result = inspect_json(c), .done = done,
-                           .arg = arg};
+    *j = (struct size_job){
+        .storage = e->storage, .result = inspect_json(c), .done = done, .arg = arg};
     memcpy(j->id, c->id, sizeof(j->id));
     j->image_size = container_image_size(c);
     job_run(e, size_run, after_size, j);

@@ -111,7 +111,7 @@ static bool match_one_network(const struct container *c, const char *value)
     const char *name;
     bool found = false;
 
-    json_object_foreach(networks, name, v)
+    json_object_foreach (networks, name, v)
         found = found || streq(name, value) ||
                 (*value && str_starts(json_get_str(v, "NetworkID", ""), value));
     json_decref(networks);
@@ -120,8 +120,8 @@ static bool match_one_network(const struct container *c, const char *value)
 
 static bool match_port(const char *port, const char *value)
 {
-    return streq(port, value) || (!strchr(value, '/') && str_starts(port, value) &&
-                                  streq(port + strlen(value), "/tcp"));
+    return streq(port, value) ||
+           (!strchr(value, '/') && str_starts(port, value) && streq(port + strlen(value), "/tcp"));
 }
 
 static bool match_one_expose(const struct container *c, const char *value)
@@ -130,8 +130,7 @@ static bool match_one_expose(const struct container *c, const char *value)
     const char *port;
     json_t *v;
 
-    json_object_foreach((json_t *)exposed, port, v)
-    {
+    json_object_foreach ((json_t *)exposed, port, v) {
         if (match_port(port, value))
             return true;
     }
@@ -144,8 +143,7 @@ static bool match_one_publish(const struct container *c, const char *value)
     const char *port;
     json_t *v;
 
-    json_object_foreach((json_t *)bindings, port, v)
-    {
+    json_object_foreach ((json_t *)bindings, port, v) {
         if (match_port(port, value))
             return true;
     }
@@ -158,7 +156,7 @@ static bool match_one_volume(const struct container *c, const char *value)
     bool found = false;
     size_t i;
 
-    json_array_foreach(mounts, i, m)
+    json_array_foreach (mounts, i, m)
         found = found || streq(json_get_str(m, "Name", ""), value) ||
                 streq(json_get_str(m, "Source", ""), value) ||
                 streq(json_get_str(m, "Destination", ""), value);
@@ -182,11 +180,11 @@ static const struct {
     const char *key;
     bool (*match)(const struct container *c, const char *value);
 } list_filters[] = {
-    {"status", match_one_status},     {"id", match_one_id},
-    {"exited", match_one_exited},     {"ancestor", match_one_ancestor},
-    {"health", match_one_health},     {"network", match_one_network},
-    {"expose", match_one_expose},     {"publish", match_one_publish},
-    {"volume", match_one_volume},     {"is-task", match_one_is_task},
+    {"status", match_one_status},       {"id", match_one_id},
+    {"exited", match_one_exited},       {"ancestor", match_one_ancestor},
+    {"health", match_one_health},       {"network", match_one_network},
+    {"expose", match_one_expose},       {"publish", match_one_publish},
+    {"volume", match_one_volume},       {"is-task", match_one_is_task},
     {"isolation", match_one_isolation},
 };
 
@@ -204,7 +202,7 @@ static bool matches(const struct query *q, const struct container *c)
         bool any = json_array_size(values) == 0;
         size_t k;
 
-        json_array_foreach(values, k, v)
+        json_array_foreach (values, k, v)
             any = any || list_filters[i].match(c, json_string_value(v));
         if (!any)
             return false;
@@ -224,8 +222,7 @@ static int check_values(const json_t *filters, struct err *reterr)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(json_object_get(filters, "status"), i, v)
-    {
+    json_array_foreach (json_object_get(filters, "status"), i, v) {
         bool known = false;
 
         for (size_t k = 0; k < ARRAY_SIZE(states); k++)
@@ -234,8 +231,7 @@ static int check_values(const json_t *filters, struct err *reterr)
             return err_set(reterr, ERR_INVALID, EINVAL, "invalid filter 'status=%s'",
                            json_string_value(v));
     }
-    json_array_foreach(json_object_get(filters, "exited"), i, v)
-    {
+    json_array_foreach (json_object_get(filters, "exited"), i, v) {
         int64_t code;
 
         if (str_parse_i64(json_string_value(v), INT32_MIN, INT32_MAX, &code) < 0)
@@ -263,9 +259,9 @@ static int resolve_bound(struct engine *e, const json_t *filters, const char *ke
 static int parse_query(struct engine *e, const json_t *filters, struct query *ret,
                        struct err *reterr)
 {
-    static const char *const known[] = {"ancestor", "before",  "exited",  "expose", "health",
-                                        "id",       "isolation", "is-task", "label", "name",
-                                        "network",  "publish", "since",   "status", "volume", NULL};
+    static const char *const known[] = {
+        "ancestor", "before", "exited",  "expose",  "health", "id",     "isolation", "is-task",
+        "label",    "name",   "network", "publish", "since",  "status", "volume",    NULL};
     int r = match_check(filters, known, reterr);
 
     *ret = (struct query){.engine = e, .filters = filters};
@@ -297,8 +293,7 @@ static json_t *ports_json(const struct container *c)
                                              p->container_port, "PublicPort", p->host_port, "Type",
                                              proto_name(p->proto)));
     }
-    json_object_foreach((json_t *)exposed, port, v)
-    {
+    json_object_foreach ((json_t *)exposed, port, v) {
         unsigned number = (unsigned)atoi(port);
         const char *slash = strchr(port, '/'), *type = slash ? slash + 1 : "tcp";
         bool published = false;
@@ -307,8 +302,8 @@ static json_t *ports_json(const struct container *c)
             published = published || (c->endpoint.ports[i].container_port == number &&
                                       streq(proto_name(c->endpoint.ports[i].proto), type));
         if (!published)
-            json_array_append_new(out, json_pack("{s:i, s:s}", "PrivatePort", (int)number, "Type",
-                                                 type));
+            json_array_append_new(
+                out, json_pack("{s:i, s:s}", "PrivatePort", (int)number, "Type", type));
     }
     return out;
 }
@@ -383,8 +378,7 @@ static void sizes_run(void *arg)
     json_t *o;
     size_t i;
 
-    json_array_foreach(j->result, i, o)
-    {
+    json_array_foreach (j->result, i, o) {
         int64_t rw = 0, base = json_get_int(o, "SizeRootFs", 0);
 
         storage_rootfs_usage(j->storage, json_get_str(o, "Id", ""), &rw, NULL);
@@ -401,8 +395,7 @@ static void after_sizes(void *arg)
     free(j);
 }
 
-static json_t *select_entries(struct engine *e, const struct query *q,
-                              const struct list_options *o)
+static json_t *select_entries(struct engine *e, const struct query *q, const struct list_options *o)
 {
     _cleanup_free_ struct container **sorted = registry_sorted(e);
     bool all = o->all || o->limit > 0 || json_object_get(q->filters, "status") ||

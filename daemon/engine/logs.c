@@ -17,7 +17,7 @@
 #define TAIL_BLOCK (64 * 1024)
 
 struct log_stream {
-    struct log_stream *next; /* in container->followers */
+    struct log_stream *next;     /* in container->followers */
     struct container *container; /* a reference */
     struct log_options options;
     bool framed;
@@ -89,8 +89,9 @@ static void emit(struct log_stream *s, const struct log_line *l)
     log_line_text(l, &s->out);
     if (s->framed) {
         uint32_t n = (uint32_t)(s->out.len - head - 8);
-        uint8_t frame[8] = {l->is_stderr ? 2 : 1, 0, 0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
-                            (uint8_t)(n >> 8), (uint8_t)n};
+        uint8_t frame[8] = {
+            l->is_stderr ? 2 : 1, 0,         0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
+            (uint8_t)(n >> 8),    (uint8_t)n};
 
         memcpy(s->out.data + head, frame, sizeof(frame));
     }

@@ -23,14 +23,12 @@ int match_check(const json_t *filters, const char *const *known, struct err *ret
     json_t *values, *v;
     size_t i;
 
-    json_object_foreach((json_t *)filters, key, values)
-    {
+    json_object_foreach ((json_t *)filters, key, values) {
         if (!is_known(key, known))
             return err_set(reterr, ERR_INVALID, EINVAL, "invalid filter '%s'", key);
         if (!json_is_array(values))
             return err_set(reterr, ERR_INVALID, EINVAL, "invalid filter '%s'", key);
-        json_array_foreach(values, i, v)
-        {
+        json_array_foreach (values, i, v) {
             if (!json_is_string(v))
                 return err_set(reterr, ERR_INVALID, EINVAL, "invalid filter '%s'", key);
         }
@@ -52,8 +50,7 @@ bool match_labels(const json_t *wanted, const json_t *labels)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(wanted, i, v)
-    {
+    json_array_foreach (wanted, i, v) {
         if (!has_label(json_string_value(v), labels))
             return false;
     }
@@ -65,8 +62,7 @@ bool match_any(const json_t *values, const char *s)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(values, i, v)
-    {
+    json_array_foreach (values, i, v) {
         if (streq(json_string_value(v), s))
             return true;
     }
@@ -90,8 +86,7 @@ bool match_regex(const json_t *values, const char *s)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(values, i, v)
-    {
+    json_array_foreach (values, i, v) {
         if (regex_matches(json_string_value(v), s))
             return true;
     }
@@ -104,8 +99,7 @@ static int parse_duration(const char *s, int64_t *ret)
     static const struct {
         const char *unit;
         double ns;
-    } units[] = {{"ns", 1},   {"us", 1e3}, {"ms", 1e6}, {"s", 1e9},
-                 {"m", 60e9}, {"h", 3600e9}};
+    } units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
     double total = 0;
 
     if (!*s)

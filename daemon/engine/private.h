@@ -81,7 +81,7 @@ struct container {
     bool starting;
     bool exiting; /* has ended, what it had is being given back */
     bool removing;
-    bool freezing; /* a pause or unpause is on the pool */
+    bool freezing;        /* a pause or unpause is on the pool */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
     int pid;
@@ -120,11 +120,11 @@ struct engine {
     struct map by_name; /* name -> the same, borrowed */
     struct map execs;   /* exec id -> struct exec, borrowed from its container */
     char *db_path;
-    char *daemon_id;  /* meta: a UUID-like text */
+    char *daemon_id;      /* meta: a UUID-like text */
     char *network_ids[3]; /* bridge, host, none; owned */
-    int shim_fd;      /* sealed copy of the shim's executable */
-    unsigned jobs;    /* on the pool */
-    pid_t *dying;     /* shims to be reaped; owned */
+    int shim_fd;          /* sealed copy of the shim's executable */
+    unsigned jobs;        /* on the pool */
+    pid_t *dying;         /* shims to be reaped; owned */
     size_t n_dying;
     uv_signal_t sigchld;
     bool closing;
@@ -255,7 +255,7 @@ int64_t container_image_size(const struct container *c); /* 0 if the image is go
 /* ---- files.c: hosts, hostname, resolv.conf ---- */
 
 struct container_files {
-    char *dir; /* owned */
+    char *dir;                       /* owned */
     char *hosts, *hostname, *resolv; /* contents, owned; NULL: not ours to write */
 };
 void container_files_plan(struct container *c, struct container_files *ret);

@@ -109,12 +109,11 @@ static json_t *proc_row(const struct proc *p)
     json_array_append_new(row, p->uid == 0 ? json_string("root") : json_sprintf("%u", p->uid));
     json_array_append_new(row, json_sprintf("%d", p->pid));
     json_array_append_new(row, json_sprintf("%d", p->ppid));
-    json_array_append_new(
-        row, json_sprintf("%d", age > 0 ? (int)((double)used * 100 / age) : 0));
+    json_array_append_new(row, json_sprintf("%d", age > 0 ? (int)((double)used * 100 / age) : 0));
     json_array_append_new(row, json_string(stime));
     json_array_append_new(row, json_string(tty));
-    json_array_append_new(row, json_sprintf("%02llu:%02llu:%02llu", used / 3600, used / 60 % 60,
-                                            used % 60));
+    json_array_append_new(
+        row, json_sprintf("%02llu:%02llu:%02llu", used / 3600, used / 60 % 60, used % 60));
     command = json_string(p->command); /* NULL if it is not UTF-8 */
     json_array_append_new(row, command ? command : json_string("?"));
     return row;
@@ -245,8 +244,7 @@ static int find_pid_column(const json_t *titles, size_t *ret, struct err *reterr
     const json_t *t;
     size_t i;
 
-    json_array_foreach(titles, i, t)
-    {
+    json_array_foreach (titles, i, t) {
         if (streq(json_string_value(t), "PID")) {
             *ret = i;
             return 0;

@@ -14,7 +14,8 @@
 
 #define HELLO_TIMEOUT_MS 5000
 #define EXIT_FILE_MAX 256
-#define LOST_EXIT_CODE 255 /* it ended and nobody saw how: the host went down, or the shim was killed */
+#define LOST_EXIT_CODE                                                                             \
+    255 /* it ended and nobody saw how: the host went down, or the shim was killed */
 
 /* ---- one container ---- */
 

@@ -29,11 +29,11 @@ static json_t *endpoint_to_json(const struct endpoint *ep)
 
 static char *state_to_text(const struct container *c)
 {
-    json_t *s = json_pack("{s:i, s:i, s:i, s:b, s:I, s:I, s:i, s:b, s:o}", "status",
-                          (int)c->status, "pid", c->pid, "exit", c->exit_code, "oom",
-                          c->oom_killed, "started", (json_int_t)c->started_ns, "finished",
-                          (json_int_t)c->finished_ns, "restarts", c->restart_count, "user",
-                          c->stopped_by_user, "endpoint", endpoint_to_json(&c->endpoint));
+    json_t *s = json_pack("{s:i, s:i, s:i, s:b, s:I, s:I, s:i, s:b, s:o}", "status", (int)c->status,
+                          "pid", c->pid, "exit", c->exit_code, "oom", c->oom_killed, "started",
+                          (json_int_t)c->started_ns, "finished", (json_int_t)c->finished_ns,
+                          "restarts", c->restart_count, "user", c->stopped_by_user, "endpoint",
+                          endpoint_to_json(&c->endpoint));
     char *text;
 
     if (c->error)
@@ -66,8 +66,9 @@ int record_insert(struct container *c, const struct image *img, struct err *rete
     if (r < 0)
         return r;
     r = db_run(db,
-               db_query(db, "INSERT INTO containers(id,name,created,image_id,config,state)"
-                            " VALUES(?,?,?,?,?,?)",
+               db_query(db,
+                        "INSERT INTO containers(id,name,created,image_id,config,state)"
+                        " VALUES(?,?,?,?,?,?)",
                         "ssisss", c->id, c->name, c->created_ns, c->image_id, config, state),
                reterr);
     if (r >= 0)
@@ -93,9 +94,8 @@ int record_save_config(struct container *c, struct err *reterr)
     _cleanup_free_ char *config = config_to_text(c);
     struct db *db = c->engine->db;
 
-    return db_run(db,
-                  db_query(db, "UPDATE containers SET config=? WHERE id=?", "ss", config, c->id),
-                  reterr);
+    return db_run(
+        db, db_query(db, "UPDATE containers SET config=? WHERE id=?", "ss", config, c->id), reterr);
 }
 
 int record_rename(struct container *c, const char *name, struct err *reterr)
@@ -127,8 +127,7 @@ static void endpoint_from_json(struct endpoint *ep, const json_t *o)
     mac_from_address(ep->address, ep->mac);
     ep->n_ports = json_array_size(ports);
     ep->ports = xcalloc(ep->n_ports, sizeof(*ep->ports));
-    json_array_foreach(ports, i, p)
-    {
+    json_array_foreach (ports, i, p) {
         ep->ports[i].proto = (uint8_t)json_integer_value(json_array_get(p, 0));
         ep->ports[i].host_ip = (uint32_t)json_integer_value(json_array_get(p, 1));
         ep->ports[i].host_port = (uint16_t)json_integer_value(json_array_get(p, 2));
@@ -201,8 +200,9 @@ int meta_get(struct db *db, const char *key, char **ret, struct err *reterr)
 int meta_put(struct db *db, const char *key, const char *value, struct err *reterr)
 {
     return db_run(db,
-                  db_query(db, "INSERT INTO meta(key,value) VALUES(?,?)"
-                               " ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+                  db_query(db,
+                           "INSERT INTO meta(key,value) VALUES(?,?)"
+                           " ON CONFLICT(key) DO UPDATE SET value=excluded.value",
                            "ss", key, value),
                   reterr);
 }

@@ -58,7 +58,8 @@ static void start_job_free(struct start_job *j)
 /* ---- on the pool ---- */
 
 /* Next packet of a wanted kind; failure reports end the start. */
-static int receive(struct start_job *j, uint32_t wanted, struct shim_msg *m, int *fds, size_t *n_fds)
+static int receive(struct start_job *j, uint32_t wanted, struct shim_msg *m, int *fds,
+                   size_t *n_fds)
 {
     for (;;) {
         ssize_t r;
@@ -188,9 +189,8 @@ static void start_job_run(void *arg)
 
 void endpoint_spec_of(const struct container *c, struct endpoint_spec *ret)
 {
-    *ret = (struct endpoint_spec){.address = c->endpoint.address,
-                                  .ports = c->endpoint.ports,
-                                  .n_ports = c->endpoint.n_ports};
+    *ret = (struct endpoint_spec){
+        .address = c->endpoint.address, .ports = c->endpoint.ports, .n_ports = c->endpoint.n_ports};
     memcpy(ret->veth, c->endpoint.veth, sizeof(ret->veth));
     memcpy(ret->mac, c->endpoint.mac, sizeof(ret->mac));
 }
@@ -226,7 +226,7 @@ static void log_warnings(const struct container *c, const json_t *warnings)
     const json_t *w;
     size_t i;
 
-    json_array_foreach(warnings, i, w)
+    json_array_foreach (warnings, i, w)
         log_warn("container %s: %s", c->id, json_string_value(w));
 }
 
@@ -331,8 +331,7 @@ static int take_bindings(struct container *c, const char *port, const json_t *bi
 
     if (r < 0)
         return r;
-    json_array_foreach(bindings, i, b)
-    {
+    json_array_foreach (bindings, i, b) {
         const char *ip = json_get_str(b, "HostIp", "");
 
         req.host_ip = INADDR_ANY;
@@ -358,8 +357,7 @@ static int take_ports(struct container *c, struct err *reterr)
     json_t *v;
     int r = 0;
 
-    json_object_foreach((json_t *)bindings, port, v)
-    {
+    json_object_foreach ((json_t *)bindings, port, v) {
         _cleanup_json_ json_t *any = NULL;
 
         if (json_array_size(v) == 0)
@@ -368,8 +366,7 @@ static int take_ports(struct container *c, struct err *reterr)
         if (r < 0)
             return r;
     }
-    json_object_foreach((json_t *)exposed, port, v)
-    {
+    json_object_foreach ((json_t *)exposed, port, v) {
         _cleanup_json_ json_t *any = json_pack("[{}]");
 
         if (!all || json_array_size(json_object_get(bindings, port)) > 0)

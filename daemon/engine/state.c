@@ -34,8 +34,8 @@ void network_event(struct container *c, const char *action)
 
     if (mode == NET_CONTAINER)
         return;
-    events_emit(c->engine->events, "network", action,
-                c->engine->network_ids[networks[mode].id], NULL,
+    events_emit(c->engine->events, "network", action, c->engine->network_ids[networks[mode].id],
+                NULL,
                 json_pack("{s:s, s:s, s:s}", "container", c->id, "name", networks[mode].name,
                           "type", networks[mode].type));
 }
@@ -124,8 +124,7 @@ static void emit_die(struct container *c)
              (long long)((c->finished_ns - c->started_ns) / 1000000000));
     if (c->oom_killed)
         container_event(c, "oom", NULL);
-    container_event(c, "die",
-                    json_pack("{s:s, s:s}", "exitCode", code, "execDuration", seconds));
+    container_event(c, "die", json_pack("{s:s, s:s}", "exitCode", code, "execDuration", seconds));
     network_event(c, "disconnect");
 }
 

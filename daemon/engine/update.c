@@ -52,8 +52,7 @@ static json_t *changed_members(const json_t *body)
     json_t *out = json_object(), *v;
     const char *key;
 
-    json_object_foreach((json_t *)body, key, v)
-    {
+    json_object_foreach ((json_t *)body, key, v) {
         if (json_is_null(v) || (json_is_integer(v) && json_integer_value(v) == 0) ||
             (json_is_string(v) && !*json_string_value(v)) ||
             (json_is_array(v) && json_array_size(v) == 0))

@@ -1,0 +1,250 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "engine.h"
+#include "fd.h"
+#include "listen.h"
+#include "log.h"
+#include "options.h"
+#include "path.h"
+#include "routes.h"
+#include "server.h"
+#include "str.h"
+
+struct program {
+    struct options options;
+    uv_loop_t loop;
+    uv_signal_t term, interrupt;
+    struct engine *engine;
+    struct http_server *server;
+    int listen[LISTEN_MAX];
+    int n_listen;
+    int lock; /* on the data root */
+    bool serving;
+    char *shim, *worker, *images; /* owned */
+};
+
+/* ---- where our other files are ---- */
+
+/* Beside our own executable (a build tree), or where they are installed. */
+static char *find_program(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+
+    if (access(path, X_OK) == 0)
+        return path;
+    free(path);
+    return xasprintf("%s/../libexec/containerd-lite/%s", dir, name);
+}
+
+static int find_files(struct program *p, struct err *reterr)
+{
+    char exe[4096], *slash;
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+    if (n < 0)
+        return err_sys(reterr, errno, "cannot find our own executable");
+    exe[n] = '\0';
+    slash = strrchr(exe, '/');
+    *slash = '\0';
+    p->shim = find_program(exe, "containerd-lite-shim");
+    p->worker = find_program(exe, "containerd-lite-layer");
+    p->images = xasprintf("%s/../share/containerd-lite/images", exe);
+    return 0;
+}
+
+/* ---- start ---- */
+
+/* Two daemons on one data root would ruin it. */
+static int lock_root(struct program *p, struct err *reterr)
+{
+    _cleanup_free_ char *path = path_join(p->options.data_root, "lock");
+    int r = path_mkdir_p(p->options.data_root, 0711);
+
+    if (r < 0)
+        return err_sys(reterr, -r, "cannot make directory %s", p->options.data_root);
+    p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (p->lock < 0)
+        return err_sys(reterr, errno, "cannot open %s", path);
+    if (flock(p->lock, LOCK_EX | LOCK_NB) < 0)
+        return err_set(reterr, ERR_CONFLICT, EBUSY, "another daemon uses data root %s",
+                       p->options.data_root);
+    return 0;
+}
+
+static int write_pidfile(const struct program *p, struct err *reterr)
+{
+    char text[32];
+    int n, r;
+
+    if (!p->options.pidfile)
+        return 0;
+    n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    r = file_replace(AT_FDCWD, p->options.pidfile, text, (size_t)n, 0644, 0);
+    return r < 0 ? err_sys(reterr, -r, "cannot write %s", p->options.pidfile) : 0;
+}
+
+static int open_engine(struct program *p, struct err *reterr)
+{
+    const struct options *o = &p->options;
+    struct engine_config c = {.data_root = o->data_root,
+                              .exec_root = o->exec_root,
+                              .bridge = o->bridge,
+                              .bip = o->bip,
+                              .cgroup_parent = o->cgroup_parent,
+                              .storage_driver = o->storage_driver,
+                              .shim_path = p->shim,
+                              .worker_path = p->worker,
+                              .images_dir = p->images,
+                              .registry_mirrors = (const char *const *)o->registry_mirrors,
+                              .insecure_registries = (const char *const *)o->insecure_registries,
+                              .labels = (const char *const *)o->labels,
+                              .default_init = o->init,
+                              .keep_dynmods = o->no_favordynmods,
+                              .debug = o->debug,
+                              .mtu = o->mtu};
+
+    return engine_open(&c, &p->loop, &p->engine, reterr);
+}
+
+static void stop(struct program *p)
+{
+    if (p->serving) {
+        sd_notify(0, "STOPPING=1");
+        http_server_stop(p->server, NULL, NULL);
+        p->serving = false;
+    }
+    uv_stop(&p->loop);
+}
+
+static void on_signal(uv_signal_t *s, int signo)
+{
+    log_info("signal %d: stopping; containers go on", signo);
+    stop(s->data);
+}
+
+static void serve(void *arg)
+{
+    struct program *p = arg;
+    struct err err;
+
+    if (http_server_new(&p->loop, p->listen, (size_t)p->n_listen, http_routes, p->engine,
+                        &p->server, &err) < 0) {
+        log_error("%s", err.message);
+        uv_stop(&p->loop);
+        return;
+    }
+    p->serving = true;
+    sd_notify(0, "READY=1");
+    log_info("containerd-lite %s serves %s", CTL_VERSION, p->options.hosts[0]);
+}
+
+static void handle_signal(struct program *p, uv_signal_t *s, int signo)
+{
+    uv_signal_init(&p->loop, s);
+    s->data = p;
+    uv_signal_start(s, on_signal, signo);
+}
+
+static int start(struct program *p, struct err *reterr)
+{
+    int r = find_files(p, reterr);
+
+    if (r >= 0)
+        r = lock_root(p, reterr);
+    if (r >= 0)
+        r = write_pidfile(p, reterr);
+    if (r >= 0)
+        r = p->n_listen = listen_open(p->options.hosts, p->listen, reterr);
+    if (r >= 0)
+        r = open_engine(p, reterr);
+    if (r < 0)
+        return r;
+    handle_signal(p, &p->term, SIGTERM);
+    handle_signal(p, &p->interrupt, SIGINT);
+    /* Nobody is told that there is no image while the first one is being unpacked. */
+    if (engine_embed_images(p->engine, serve, p) == 0)
+        serve(p);
+    return 0;
+}
+
+/* ---- end ---- */
+
+static void finish(struct program *p)
+{
+    if (p->engine) {
+        uv_close((uv_handle_t *)&p->term, NULL);
+        uv_close((uv_handle_t *)&p->interrupt, NULL);
+        engine_close(p->engine);
+    }
+    listen_unlink(p->options.hosts);
+    if (p->options.pidfile)
+        unlink(p->options.pidfile);
+    fd_close(p->lock);
+    uv_loop_close(&p->loop);
+    free(p->shim);
+    free(p->worker);
+    free(p->images);
+}
+
+static void prepare_process(const struct options *o)
+{
+    enum log_level level = LOG_LVL_INFO;
+    struct rlimit files;
+
+    log_level_parse(o->log_level, &level);
+    log_set_level(level);
+    signal(SIGPIPE, SIG_IGN);
+    umask(0022);
+    /* A container costs a few descriptors: take what we may. */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    /* Few threads that allocate little: one arena keeps the daemon small. */
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+}
+
+int main(int argc, char **argv)
+{
+    struct program p = {.lock = -EBADF};
+    struct err err;
+    bool failed;
+
+    if (options_parse(argc, argv, &p.options, &err) < 0) {
+        fprintf(stderr, "containerd-lite: %s\nSee 'containerd-lite --help'.\n", err.message);
+        return 1;
+    }
+    if (p.options.help || p.options.version || p.options.validate) {
+        if (p.options.help)
+            options_usage();
+        else if (p.options.version)
+            printf("containerd-lite version %s\n", CTL_VERSION);
+        else
+            puts("configuration OK");
+        options_done(&p.options);
+        return 0;
+    }
+    prepare_process(&p.options);
+    uv_loop_init(&p.loop);
+    failed = start(&p, &err) < 0;
+    if (failed)
+        log_error("%s", err.message);
+    else
+        uv_run(&p.loop, UV_RUN_DEFAULT);
+    failed = failed || !p.server;
+    finish(&p);
+    options_done(&p.options);
+    return failed ? 1 : 0;
+}
