@@ -51,8 +51,8 @@ static void put_endpoint(struct nl_batch *batch, const struct network *network,
                              .peer_netns_fd = netns_fd};
 
     rtnl_put_veth(batch, &veth);
-    if (spec->n_ports > 0)
-        rtnl_put_hairpin(batch, spec->veth);
+    rtnl_put_port_options(batch, spec->veth, spec->n_ports > 0);
+    rtnl_put_link_up(batch, spec->veth);
 }
 
 static int create_veth(struct network *network, const struct endpoint_spec *spec, int netns_fd,

@@ -74,8 +74,7 @@ void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth)
     struct nlattr *info, *data;
     struct nlmsghdr *nlh;
 
-    set_up(put_link(batch, "create veth pair", RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
-                    &nlh));
+    put_link(batch, "create veth pair", RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &nlh);
     mnl_attr_put_strz(nlh, IFLA_IFNAME, veth->name);
     mnl_attr_put_u32(nlh, IFLA_MASTER, veth->master);
     mnl_attr_put_u32(nlh, IFLA_MTU, veth->mtu);
@@ -88,19 +87,26 @@ void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth)
     mnl_attr_nest_end(nlh, info);
 }
 
-void rtnl_put_hairpin(struct nl_batch *batch, const char *name)
+void rtnl_put_port_options(struct nl_batch *batch, const char *name, bool hairpin)
 {
-    struct nlattr *info, *data;
+    struct nlattr *outer, *inner;
     struct nlmsghdr *nlh;
 
-    put_link(batch, "set hairpin mode", RTM_NEWLINK, NLM_F_ACK, &nlh);
+    put_link(batch, "set bridge port options", RTM_NEWLINK, NLM_F_ACK, &nlh);
     mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-    info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+    outer = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
+    inner = mnl_attr_nest_start(nlh, AF_INET6);
+    mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+    mnl_attr_nest_end(nlh, inner);
+    mnl_attr_nest_end(nlh, outer);
+    if (!hairpin)
+        return;
+    outer = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
     mnl_attr_put_strz(nlh, IFLA_INFO_SLAVE_KIND, "bridge");
-    data = mnl_attr_nest_start(nlh, IFLA_INFO_SLAVE_DATA);
+    inner = mnl_attr_nest_start(nlh, IFLA_INFO_SLAVE_DATA);
     mnl_attr_put_u8(nlh, IFLA_BRPORT_MODE, 1);
-    mnl_attr_nest_end(nlh, data);
-    mnl_attr_nest_end(nlh, info);
+    mnl_attr_nest_end(nlh, inner);
+    mnl_attr_nest_end(nlh, outer);
 }
 
 void rtnl_put_link_up(struct nl_batch *batch, const char *name)

@@ -15,7 +15,7 @@ struct rtnl_bridge {
 };
 
 /* A veth pair whose peer is born inside a namespace under the name eth0, the host
- * end in a bridge and up: everything in one request. */
+ * end in a bridge, both down. */
 struct rtnl_veth {
     const char *name;
     uint32_t master; /* index of the bridge */
@@ -33,9 +33,11 @@ struct rtnl_link {
 
 void rtnl_put_bridge(struct nl_batch *batch, const struct rtnl_bridge *bridge);
 void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth);
-/* Let a bridge port send back where it received: with br_netfilter a container's packet to its own
- * published port is turned around inside the bridge. */
-void rtnl_put_hairpin(struct nl_batch *batch, const char *name);
+/* For a port that is not up yet: no IPv6 link-local address of its own (a port needs none, and
+ * each costs a multicast exchange that is flooded to all ports); with hairpin it may send back
+ * where it received: with br_netfilter a container's packet to its own published port is turned
+ * around inside the bridge. */
+void rtnl_put_port_options(struct nl_batch *batch, const char *name, bool hairpin);
 void rtnl_put_link_up(struct nl_batch *batch, const char *name);
 void rtnl_put_link_delete(struct nl_batch *batch, const char *name);
 /* Address and its connected route; an address that is there already is success. */
