@@ -361,6 +361,11 @@ void engine_close(struct engine *e)
     free(e);
 }
 
+uv_loop_t *engine_loop(struct engine *e)
+{
+    return e->loop;
+}
+
 struct images *engine_images(struct engine *e)
 {
     return e->images;

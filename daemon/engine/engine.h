@@ -177,6 +177,9 @@ int engine_events_subscribe(struct engine *e, int64_t since_ns, int64_t until_ns
                             engine_event_fn *fn, void *arg, struct event_subscription **ret,
                             struct err *reterr);
 void engine_events_unsubscribe(struct event_subscription *s);
+/* Are these filters known? */
+int engine_events_check(struct engine *e, const json_t *filters, struct err *reterr);
+uv_loop_t *engine_loop(struct engine *e);
 
 /* ---- system ---- */
 

@@ -183,14 +183,21 @@ static void replay(const struct events *ev, const struct event_subscription *s, 
     }
 }
 
+int engine_events_check(struct engine *e, const json_t *filters, struct err *reterr)
+{
+    static const char *const known[] = {"type",   "event",  "container", "image", "network",
+                                        "volume", "daemon", "scope",     "label", NULL};
+
+    (void)e;
+    return match_check(filters, known, reterr);
+}
+
 int events_subscribe(struct events *ev, int64_t since_ns, int64_t until_ns, json_t *filters,
                      engine_event_fn *fn, void *arg, struct event_subscription **ret,
                      struct err *reterr)
 {
-    static const char *const known[] = {"type",   "event",  "container", "image", "network",
-                                        "volume", "daemon", "scope",     "label", NULL};
     struct event_subscription *s;
-    int r = match_check(filters, known, reterr);
+    int r = engine_events_check(NULL, filters, reterr);
 
     if (r < 0)
         return r;

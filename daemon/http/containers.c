@@ -1,0 +1,175 @@
+#include <errno.h>
+
+#include "engine.h"
+#include "json.h"
+#include "reply_engine.h"
+#include "routes.h"
+#include "str.h"
+
+void containers_create(struct http_req *req)
+{
+    json_t *result;
+    struct err err;
+
+    if (engine_container_create(http_context(req), http_query(req, "name"), http_body(req),
+                                http_api_version(req), &result, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        http_reply_json(req, 201, result);
+}
+
+void containers_list(struct http_req *req)
+{
+    struct list_options o = {.all = http_query_bool(req, "all", false),
+                             .size = http_query_bool(req, "size", false)};
+    _cleanup_json_ json_t *filters = NULL;
+    struct err err;
+
+    if (http_query_int(req, "limit", INT32_MIN, INT32_MAX, 0, &o.limit, &err) < 0 ||
+        http_filters(req, NULL, &filters, &err) < 0) {
+        http_reply_err(req, &err);
+        return;
+    }
+    o.filters = filters;
+    engine_container_list(http_context(req), &o, reply_200_json, req);
+}
+
+void containers_inspect(struct http_req *req)
+{
+    engine_container_inspect(http_context(req), http_param(req),
+                             http_query_bool(req, "size", false), http_api_version(req),
+                             reply_200_json, req);
+}
+
+void containers_start(struct http_req *req)
+{
+    engine_container_start(http_context(req), http_param(req), reply_204, req);
+}
+
+/* t: seconds, absent for the container's own */
+static int parse_timeout(struct http_req *req, int64_t *ret, struct err *reterr)
+{
+    if (!str_empty(http_query(req, "t")))
+        return http_query_int(req, "t", -1, INT32_MAX, 0, ret, reterr);
+    *ret = ENGINE_TIMEOUT_DEFAULT;
+    return 0;
+}
+
+/* Before 1.42 `signal` meant nothing to stop and restart. */
+static const char *stop_signal(struct http_req *req)
+{
+    return http_api_version(req) >= 142 ? http_query(req, "signal") : NULL;
+}
+
+void containers_stop(struct http_req *req)
+{
+    int64_t timeout;
+    struct err err;
+
+    if (parse_timeout(req, &timeout, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        engine_container_stop(http_context(req), http_param(req), timeout, stop_signal(req),
+                              reply_204, req);
+}
+
+void containers_restart(struct http_req *req)
+{
+    int64_t timeout;
+    struct err err;
+
+    if (parse_timeout(req, &timeout, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        engine_container_restart(http_context(req), http_param(req), timeout, stop_signal(req),
+                                 reply_204, req);
+}
+
+void containers_kill(struct http_req *req)
+{
+    engine_container_kill(http_context(req), http_param(req), http_query(req, "signal"), reply_204,
+                          req);
+}
+
+void containers_pause(struct http_req *req)
+{
+    engine_container_pause(http_context(req), http_param(req), reply_204, req);
+}
+
+void containers_unpause(struct http_req *req)
+{
+    engine_container_unpause(http_context(req), http_param(req), reply_204, req);
+}
+
+void containers_rename(struct http_req *req)
+{
+    struct err err;
+
+    if (engine_container_rename(http_context(req), http_param(req), http_query(req, "name"), &err) <
+        0)
+        http_reply_err(req, &err);
+    else
+        http_reply_empty(req, 204);
+}
+
+void containers_update(struct http_req *req)
+{
+    engine_container_update(http_context(req), http_param(req), http_body(req), reply_200_json,
+                            req);
+}
+
+void containers_resize(struct http_req *req)
+{
+    uint16_t rows, columns;
+    struct err err;
+
+    if (routes_parse_size(req, &rows, &columns, &err) < 0 ||
+        engine_container_resize(http_context(req), http_param(req), rows, columns, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        http_reply_empty(req, 200);
+}
+
+int routes_parse_size(struct http_req *req, uint16_t *ret_rows, uint16_t *ret_columns,
+                      struct err *reterr)
+{
+    static const char *const names[] = {"h", "w"};
+    int64_t v[2];
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *text = http_query(req, names[i]);
+
+        if (str_empty(text) || str_parse_i64(text, 0, UINT32_MAX, &v[i]) < 0)
+            return err_set(reterr, ERR_INVALID, EINVAL, "invalid resize %s \"%s\": not a number",
+                           i ? "width" : "height", text ? text : "");
+        if (v[i] > UINT16_MAX)
+            v[i] = UINT16_MAX;
+    }
+    *ret_rows = (uint16_t)v[0];
+    *ret_columns = (uint16_t)v[1];
+    return 0;
+}
+
+void containers_top(struct http_req *req)
+{
+    engine_container_top(http_context(req), http_param(req), http_query(req, "ps_args"),
+                         reply_200_json, req);
+}
+
+void containers_remove(struct http_req *req)
+{
+    engine_container_remove(http_context(req), http_param(req),
+                            http_query_bool(req, "force", false), http_query_bool(req, "v", false),
+                            reply_204, req);
+}
+
+void containers_prune(struct http_req *req)
+{
+    _cleanup_json_ json_t *filters = NULL;
+    struct err err;
+
+    if (http_filters(req, NULL, &filters, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        engine_container_prune(http_context(req), filters, reply_200_json, req);
+}

@@ -1,0 +1,293 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "engine.h"
+#include "fd.h"
+#include "image.h"
+#include "json.h"
+#include "routes.h"
+#include "str.h"
+
+static struct images *store(struct http_req *req)
+{
+    return engine_images(http_context(req));
+}
+
+/* ---- queries; what older clients expect is put in here ---- */
+
+static void age_list_entry(json_t *entry, int api)
+{
+    json_t *tags = json_object_get(entry, "RepoTags"),
+           *digests = json_object_get(entry, "RepoDigests");
+
+    if (api < 144)
+        json_object_set(entry, "VirtualSize", json_object_get(entry, "Size"));
+    else
+        json_object_del(entry, "VirtualSize");
+    if (api < 151)
+        json_object_set_new(entry, "Containers", json_integer(-1));
+    if (api < 143 && json_array_size(tags) == 0) {
+        json_array_append_new(tags, json_string("<none>:<none>"));
+        if (json_array_size(digests) == 0)
+            json_array_append_new(digests, json_string("<none>@<none>"));
+    }
+}
+
+void images_route_list(struct http_req *req)
+{
+    _cleanup_json_ json_t *filters = NULL;
+    struct images_list_options o = {.all = http_query_bool(req, "all", false),
+                                    .shared_size = http_query_bool(req, "shared-size", false)};
+    json_t *list, *entry;
+    struct err err;
+    size_t i;
+
+    if (http_filters(req, NULL, &filters, &err) >= 0) {
+        o.filters = filters;
+        if (images_list(store(req), &o, &list, &err) >= 0) {
+            json_array_foreach (list, i, entry)
+                age_list_entry(entry, http_api_version(req));
+            http_reply_json(req, 200, list);
+            return;
+        }
+    }
+    http_reply_err(req, &err);
+}
+
+static void reply(struct http_req *req, int r, json_t *result, const struct err *err)
+{
+    if (r < 0)
+        http_reply_err(req, err);
+    else
+        http_reply_json(req, 200, result);
+}
+
+void images_route_inspect(struct http_req *req)
+{
+    json_t *result = NULL;
+    struct err err;
+    int r = images_inspect(store(req), http_param(req), &result, &err);
+
+    reply(req, r, result, &err);
+}
+
+void images_route_history(struct http_req *req)
+{
+    json_t *result = NULL;
+    struct err err;
+    int r = images_history(store(req), http_param(req), &result, &err);
+
+    reply(req, r, result, &err);
+}
+
+/* ---- changes ---- */
+
+void images_route_tag(struct http_req *req)
+{
+    const char *repo = http_query(req, "repo"), *tag = http_query(req, "tag");
+    struct err err;
+
+    if (images_tag(store(req), http_param(req), repo ? repo : "", tag, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        http_reply_empty(req, 201);
+}
+
+void images_route_remove(struct http_req *req)
+{
+    json_t *result = NULL;
+    struct err err;
+    int r = images_remove(store(req), http_param(req), http_query_bool(req, "force", false),
+                          http_query_bool(req, "noprune", false), &result, &err);
+
+    reply(req, r, result, &err);
+}
+
+void images_route_prune(struct http_req *req)
+{
+    _cleanup_json_ json_t *filters = NULL;
+    json_t *result = NULL;
+    struct err err;
+    int r = http_filters(req, NULL, &filters, &err);
+
+    if (r >= 0)
+        r = images_prune(store(req), filters, &result, &err);
+    reply(req, r, result, &err);
+}
+
+/* ---- uploads: load and import ---- */
+
+/* Holds until both the upload and the image job have ended; then the collected progress is sent. */
+struct upload {
+    struct http_req *req;
+    struct image_job *job; /* NULL once done */
+    json_t *progress;      /* array of objects */
+    bool uploading, failed;
+};
+
+#define PROGRESS_MAX 4096 /* lines kept for the answer */
+
+static void send_progress(struct http_stream *s, const json_t *progress)
+{
+    json_t *line;
+    size_t i;
+
+    json_array_foreach (progress, i, line)
+        http_stream_write_json(s, json_incref(line));
+    http_stream_end(s);
+}
+
+static void on_stream_closed(void *arg)
+{
+    (void)arg;
+}
+
+static const struct http_stream_ops progress_ops = {.on_close = on_stream_closed};
+
+static void finish_upload(struct upload *u)
+{
+    if (u->uploading || u->job)
+        return;
+    send_progress(http_stream_open(u->req, 200, API_TYPE_JSON, &progress_ops, NULL), u->progress);
+    json_decref(u->progress);
+    free(u);
+}
+
+static void on_progress(void *arg, json_t *obj)
+{
+    struct upload *u = arg;
+
+    if (json_array_size(u->progress) < PROGRESS_MAX)
+        json_array_append(u->progress, obj);
+}
+
+static void on_job_done(void *arg, const struct err *err)
+{
+    struct upload *u = arg;
+
+    u->job = NULL;
+    if (err)
+        json_array_append_new(u->progress, json_pack("{s:{s:s}, s:s}", "errorDetail", "message",
+                                                     err->message, "error", err->message));
+    finish_upload(u);
+}
+
+static void on_uploaded(void *arg, int result)
+{
+    struct upload *u = arg;
+
+    u->uploading = false;
+    if (result == -ECONNRESET && u->job) {
+        image_job_cancel(u->job);
+        u->job = NULL;
+    }
+    finish_upload(u);
+}
+
+static struct upload *upload_new(struct http_req *req)
+{
+    struct upload *u = xcalloc(1, sizeof(*u));
+
+    u->req = req;
+    u->progress = json_array();
+    u->uploading = true;
+    return u;
+}
+
+/* import NULL: load */
+static void begin_upload(struct http_req *req, const struct image_import *import)
+{
+    struct upload *u = upload_new(req);
+    struct image_job_callbacks cb = {.arg = u, .progress = on_progress, .done = on_job_done};
+    struct err err;
+    int fds[2];
+
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        err_sys(&err, errno, "pipe");
+    } else {
+        u->job = import ? images_import(store(req), fds[0], import, &cb, &err)
+                        : images_load(store(req), fds[0], http_query_bool(req, "quiet", true), &cb,
+                                      &err);
+        if (u->job) {
+            http_body_to_fd(req, fds[1], on_uploaded, u);
+            return;
+        }
+        fd_close(fds[1]);
+    }
+    json_decref(u->progress);
+    free(u);
+    http_reply_err(req, &err);
+}
+
+void images_route_load(struct http_req *req)
+{
+    begin_upload(req, NULL);
+}
+
+static char **changes_of(struct http_req *req)
+{
+    const char *change;
+    char **out = NULL;
+
+    for (size_t i = 0; (change = http_query_nth(req, "changes", i)); i++)
+        out = strv_append(out, change);
+    return out;
+}
+
+static void import_route(struct http_req *req)
+{
+    _cleanup_(strv_freep) char **changes = changes_of(req);
+    struct image_import o = {.repo = http_query(req, "repo"),
+                             .tag = http_query(req, "tag"),
+                             .message = http_query(req, "message"),
+                             .changes = (const char *const *)changes,
+                             .platform = http_query(req, "platform")};
+
+    if (!streq(http_query(req, "fromSrc"), "-")) {
+        http_reply_error(req, 501,
+                         "importing from a URL is not supported by this version of "
+                         "containerd-lite: use \"-\" and send the archive");
+        return;
+    }
+    begin_upload(req, &o);
+}
+
+/* Pulling comes with the registry client; what is there is told, what is not is refused. */
+void images_route_create(struct http_req *req)
+{
+    const char *from = http_query(req, "fromImage"), *tag = http_query(req, "tag");
+    _cleanup_free_ char *ref = NULL;
+    struct image *img;
+    struct err err;
+
+    if (!str_empty(http_query(req, "fromSrc"))) {
+        import_route(req);
+        return;
+    }
+    if (str_empty(from)) {
+        http_reply_error(req, 400, "image name cannot be blank");
+        return;
+    }
+    ref = str_empty(tag) ? xstrdup(from)
+                         : xasprintf("%s%s%s", from, strchr(tag, ':') ? "@" : ":", tag);
+    if (images_lookup(store(req), ref, &img, &err) >= 0) {
+        json_t *line = json_pack("{s:s++}", "status", "Status: Image is up to date for ", ref, "");
+        struct http_stream *s = http_stream_open(req, 200, API_TYPE_JSON, &progress_ops, NULL);
+
+        image_unref(img);
+        http_stream_write_json(s, line);
+        http_stream_end(s);
+        return;
+    }
+    if (err.kind == ERR_NOT_FOUND)
+        http_reply_error(req, 404,
+                         "pull access denied for %s, repository does not exist or may require "
+                         "'docker login': this version of containerd-lite does not pull from "
+                         "registries",
+                         from);
+    else
+        http_reply_err(req, &err);
+}

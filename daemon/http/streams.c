@@ -1,0 +1,197 @@
+/* The long answers about containers: logs, wait, attach. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "api.h"
+#include "engine.h"
+#include "json.h"
+#include "routes.h"
+#include "str.h"
+
+/* ---- logs ---- */
+
+struct logs_answer {
+    struct http_stream *stream;
+    struct log_stream *log; /* NULL once it has ended */
+};
+
+static bool on_log(void *arg, const void *data, size_t len)
+{
+    struct logs_answer *a = arg;
+
+    if (!data) {
+        a->log = NULL;
+        http_stream_end(a->stream);
+        return false;
+    }
+    return http_stream_write(a->stream, data, len) < HTTP_STREAM_HIGH_WATER;
+}
+
+static void on_logs_drain(void *arg)
+{
+    struct logs_answer *a = arg;
+
+    if (a->log)
+        log_stream_resume(a->log);
+}
+
+static void on_logs_closed(void *arg)
+{
+    struct logs_answer *a = arg;
+
+    if (a->log)
+        log_stream_close(a->log);
+    free(a);
+}
+
+/* "seconds[.nanoseconds]" or RFC 3339 */
+static int parse_when(const char *text, int64_t *ret)
+{
+    int64_t seconds, nano = 0, unit = 100000000;
+    const char *dot;
+    _cleanup_free_ char *whole = NULL;
+
+    *ret = 0;
+    if (str_empty(text) || time_parse(text, ret) >= 0)
+        return 0;
+    dot = strchr(text, '.');
+    whole = xstrndup(text, dot ? (size_t)(dot - text) : strlen(text));
+    if (str_parse_i64(whole, 0, INT64_MAX / 1000000000 - 1, &seconds) < 0)
+        return -EINVAL;
+    for (const char *p = dot ? dot + 1 : ""; *p >= '0' && *p <= '9'; p++, unit /= 10)
+        nano += (*p - '0') * unit;
+    *ret = seconds * 1000000000 + nano;
+    return 0;
+}
+
+static int parse_log_options(struct http_req *req, struct log_options *ret, struct err *reterr)
+{
+    const char *tail = http_query(req, "tail");
+
+    *ret = (struct log_options){.stdout_ = http_query_bool(req, "stdout", false),
+                                .stderr_ = http_query_bool(req, "stderr", false),
+                                .follow = http_query_bool(req, "follow", false),
+                                .timestamps = http_query_bool(req, "timestamps", false),
+                                .details = http_query_bool(req, "details", false),
+                                .tail = -1};
+    if (!str_empty(tail) && str_parse_i64(tail, 0, INT64_MAX, &ret->tail) < 0)
+        ret->tail = -1; /* "all", negative, or nonsense: all */
+    if (parse_when(http_query(req, "since"), &ret->since_ns) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid value for \"since\": \"%s\"",
+                       http_query(req, "since"));
+    if (parse_when(http_query(req, "until"), &ret->until_ns) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid value for \"until\": \"%s\"",
+                       http_query(req, "until"));
+    return 0;
+}
+
+static const struct http_stream_ops logs_ops = {.on_close = on_logs_closed,
+                                                .on_drain = on_logs_drain};
+
+void streams_logs(struct http_req *req)
+{
+    struct logs_answer *a = xcalloc(1, sizeof(*a));
+    struct log_options o;
+    struct err err;
+    bool tty, mux;
+
+    if (parse_log_options(req, &o, &err) < 0 ||
+        engine_logs_open(http_context(req), http_param(req), &o, on_log, a, &tty, &a->log, &err) <
+            0) {
+        http_reply_err(req, &err);
+        free(a);
+        return;
+    }
+    mux = !tty && http_api_version(req) >= 142;
+    a->stream =
+        http_stream_open(req, 200, mux ? API_TYPE_MUX_STREAM : API_TYPE_RAW_STREAM, &logs_ops, a);
+}
+
+/* ---- wait ---- */
+
+struct wait_answer {
+    struct http_stream *stream;
+    struct waiter *waiter; /* NULL once it has fired */
+};
+
+static void on_wait_closed(void *arg)
+{
+    struct wait_answer *a = arg;
+
+    if (a->waiter)
+        engine_wait_cancel(a->waiter);
+    free(a);
+}
+
+static void on_waited(void *arg, json_t *result, const struct err *err)
+{
+    struct wait_answer *a = arg;
+
+    a->waiter = NULL;
+    if (err)
+        result = json_pack("{s:i, s:{s:s}}", "StatusCode", -1, "Error", "Message", err->message);
+    http_stream_write_json(a->stream, result);
+    http_stream_end(a->stream);
+}
+
+static const struct http_stream_ops wait_ops = {.on_close = on_wait_closed};
+
+void streams_wait(struct http_req *req)
+{
+    struct wait_answer *a = xcalloc(1, sizeof(*a));
+    struct err err;
+
+    if (engine_container_wait(http_context(req), http_param(req), http_query(req, "condition"),
+                              on_waited, a, &a->waiter, &err) < 0) {
+        http_reply_err(req, &err);
+        free(a);
+        return;
+    }
+    /* The head goes out at once: clients start the container only when they have seen it. */
+    a->stream = http_stream_open(req, 200, API_TYPE_JSON, &wait_ops, a);
+}
+
+/* ---- attach ---- */
+
+struct attach_answer {
+    struct engine *engine;
+    char *ref, *keys;
+    struct attach_options options;
+};
+
+static void on_attached(void *arg, int fd, const void *extra, size_t extra_len)
+{
+    struct attach_answer *a = arg;
+
+    if (fd >= 0)
+        engine_container_attach(a->engine, a->ref, &a->options, fd, extra, extra_len);
+    free(a->ref);
+    free(a->keys);
+    free(a);
+}
+
+void streams_attach(struct http_req *req)
+{
+    struct attach_answer *a;
+    struct attach_options o = {.stdin_ = http_query_bool(req, "stdin", false),
+                               .stdout_ = http_query_bool(req, "stdout", false),
+                               .stderr_ = http_query_bool(req, "stderr", false),
+                               .stream = http_query_bool(req, "stream", false),
+                               .logs = http_query_bool(req, "logs", false),
+                               .detach_keys = http_query(req, "detachKeys")};
+    bool tty, mux;
+    struct err err;
+
+    if (engine_container_attach_check(http_context(req), http_param(req), &o, &tty, &err) < 0) {
+        http_hijack_error(req, &err);
+        return;
+    }
+    a = xcalloc(1, sizeof(*a));
+    a->engine = http_context(req);
+    a->ref = xstrdup(http_param(req));
+    a->keys = xstrdup_null(o.detach_keys);
+    a->options = o;
+    a->options.detach_keys = a->keys;
+    mux = !tty && http_wants_upgrade(req) && http_api_version(req) >= 142;
+    http_hijack(req, mux ? API_TYPE_MUX_STREAM : API_TYPE_RAW_STREAM, on_attached, a);
+}

@@ -1,0 +1,154 @@
+#include <stdlib.h>
+#include <uv.h>
+
+#include "api.h"
+#include "engine.h"
+#include "json.h"
+#include "reply_engine.h"
+#include "routes.h"
+#include "str.h"
+
+void system_ping(struct http_req *req)
+{
+    http_add_header(req, "Builder-Version", "1");
+    http_add_header(req, "Swarm", "inactive");
+    http_add_header(req, "Cache-Control", "no-cache, no-store, must-revalidate");
+    http_add_header(req, "Pragma", "no-cache");
+    http_reply_text(req, 200, API_TYPE_TEXT, http_is_head(req) ? "" : "OK");
+}
+
+void system_version(struct http_req *req)
+{
+    http_reply_json(req, 200, engine_version(http_context(req)));
+}
+
+void system_info(struct http_req *req)
+{
+    http_reply_json(req, 200, engine_info(http_context(req)));
+}
+
+void system_empty_list(struct http_req *req)
+{
+    http_reply_json(req, 200, json_array());
+}
+
+void system_not_swarm(struct http_req *req)
+{
+    http_reply_error(req, 503,
+                     "This node is not a swarm manager. Use \"docker swarm init\" or \"docker "
+                     "swarm join\" to connect this node to swarm and try again.");
+}
+
+void system_not_yet(struct http_req *req)
+{
+    http_reply_error(req, 501, "%s %s is not supported by this version of containerd-lite",
+                     http_method(req), http_path(req));
+}
+
+void system_auth(struct http_req *req)
+{
+    http_reply_error(req, 501, "registries are not supported by this version of containerd-lite");
+}
+
+/* ---- events ---- */
+
+struct events_stream {
+    struct http_stream *stream;
+    struct event_subscription *subscription;
+    uv_timer_t *until; /* owned until its close callback; NULL without */
+    bool full;         /* the client does not read: dropped at the next chance */
+    bool closed;
+};
+
+static void on_event(void *arg, const char *line, size_t len)
+{
+    struct events_stream *s = arg;
+
+    /* A client that does not read loses its stream, not everyone's memory. */
+    if (!s->full && http_stream_write(s->stream, line, len) > HTTP_STREAM_HIGH_WATER) {
+        s->full = true;
+        http_stream_abort(s->stream);
+    }
+}
+
+static void on_events_closed(void *arg)
+{
+    struct events_stream *s = arg;
+
+    if (s->subscription)
+        engine_events_unsubscribe(s->subscription);
+    if (s->until) {
+        uv_timer_stop(s->until);
+        uv_close((uv_handle_t *)s->until, (uv_close_cb)free);
+    }
+    free(s);
+}
+
+static void on_until(uv_timer_t *t)
+{
+    struct events_stream *s = t->data;
+
+    http_stream_end(s->stream);
+}
+
+/* Seconds with a fraction, or RFC 3339, to ns. */
+static int parse_time(struct http_req *req, const char *name, int64_t *ret, struct err *reterr)
+{
+    const char *text = http_query(req, name), *dot;
+    _cleanup_free_ char *whole = NULL;
+    int64_t seconds;
+
+    *ret = 0;
+    if (str_empty(text))
+        return 0;
+    if (time_parse(text, ret) >= 0)
+        return 0;
+    dot = strchr(text, '.');
+    whole = xstrndup(text, dot ? (size_t)(dot - text) : strlen(text));
+    if (str_parse_i64(whole, 0, INT64_MAX / 1000000000 - 1, &seconds) < 0)
+        return err_set(reterr, ERR_INVALID, 22, "invalid time: %s: \"%s\"", name, text);
+    *ret = seconds * 1000000000;
+    if (dot) {
+        int64_t unit = 100000000;
+
+        for (const char *p = dot + 1; *p >= '0' && *p <= '9'; p++, unit /= 10)
+            *ret += (*p - '0') * unit;
+    }
+    return 0;
+}
+
+static const struct http_stream_ops events_ops = {.on_close = on_events_closed};
+
+static void arm_until(struct events_stream *s, uv_loop_t *loop, int64_t until)
+{
+    int64_t left = until - time_now_ns();
+
+    if (left <= 0) {
+        http_stream_end(s->stream);
+        return;
+    }
+    s->until = xcalloc(1, sizeof(*s->until));
+    uv_timer_init(loop, s->until);
+    s->until->data = s;
+    uv_timer_start(s->until, on_until, (uint64_t)left / 1000000 + 1, 0);
+}
+
+void system_events(struct http_req *req)
+{
+    struct engine *e = http_context(req);
+    _cleanup_json_ json_t *filters = NULL;
+    struct events_stream *s;
+    int64_t since, until;
+    struct err err;
+
+    if (parse_time(req, "since", &since, &err) < 0 || parse_time(req, "until", &until, &err) < 0 ||
+        http_filters(req, NULL, &filters, &err) < 0 || engine_events_check(e, filters, &err) < 0) {
+        http_reply_err(req, &err);
+        return;
+    }
+    s = xcalloc(1, sizeof(*s));
+    s->stream = http_stream_open(req, 200, API_TYPE_JSON, &events_ops, s);
+    engine_events_subscribe(e, since, until, filters, on_event, s, &s->subscription, NULL);
+    if (until > 0)
+        arm_until(s, engine_loop(e), until);
+}
