@@ -125,6 +125,8 @@ class Daemon:
         self.sock, self.log = f"{self.root}/sock", f"{self.root}/log"
         self.args, self.process, self.names, self.load = list(args), None, {}, load
         self.terminals = []
+        with open(f"{self.root}/daemon.json", "w") as file:
+            file.write("{}")
         daemons.append(self)
         if start:
             self.start()
