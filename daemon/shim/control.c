@@ -113,6 +113,8 @@ int control_listen(const char *run_dir, struct err *reterr)
     run_dir_fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || run_dir_fd < 0 || fchdir(run_dir_fd) < 0)
         return err_sys(reterr, errno, "cannot use %s", run_dir);
+    /* An old run's: it would pass for this one's. */
+    unlinkat(run_dir_fd, SHIM_EXIT_FILE, 0);
     unlinkat(run_dir_fd, SHIM_SOCKET, 0);
     if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ||
         listen(fd, 8) < 0)

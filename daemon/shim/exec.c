@@ -64,12 +64,13 @@ static void report_exit(struct task *t)
 {
     if (t->state.phase == SHIM_PHASE_EXITED)
         return;
-    /* All it has written itself is in the pipe by now. */
-    task_drain(t);
     t->state.phase = SHIM_PHASE_EXITED;
     t->state.pid = 0;
-    control_send_state(SHIM_EXEC_STATE, t->id, &t->state);
     t->linger_until = clock_mono_ms() + TASK_LINGER_MS;
+    /* Before the streams are closed: clients ask for the code as soon as they see the end. */
+    control_send_state(SHIM_EXEC_STATE, t->id, &t->state);
+    /* All it has written itself is in the pipes by now; may come back here at their end. */
+    task_drain(t);
 }
 
 void exec_on_change(struct task *t)
