@@ -79,7 +79,8 @@ struct container {
 
     enum container_status status;
     bool starting;
-    bool exiting; /* has ended, what it had is being given back */
+    bool exiting;  /* has ended, what it had is being given back */
+    bool cleaning; /* the run directory of the last start is being deleted */
     bool removing;
     bool freezing;        /* a pause or unpause is on the pool */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
@@ -94,7 +95,8 @@ struct container {
 
     struct shim_conn shim;
     struct pending *start_pending;
-    struct pending *exit_pending; /* stop, restart: told when it has ended */
+    struct pending *exit_pending;  /* stop, restart: told when it has ended */
+    struct pending *clean_pending; /* a start that must wait for `cleaning` */
     struct pending *remove_pending;
     bool remove_after_exit;
     struct waiter *waiters;
@@ -194,8 +196,8 @@ void waits_fire(struct container *c, enum wait_event event, const struct err *er
 
 /* done may be NULL: failures are logged then. */
 void container_start(struct container *c, engine_done_fn *done, void *arg);
-/* The container is down: delete row (and, unless already done, files), tell everyone. */
-void container_remove_finish(struct container *c, bool files_gone);
+/* The container is down: delete row and files, tell everyone. */
+void container_remove_finish(struct container *c);
 int container_signal(struct container *c, int signo, struct err *reterr);
 /* Give back addresses and ports (rows). */
 void endpoint_release(struct container *c);

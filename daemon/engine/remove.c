@@ -7,34 +7,66 @@
 #include "names.h"
 #include "private.h"
 
-struct remove_job {
-    struct container *container; /* a reference; for the loop only */
+/* The files have been renamed away: deleting them keeps nobody waiting. */
+struct trash_job {
     struct storage *storage;
-    char id[ID_LEN + 1];
-    struct err err;
-    int r;
+    char *trash;
 };
 
-static void remove_run(void *arg)
+static void trash_run(void *arg)
 {
-    struct remove_job *j = arg;
+    struct trash_job *j = arg;
+    int r = storage_trash_remove(j->storage, j->trash);
 
-    j->r = storage_container_remove(j->storage, j->id, NULL, &j->err);
+    if (r < 0)
+        log_warn("cannot delete %s: %s", j->trash, strerror(-r));
 }
 
-/* Files are gone: the row, and everyone who waits. */
-static void finish(struct container *c)
+static void after_trash(void *arg)
+{
+    struct trash_job *j = arg;
+
+    free(j->trash);
+    free(j);
+}
+
+static void delete_trash(struct engine *e, char *trash)
+{
+    struct trash_job *j = xcalloc(1, sizeof(*j));
+
+    j->storage = e->storage;
+    j->trash = trash;
+    job_run(e, trash_run, after_trash, j);
+}
+
+static int remove_all(struct container *c, struct err *reterr)
+{
+    char *trash = NULL;
+    int r = record_delete(c, reterr);
+
+    if (r < 0)
+        return r;
+    r = storage_container_remove(c->engine->storage, c->id, &trash, reterr);
+    if (r < 0) /* the row is gone: the next start of the daemon finds the orphan */
+        log_warn("container %s: %s", c->id, reterr->message);
+    if (trash)
+        delete_trash(c->engine, trash);
+    return 0;
+}
+
+void container_remove_finish(struct container *c)
 {
     struct engine *e = c->engine;
     struct err err;
 
-    if (record_delete(c, &err) < 0) {
+    c->remove_after_exit = false;
+    if (remove_all(c, &err) < 0) {
         log_error("container %s: %s", c->id, err.message);
-        c->removing = false;
         c->status = STATUS_DEAD;
         pending_finish(&c->remove_pending, &err);
         return;
     }
+    c->removing = true;
     container_ref(c);
     registry_remove(e, c);
     images_released(e->images, c->image_id);
@@ -43,40 +75,6 @@ static void finish(struct container *c)
     attach_requests_free(TAKE_PTR(c->attaches));
     pending_finish(&c->remove_pending, NULL);
     container_unref(c);
-}
-
-static void after_remove(void *arg)
-{
-    struct remove_job *j = arg;
-    struct container *c = j->container;
-
-    if (j->r < 0) {
-        log_error("container %s: %s", c->id, j->err.message);
-        c->removing = false;
-        c->status = STATUS_DEAD;
-        pending_finish(&c->remove_pending, &j->err);
-    } else {
-        finish(c);
-    }
-    free(j);
-    container_unref(c);
-}
-
-void container_remove_finish(struct container *c, bool files_gone)
-{
-    struct remove_job *j;
-
-    c->removing = true;
-    c->remove_after_exit = false;
-    if (files_gone) {
-        finish(c);
-        return;
-    }
-    j = xcalloc(1, sizeof(*j));
-    j->container = container_ref(c);
-    j->storage = c->engine->storage;
-    memcpy(j->id, c->id, sizeof(j->id));
-    job_run(c->engine, remove_run, after_remove, j);
 }
 
 static int check_removable(struct container *c, const char *ref, bool force, struct err *reterr)
@@ -151,7 +149,7 @@ void engine_container_remove(struct engine *e, const char *ref, bool force, bool
         c->remove_after_exit = true;
         engine_container_kill(e, c->id, "KILL", ignore_done, NULL);
     } else {
-        container_remove_finish(c, false);
+        container_remove_finish(c);
     }
 }
 

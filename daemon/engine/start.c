@@ -266,7 +266,7 @@ static void after_start(void *arg)
         if (c->auto_remove || c->remove_after_exit) {
             c->exiting = false;
             waits_fire(c, WAIT_EXIT, &j->err);
-            container_remove_finish(c, false);
+            container_remove_finish(c);
         }
         pending_finish(&c->start_pending, &j->err);
     }
@@ -597,8 +597,8 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
     if (c->starting)
         return; /* one start serves all who ask for it */
     c->starting = true;
-    if (c->exiting) {
-        pending_add(&c->exit_pending, restart_later, container_ref(c));
+    if (c->exiting || c->cleaning) {
+        pending_add(&c->clean_pending, restart_later, container_ref(c));
         return;
     }
     j = xcalloc(1, sizeof(*j));

@@ -56,55 +56,104 @@ void container_started(struct container *c, const struct shim_state *state)
         log_error("container %s: %s", c->id, err.message);
 }
 
-/* Giving back what a container had while it ran; a value for the pool. */
-struct exit_job {
-    struct container *container; /* a reference; not touched on the pool */
-    struct storage *storage;
+/* Withdrawing published ports: before the leases go back, or the next holder's would clash. */
+struct ports_job {
+    struct container *container; /* a reference; for the loop only */
     struct network *network;
     struct endpoint_spec spec;
     struct port_lease *ports; /* owned */
-    char id[ID_LEN + 1];
-    char *run_dir;
-    bool had_ports, remove;
     struct err err;
     int r;
 };
 
-static void exit_job_run(void *arg)
+static void ports_job_run(void *arg)
 {
-    struct exit_job *j = arg;
+    struct ports_job *j = arg;
 
-    if (j->had_ports)
-        j->r = endpoint_down(j->network, &j->spec, 0, &j->err);
-    path_rm_rf(AT_FDCWD, j->run_dir);
-    if (j->remove && j->r >= 0)
-        j->r = storage_container_remove(j->storage, j->id, NULL, &j->err);
+    j->r = endpoint_down(j->network, &j->spec, 0, &j->err);
 }
 
-static void after_exit(void *arg)
-{
-    struct exit_job *j = arg;
-    struct container *c = j->container;
-    bool remove = j->remove;
+/* Deleting the run directory: nobody waits for it but the next start. */
+struct clean_job {
+    struct container *container; /* a reference; for the loop only */
+    char *run_dir;
+};
 
-    if (j->r < 0)
-        log_error("container %s: %s", c->id, j->err.message);
+static void clean_job_run(void *arg)
+{
+    struct clean_job *j = arg;
+
+    path_rm_rf(AT_FDCWD, j->run_dir);
+}
+
+static void after_clean(void *arg)
+{
+    struct clean_job *j = arg;
+    struct container *c = j->container;
+
+    c->cleaning = false;
+    pending_finish(&c->clean_pending, NULL);
+    free(j->run_dir);
+    free(j);
+    container_unref(c);
+}
+
+static void clean(struct container *c)
+{
+    struct clean_job *j = xcalloc(1, sizeof(*j));
+
+    j->container = container_ref(c);
+    j->run_dir = container_run_dir(c);
+    c->cleaning = true;
+    job_run(c->engine, clean_job_run, after_clean, j);
+}
+
+/* All it had is given back: record it and tell those who wait. */
+static void finish_exit(void *arg)
+{
+    struct container *c = arg;
+    bool remove = (c->auto_remove && !c->restarting) || c->remove_after_exit;
+    struct err err;
+
     c->exiting = false;
     c->restarting = false;
     if (!remove) {
         endpoint_release(c);
-        if (record_save_state(c, &j->err) < 0)
-            log_error("container %s: %s", c->id, j->err.message);
+        /* The exit file goes now: what it says must be in the database before. */
+        if (record_save_state(c, &err) < 0)
+            log_error("container %s: %s", c->id, err.message);
     }
+    clean(c);
     logs_container_exited(c);
     waits_fire(c, WAIT_EXIT, NULL);
     pending_finish(&c->exit_pending, NULL);
-    if (remove || c->remove_after_exit)
-        container_remove_finish(c, remove);
-    free(j->ports);
-    free(j->run_dir);
-    free(j);
+    if (remove && !c->gone)
+        container_remove_finish(c);
     container_unref(c);
+}
+
+static void after_ports(void *arg)
+{
+    struct ports_job *j = arg;
+
+    if (j->r < 0)
+        log_error("container %s: %s", j->container->id, j->err.message);
+    finish_exit(j->container);
+    free(j->ports);
+    free(j);
+}
+
+static void withdraw_ports(struct container *c)
+{
+    struct ports_job *j = xcalloc(1, sizeof(*j));
+
+    j->container = c; /* takes the reference */
+    j->network = c->engine->network;
+    endpoint_spec_of(c, &j->spec);
+    j->ports = xmalloc(sizeof(*j->ports) * c->endpoint.n_ports);
+    memcpy(j->ports, c->endpoint.ports, sizeof(*j->ports) * c->endpoint.n_ports);
+    j->spec.ports = j->ports;
+    job_run(c->engine, ports_job_run, after_ports, j);
 }
 
 static void stop_kill_timer(struct container *c)
@@ -130,9 +179,6 @@ static void emit_die(struct container *c)
 
 void container_exited(struct container *c, const struct shim_state *state)
 {
-    struct exit_job *j;
-    struct err err;
-
     if (!container_is_up(c))
         return;
     container_ref(c);
@@ -147,22 +193,9 @@ void container_exited(struct container *c, const struct shim_state *state)
     c->finished_ns = state->finished_ns;
     emit_die(c);
 
-    j = xcalloc(1, sizeof(*j));
-    j->container = c; /* takes the reference */
-    j->storage = c->engine->storage;
-    j->network = c->engine->network;
-    memcpy(j->id, c->id, sizeof(j->id));
-    j->run_dir = container_run_dir(c);
-    j->remove = (c->auto_remove && !c->restarting) || c->remove_after_exit;
-    j->had_ports = c->endpoint.up && c->endpoint.n_ports > 0 && j->network;
-    if (j->had_ports) {
-        endpoint_spec_of(c, &j->spec);
-        j->ports = xmalloc(sizeof(*j->ports) * c->endpoint.n_ports);
-        memcpy(j->ports, c->endpoint.ports, sizeof(*j->ports) * c->endpoint.n_ports);
-        j->spec.ports = j->ports;
-    }
-    /* The exit file is deleted by the job: what it says must be in the database before. */
-    if (!j->remove && record_save_state(c, &err) < 0)
-        log_error("container %s: %s", c->id, err.message);
-    job_run(c->engine, exit_job_run, after_exit, j);
+    /* Callers may hold the container only by its place in the registry: it goes from the loop. */
+    if (c->endpoint.up && c->endpoint.n_ports > 0 && c->engine->network)
+        withdraw_ports(c);
+    else
+        engine_defer(c->engine, finish_exit, c);
 }

@@ -100,7 +100,7 @@ static int parse_condition(const char *s, enum wait_condition *ret, struct err *
 int engine_container_wait(struct engine *e, const char *ref, const char *condition,
                           engine_json_fn *fn, void *arg, struct waiter **ret, struct err *reterr)
 {
-    enum wait_condition parsed;
+    enum wait_condition parsed = UNTIL_NOT_RUNNING;
     struct container *c;
     struct waiter *w;
     int r = parse_condition(condition, &parsed, reterr);
