@@ -4,7 +4,7 @@
         assert d.ok("run", "--rm", "busybox", "echo", "hi") == "hi"
 
 Environment: CTL_BUILD (build directory), CTL_SLOW (factor on all time limits),
-CTL_ENGINE=dockerd (run the tests against the stock daemon, to see whether a test is right)."""
+CTL_CLIENT (a client to use instead of our own), CTL_ENGINE=dockerd (run the tests against the stock daemon, to see whether a test is right)."""
 import http.client
 import json
 import os
@@ -22,6 +22,7 @@ from terminal import Terminal
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("CTL_BUILD", os.path.join(REPOSITORY, "build/release")))
+CTLC = os.environ.get("CTL_CLIENT", f"{BUILD}/bin/ctlc")
 SLOW = float(os.environ.get("CTL_SLOW", "1"))
 STOCK = os.environ.get("CTL_ENGINE") == "dockerd"
 VERSION = "v1.41" if STOCK else "v1.51"
@@ -128,6 +129,7 @@ class Daemon:
         with open(f"{self.root}/daemon.json", "w") as file:
             file.write("{}")
         daemons.append(self)
+        self.derive_names()
         if start:
             self.start()
 
@@ -166,8 +168,18 @@ class Daemon:
         except OSError:
             return False
 
+    def derive_names(self):
+        """What is global in the kernel carries a mark that follows from the data root (FNV-1a)."""
+        mark = 2166136261
+        for byte in self.data.encode():
+            mark = (mark ^ byte) * 16777619 & 0xffffffff
+        if not STOCK:
+            self.names = {"bridge": f"ctl-{mark:08x}", "bridge_is_ours": True,
+                          "table": ("ip", f"containerd-lite-{mark:08x}"), "cgroup_parent": f"/ctl-{mark:08x}"}
+        self.save_names()
+
     def learn_names(self):
-        """Names of our kernel objects, kept in the root for whoever has to clean up."""
+        """What the daemon itself says of its kernel objects."""
         options = self.request("GET", "/networks/bridge")
         bridge = None
         if options.status == 200:
@@ -176,10 +188,7 @@ class Daemon:
         self.names["bridge_is_ours"] = bool(bridge) and not STOCK and not any(
             arg.startswith("--bridge") for arg in self.args)
         if bridge:
-            table = host.nft_table_of(bridge)
-            self.names["table"] = table
-        self.names["cgroup_parent"] = None if STOCK else self.request(
-            "GET", "/info").json.get("CgroupParent")
+            self.names["table"] = host.nft_table_of(bridge)
         self.save_names()
 
     def learn_from(self, container):
@@ -191,8 +200,7 @@ class Daemon:
             self.names["cgroup_parent"] = os.path.dirname(found[0])
         ours = [v["ifname"] for v in host.veths() if v.get("master") == self.names["bridge"]]
         if ours:
-            self.names["veth_prefix"] = os.path.commonprefix(
-                [ours[0], ours[0].rstrip("0123456789abcdef")]) or ours[0][:4]
+            self.names["veth_prefix"] = ours[0][:5]  # "v" and four digits of a mark
         self.save_names()
 
     def save_names(self):
@@ -264,7 +272,7 @@ class Daemon:
                     LC_ALL="C.UTF-8", DOCKER_CLI_HINTS="false")
 
     def client(self, program):
-        return "docker" if STOCK or program == "docker" else f"{BUILD}/bin/ctlc"
+        return "docker" if STOCK or program == "docker" else CTLC
 
     def command(self, program, args, input=None, timeout=60):
         argv = [self.client(program), *args]
@@ -393,3 +401,29 @@ class Daemon:
 
     def census(self):
         return host.census(self.root, self.data, self.run, self.pid, self.names)
+
+    def settled_census(self):
+        """A baseline: what ends in the background (shims, connections) has ended."""
+        found = [self.census()]
+
+        def unchanged():
+            time.sleep(0.1)
+            found.append(self.census())
+            return found[-1] == found[-2]
+
+        wait_for(unchanged, "the counts to settle")
+        return found[-1]
+
+    def assert_counts(self, before):
+        """All counts are, or will soon be, what they were."""
+        difference = {}
+
+        def same():
+            difference.clear()
+            difference.update(host.differences(before, self.census()))
+            return not difference
+
+        try:
+            wait_for(same, "the counts to go back")
+        except AssertionError:
+            raise AssertionError(f"(before, after): {difference}") from None

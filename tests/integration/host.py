@@ -201,6 +201,18 @@ def directories(*roots):
     return found
 
 
+def descriptors(pid):
+    """{what: number} of a process's descriptors; sockets and the like without their inode number."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            what = os.readlink(f"/proc/{pid}/fd/{fd}").partition(":[")[0]
+        except OSError:
+            continue
+        found[what] = found.get(what, 0) + 1
+    return found
+
+
 def census(root, data, run, daemon_pid, names):
     """Everything countable, as {kind: comparable value}."""
     ours = processes(root)
@@ -214,14 +226,20 @@ def census(root, data, run, daemon_pid, names):
         "veths": len([v for v in veths() if v.get("master") == bridge
                       or v["ifname"].startswith(prefix)]),
         "nft elements": nft_elements(names.get("table") and tuple(names["table"])),
-        "rows": rows(data),
         "directories": len(directories(data, run)),
     }
     if names.get("cgroup_parent"):
         found["cgroups"] = len(cgroup_dirs(names["cgroup_parent"]))
     if daemon_pid:
-        found["descriptors"] = len(os.listdir(f"/proc/{daemon_pid}/fd"))
+        found.update({f"descriptors: {what.replace(root, '')}": count
+                      for what, count in descriptors(daemon_pid).items()})
+    found.update({f"rows: {table}": count for table, count in rows(data).items()})
     return found
+
+
+def differences(before, after):
+    return {kind: (before.get(kind), after.get(kind)) for kind in {**before, **after}
+            if before.get(kind) != after.get(kind)}
 
 
 def settle(pid, limit):

@@ -81,8 +81,9 @@ class File:
             container = self.daemon.sleeper()
             self.daemon.learn_from(container)
             self.daemon.ok("exec", container, "true")
+            self.daemon.ok("logs", "-f", self.daemon.run_detached("busybox", "sleep", "0.2"))
             self.daemon.clean()
-            self.baseline = self.daemon.census()
+            self.baseline = self.daemon.settled_census()
         return self.daemon
 
     def one(self, name, function):
@@ -144,17 +145,7 @@ class File:
 
     def left_nothing_behind(self):
         """All counts are back where they were after the first container."""
-        def same():
-            now = self.daemon.census()
-            difference.clear()
-            difference.update({key: (self.baseline[key], now[key]) for key in now
-                               if now[key] != self.baseline[key]})
-            return not difference
-        difference = {}
-        try:
-            self.harness.wait_for(same, "the counts to go back")
-        except AssertionError:
-            raise AssertionError(f"(before, after): {difference}") from None
+        self.daemon.assert_counts(self.baseline)
 
     def run(self):
         for name, function in self.tests:

@@ -193,11 +193,15 @@ def test_kill_at_any_moment(d):
 
 
 def test_second_daemon_on_the_same_root_is_refused(d):
-    other = subprocess.run([*d.argv()[:-4], "-H", f"unix://{d.root}/other.sock"], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
+    """And takes nothing away from the first one: socket, pidfile, containers."""
+    container = d.sleeper()
+    other = subprocess.run(d.argv(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           timeout=60, check=False)
     assert other.returncode != 0, other.stdout
     has(other.stdout.decode(), d.root)
     equal(d.request("GET", "/_ping").status, 200)
+    equal(host.read(f"{d.root}/pid").strip(), str(d.pid))
+    equal(d.state(container)["Running"], True)
 
 
 def test_two_daemons_side_by_side(d):

@@ -8,19 +8,6 @@ from harness import SLOW, STOCK, equal, wait_for
 RUNS = 500 if SLOW <= 1 else 60
 
 
-def same_counts(d, before):
-    def compare():
-        now = d.census()
-        difference.clear()
-        difference.update({k: (before[k], now[k]) for k in now if now[k] != before[k]})
-        return not difference
-    difference = {}
-    try:
-        wait_for(compare, "the counts")
-    except AssertionError:
-        raise AssertionError(f"(before, after): {difference}") from None
-
-
 def runs(d, count, *options):
     """Some at a time, through the client."""
     clients = []
@@ -39,9 +26,9 @@ def test_five_hundred_runs(d):
     if STOCK:
         return
     d.shell("true")
-    before = d.census()
+    before = d.settled_census()
     runs(d, RUNS)
-    same_counts(d, before)
+    d.assert_counts(before)
 
 
 def test_runs_with_everything(d):
@@ -50,9 +37,9 @@ def test_runs_with_everything(d):
     options = ["-p", "127.0.0.1::80", "-v", "/tmp:/in", "--tmpfs", "/t", "-m", "64m", "--init", "--userns", "auto",
                "--hostname", "h"]
     d.shell("true", *options)
-    before = d.census()
+    before = d.settled_census()
     runs(d, RUNS // 5, *options)
-    same_counts(d, before)
+    d.assert_counts(before)
 
 
 def test_failures_leave_nothing(d):
@@ -65,12 +52,12 @@ def test_failures_leave_nothing(d):
                ("nosuchimage:1", "true"))
     for args in failing:
         d.ctl("run", "--rm", *args)
-    before = d.census()
+    before = d.settled_census()
     for _ in range(5):
         for args in failing:
             done = d.ctl("run", "--rm", *args)
             assert done.code in (125, 126, 127), (args, done)
-    same_counts(d, before)
+    d.assert_counts(before)
 
 
 def test_execs_and_clients_leave_nothing(d):
@@ -78,7 +65,7 @@ def test_execs_and_clients_leave_nothing(d):
         return
     container = d.sleeper()
     d.exec(container, "true")
-    before = d.census()
+    before = d.settled_census()
     shim = int(host.read(f"/proc/{d.state(container)['Pid']}/stat").rpartition(")")[2].split()[1])
     descriptors = len(os.listdir(f"/proc/{shim}/fd"))
     for _ in range(50):
@@ -89,7 +76,7 @@ def test_execs_and_clients_leave_nothing(d):
         client = d.spawn_client("attach", container)
         client.kill()
         client.communicate()
-    same_counts(d, before)
+    d.assert_counts(before)
     wait_for(lambda: len(os.listdir(f"/proc/{shim}/fd")) == descriptors, "the shim's descriptors")
 
 
@@ -97,13 +84,13 @@ def test_detached_ones_leave_nothing(d):
     if STOCK:
         return
     d.ok("rm", "-f", d.sleeper())
-    before = d.census()
+    before = d.settled_census()
     made = [d.sleeper() for _ in range(30)]
     d.ok("rm", "-f", *made[:15])
     d.ok("kill", *made[15:])
     d.ok("wait", *made[15:])
     d.ok("rm", *made[15:])
-    same_counts(d, before)
+    d.assert_counts(before)
 
 
 def test_images_leave_nothing(d):
@@ -115,7 +102,7 @@ def test_images_leave_nothing(d):
             [imagemaker.layer({"f": b"%d" % n}), imagemaker.layer({"g": b"%d" % n})], ["leak:1"]))
         d.ok("rmi", "leak:1")
     cycle(0)
-    before = d.census()
+    before = d.settled_census()
     for n in range(1, 10):
         cycle(n)
-    same_counts(d, before)
+    d.assert_counts(before)

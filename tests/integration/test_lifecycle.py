@@ -242,20 +242,6 @@ def test_prune_by_client(d):
     equal(d.ok("ps", "-aq"), "")
 
 
-def test_restart_policy_on_failure(d):
-    container = d.run_detached("--restart", "on-failure:2", "busybox", "sh", "-c", "echo try; exit 1")
-    wait_for(lambda: d.state(container)["Status"] == "exited"
-             and d.inspect(container)["RestartCount"] == 2, "two restarts")
-    equal(d.ok("logs", container), "try\ntry\ntry")
-
-
-def test_stop_ends_a_restart_policy(d):
-    container = d.run_detached("--restart", "always", "busybox", "sleep", "100000")
-    d.ok("stop", "-t", "0", container)
-    time.sleep(0.5)
-    equal(d.state(container)["Status"], "exited")
-
-
 def test_autoremove_and_restart_policy_exclude_each_other(d):
     reply = d.api("POST", "/containers/create", {
         "Image": "busybox", "Cmd": ["true"],
