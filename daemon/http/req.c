@@ -133,6 +133,8 @@ void req_detach(struct http_req *req)
         stream_detach(req);
         req->answer = ANSWER_TAKEOVER;
     }
+    if (!req->handled && req->answer == ANSWER_NONE)
+        req->answer = ANSWER_RESPONSE; /* the body never was complete: nobody else knows of it */
     tell_abort(req);
     req->conn = NULL;
     maybe_free(req);
@@ -140,7 +142,6 @@ void req_detach(struct http_req *req)
 
 void req_drop(struct http_req *req)
 {
-    req->answer = ANSWER_RESPONSE;
     req_detach(req);
 }
 
@@ -152,6 +153,12 @@ void req_answered(struct http_req *req, enum req_answer answer)
         maybe_free(req);
     else
         req_resume(req);
+}
+
+static void run_handler(struct http_req *req)
+{
+    req->handled = true;
+    req->route->handler(req);
 }
 
 /* ---- the head ---- */
@@ -222,7 +229,7 @@ void req_begin(struct http_req *req, const char *method, const char *version)
     } else if (router_check_version(req->path, req->version, &err) < 0) {
         reply_version_error(req, &err);
     } else if (req->route->flags & HTTP_BODY_STREAM) {
-        req->route->handler(req);
+        run_handler(req);
     }
 }
 
@@ -239,7 +246,7 @@ void req_complete(struct http_req *req)
     if (body_finish(req, &err) < 0)
         http_reply_err(req, &err);
     else
-        req->route->handler(req);
+        run_handler(req);
 }
 
 /* ---- what handlers ask ---- */

@@ -64,7 +64,7 @@ struct http_req {
     bool suspended;  /* in libmicrohttpd */
     bool keep_alive; /* the client speaks HTTP/1.1 and did not say "close" */
     bool http10;
-    bool aborted; /* on_abort was called */
+    bool handled; /* the handler was called, and will answer */
     bool plain;   /* no Api-Version and the like: unknown paths */
 
     struct req_header headers[REQ_MAX_HEADERS];
