@@ -14,6 +14,8 @@
 
 #define CLIENT_MAX (SHIM_ATTACH_MAX + SHIM_EXEC_MAX)
 #define STDIN_CHUNK 8192
+/* Room that must be there before a client is read: its chunk, and what a new client may bring. */
+#define STDIN_RESERVE (STDIN_CHUNK + SHIM_EARLY_MAX + SHIM_DETACH_KEYS_MAX)
 #define HEADER_SIZE 8
 
 struct client {
@@ -33,7 +35,7 @@ static void update(struct client *c)
 {
     uint32_t events = EPOLLHUP;
 
-    if (c->reading && task_stdin_room(c->task) > STDIN_CHUNK + SHIM_DETACH_KEYS_MAX)
+    if (c->reading && task_stdin_room(c->task) > STDIN_RESERVE)
         events |= EPOLLIN;
     if (spill_size(&c->queue) > 0)
         events |= EPOLLOUT;
@@ -189,12 +191,23 @@ static void input_ended(struct client *c)
     }
 }
 
+static void take_input(struct client *c, const char *raw, size_t n)
+{
+    static char text[STDIN_CHUNK + SHIM_DETACH_KEYS_MAX];
+    size_t len, room = task_stdin_room(c->task);
+    bool detached = detach_feed(&c->detach, raw, n, text, &len);
+
+    task_stdin_put(c->task, text, len < room ? len : room);
+    if (detached)
+        drop_detached(c);
+    else
+        update(c);
+}
+
 static void read_input(struct client *c)
 {
-    static char raw[STDIN_CHUNK], text[STDIN_CHUNK + SHIM_DETACH_KEYS_MAX];
+    static char raw[STDIN_CHUNK];
     ssize_t n = recv(c->w.fd, raw, sizeof(raw), MSG_DONTWAIT);
-    bool detached;
-    size_t len;
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -206,12 +219,7 @@ static void read_input(struct client *c)
         input_ended(c);
         return;
     }
-    detached = detach_feed(&c->detach, raw, (size_t)n, text, &len);
-    task_stdin_put(c->task, text, len);
-    if (detached)
-        drop_detached(c);
-    else
-        update(c);
+    take_input(c, raw, (size_t)n);
 }
 
 static void on_client(void *arg, uint32_t events)
@@ -265,7 +273,10 @@ void attach_add(struct task *t, int sock, const struct shim_attach *how)
         detach_init(&c->detach, how->detach_keys, how->detach_len);
     fd_set_nonblock(sock, 1);
     watch_init(&c->w, sock, on_client, c);
-    update(c);
+    if (c->reading && how->early_len > 0)
+        take_input(c, (const char *)how->early, how->early_len);
+    else
+        update(c);
 }
 
 void attach_end(struct task *t)

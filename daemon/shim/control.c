@@ -26,11 +26,22 @@ static void drop_link(void)
     handler->lost();
 }
 
+/* The bytes a message must have: those of a client's early input may be cut where they end. */
+static size_t needed(const struct shim_msg *m, size_t len)
+{
+    size_t fixed = offsetof(struct shim_msg, attach.early);
+
+    if (m->type != SHIM_ATTACH && m->type != SHIM_EXEC)
+        return shim_msg_size(m->type);
+    if (len < fixed || m->attach.early_len > SHIM_EARLY_MAX)
+        return SIZE_MAX;
+    return fixed + m->attach.early_len;
+}
+
 static bool is_known(const struct shim_msg *m, size_t len)
 {
     return len >= offsetof(struct shim_msg, state) && m->type >= SHIM_GO &&
-           m->type <= SHIM_FORGET_EXEC && len >= shim_msg_size(m->type) &&
-           m->exec_id[ID_LEN] == '\0';
+           m->type <= SHIM_FORGET_EXEC && len >= needed(m, len) && m->exec_id[ID_LEN] == '\0';
 }
 
 static void on_link(void *arg, uint32_t events)

@@ -40,8 +40,8 @@ enum plan_code {
                           /proc/PID/ns/net to join.  Not mentioned: the host's own.  A mount
                           namespace is always new */
     PLAN_IDMAP,        /* s0 uid_map text, s1 gid_map text; with a new user namespace only */
-    PLAN_ROOTFS,       /* overlay: s0 upper, s1 work, s2... lowers, top first; a0 1: lowers are
-                          idmapped by PLAN_IDMAP (upper and work belong to the mapped root) */
+    PLAN_ROOTFS,       /* overlay: s0 upper, s1 work, s2... lowers, top first; a0 PLAN_ROOTFS_*.
+                          s0 "": lowers alone, read-only.  s0 alone: that directory as it is */
     PLAN_SANDBOX_FDS,  /* a0 1: send the network namespace fd and an rtnetlink socket made in it
                           with SHIM_CREATED */
 
@@ -50,7 +50,8 @@ enum plan_code {
                               MS_PRIVATE) */
     PLAN_MOUNT,    /* s0 type, s1 source, s2 target, s3 data; a0 MS_* flags, a1 1: failure ignored;
                       the target directory is made if absent */
-    PLAN_BIND,     /* s0 host path, s1 target; a0 PLAN_BIND_* flags, a1 MS_* propagation (with
+    PLAN_BIND,     /* s0 host path, s1 target, s2 "" or the mount namespace (/proc/PID/ns/mnt) in
+                      which s0 is meant; a0 PLAN_BIND_* flags, a1 MS_* propagation (with
                       MS_REC), 0: MS_PRIVATE|MS_REC.  Taken with open_tree(2) on the host side; the
                       target (file or directory as the source) is made if absent */
     PLAN_DEVICE,   /* s0 path; a0 mode with S_IFMT, a1 makedev, a2 uid, a3 gid.  With a user
@@ -89,6 +90,11 @@ enum {
     PLAN_STDIO_TTY = 1 << 0,
     PLAN_STDIO_STDIN = 1 << 1,      /* OpenStdin: keep a pipe or pty for stdin; else /dev/null */
     PLAN_STDIO_STDIN_ONCE = 1 << 2, /* close stdin when the first attached client's ends */
+
+    PLAN_ROOTFS_IDMAP = 1 << 0, /* lowers are idmapped by PLAN_IDMAP (upper and work belong to the
+                                   mapped root) */
+    PLAN_ROOTFS_VOLATILE = 1 << 1, /* the upper directory need not survive a crash of the host (a
+                                      container that is removed at its end): nothing is synced */
 
     PLAN_CGROUP_JOIN = 1 << 0, /* the processes belong here */
     PLAN_CGROUP_V2 = 1 << 1,   /* a cgroup2 directory: cgroup.kill, CLONE_INTO_CGROUP */

@@ -3,14 +3,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "mount.h"
 #include "ns.h"
 #include "str.h"
+#include "sys.h"
 
 static int binds[STAGE_BINDS_MAX];
 
@@ -38,13 +43,48 @@ static int make_source(const char *path)
     return mkdirat(dir, name, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+/* A mount can only be cloned from inside its own mount namespace: a child goes there for it. */
+static int clone_elsewhere(const char *ns_path, const char *path, bool recursive)
+{
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    _cleanup_close_ int ns = open(ns_path, O_RDONLY | O_CLOEXEC), ours = -EBADF, theirs = -EBADF;
+    int pair[2], fds[FD_PASS_MAX], result = -ECHILD;
+    size_t n = 0;
+    pid_t pid;
+
+    if (ns < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    ours = pair[0];
+    theirs = pair[1];
+    pid = sys_clone3(&args);
+    if (pid < 0)
+        return -errno;
+    if (pid == 0) {
+        int fd = setns(ns, CLONE_NEWNS) < 0 ? -errno : mount_clone(AT_FDCWD, path, recursive);
+
+        fd_send(theirs, &fd, sizeof(fd), &fd, fd >= 0 ? 1 : 0);
+        _exit(0);
+    }
+    fd_close(TAKE_FD(theirs));
+    if (fd_recv(ours, &result, sizeof(result), fds, &n) != sizeof(result))
+        result = -ECHILD;
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (n == 1)
+        return fds[0];
+    return result < 0 ? result : -ECHILD;
+}
+
 static int clone_source(const struct plan_op *op)
 {
     const char *path =
         op->code == PLAN_BIND || str_empty(plan_str(op, 1)) ? plan_str(op, 0) : plan_str(op, 1);
     bool recursive = op->code == PLAN_BIND && (op->arg[0] & PLAN_BIND_RECURSIVE);
-    int fd = mount_clone(AT_FDCWD, path, recursive);
+    int fd;
 
+    if (op->code == PLAN_BIND && *plan_str(op, 2))
+        return clone_elsewhere(plan_str(op, 2), path, recursive);
+    fd = mount_clone(AT_FDCWD, path, recursive);
     if (fd == -ENOENT && op->code == PLAN_BIND && (op->arg[0] & PLAN_BIND_MKSOURCE)) {
         int r = make_source(path);
 

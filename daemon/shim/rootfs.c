@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -48,6 +49,20 @@ static int set_layer(int fs, const char *key, const char *path, int userns, stru
     return 0;
 }
 
+/* A volatile overlay marks its work directory, and refuses to use one with that mark again, since
+ * after a crash it could hold anything.  Here it means a restart without one. */
+static void forget_volatile(const char *work)
+{
+    char path[PATH_MAX];
+    int n = text_join(path, sizeof(path), work, "/work/incompat/volatile/dirty", NULL);
+
+    if (n < 0)
+        return;
+    unlink(path);
+    path[n - 6] = '\0';
+    rmdir(path);
+}
+
 static void set_features(int fs)
 {
     /* A kernel may have these on by default; an upper directory written with them cannot be read
@@ -79,6 +94,10 @@ static int overlay_new(const struct plan_op *op, int userns, struct err *reterr)
             return r;
     }
     set_features(fs);
+    if (op->arg[0] & PLAN_ROOTFS_VOLATILE) {
+        forget_volatile(plan_str(op, 1));
+        fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
+    }
     fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay", 0);
     if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return err_sys(reterr, errno, "cannot mount the overlay of %s", upper);
@@ -142,8 +161,11 @@ static int classic_overlay(const struct plan_op *op, int userns, struct err *ret
         if (r < 0)
             return err_sys(reterr, -r, "cannot open %s", upper);
     }
+    if (op->arg[0] & PLAN_ROOTFS_VOLATILE)
+        forget_volatile(plan_str(op, 1));
     r = text_join(data + strlen(data), sizeof(data) - strlen(data),
-                  ",index=off,metacopy=off,redirect_dir=off", NULL);
+                  ",index=off,metacopy=off,redirect_dir=off",
+                  op->arg[0] & PLAN_ROOTFS_VOLATILE ? ",volatile" : NULL, NULL);
     if (r < 0 || mount("overlay", "/tmp", "overlay", 0, data) < 0)
         return err_sys(reterr, r < 0 ? -r : errno, "cannot mount the overlay of %s", upper);
     fd = mount_clone(AT_FDCWD, "/tmp", false);
@@ -199,7 +221,7 @@ int rootfs_mount(const void *plan, int userns, struct err *reterr)
         r = mount_clone(AT_FDCWD, plan_str(op, 0), true);
         return r < 0 ? err_sys(reterr, -r, "root directory %s", plan_str(op, 0)) : r;
     }
-    if (!op->arg[0])
+    if (!(op->arg[0] & PLAN_ROOTFS_IDMAP))
         userns = -EBADF;
     r = overlay_new(op, userns, reterr);
     if (r == -EINVAL)

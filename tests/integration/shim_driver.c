@@ -26,6 +26,7 @@
 #include "protocol.h"
 
 #define EXECS_MAX 16
+#define SAMPLES_MAX 10000
 
 static struct {
     const char *shim, *plan, *exec[EXECS_MAX];
@@ -333,6 +334,33 @@ static void run_exec(int control, const char *path, int number)
     waitpid(client, NULL, 0);
 }
 
+static long spent[3][SAMPLES_MAX]; /* microseconds to CREATED, STARTED, EXITED */
+static int samples;
+
+static void note(int what)
+{
+    if (samples < SAMPLES_MAX)
+        spent[what][samples] = (long)((time_monotonic_ns() - started_at) / 1000);
+}
+
+static int compare(const void *a, const void *b)
+{
+    long x = *(const long *)a, y = *(const long *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void print_medians(void)
+{
+    static const char *const what[] = {"created", "started", "exited"};
+
+    for (int i = 0; i < 3 && samples > 0; i++) {
+        qsort(spent[i], (size_t)samples, sizeof(long), compare);
+        fprintf(stderr, "%s: median %ld us, least %ld us\n", what[i], spent[i][samples / 2],
+                spent[i][0]);
+    }
+}
+
 static int run_once(void)
 {
     int control, plan = load_plan(opt.plan), code = 98, execs = 0;
@@ -344,10 +372,12 @@ static int run_once(void)
     close(plan);
     while (receive(control, &m)) {
         if (m.type == SHIM_CREATED) {
+            note(0);
             if (!opt.quiet || opt.input)
                 attach(control, &client);
             tell(control, SHIM_GO, NULL, NULL, 0);
         } else if (m.type == SHIM_STARTED) {
+            note(1);
             if (opt.vanish)
                 break;
             for (execs = 0; execs < opt.execs; execs++)
@@ -356,6 +386,9 @@ static int run_once(void)
             code = m.fail.code;
         } else if (m.type == SHIM_EXITED) {
             code = m.state.code;
+            note(2);
+            if (samples < SAMPLES_MAX)
+                samples++;
             break;
         }
     }
@@ -394,5 +427,7 @@ int main(int argc, char **argv)
     load_binary();
     for (int i = 0; i < opt.times && code == 0; i++)
         code = run_once();
+    if (opt.times > 1)
+        print_medians();
     return code;
 }
