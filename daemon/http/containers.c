@@ -2,6 +2,7 @@
 
 #include "engine.h"
 #include "json.h"
+#include "params.h"
 #include "reply_engine.h"
 #include "routes.h"
 #include "str.h"
@@ -123,31 +124,11 @@ void containers_resize(struct http_req *req)
     uint16_t rows, columns;
     struct err err;
 
-    if (routes_parse_size(req, &rows, &columns, &err) < 0 ||
+    if (param_size(req, &rows, &columns, &err) < 0 ||
         engine_container_resize(http_context(req), http_param(req), rows, columns, &err) < 0)
         http_reply_err(req, &err);
     else
         http_reply_empty(req, 200);
-}
-
-int routes_parse_size(struct http_req *req, uint16_t *ret_rows, uint16_t *ret_columns,
-                      struct err *reterr)
-{
-    static const char *const names[] = {"h", "w"};
-    int64_t v[2];
-
-    for (size_t i = 0; i < 2; i++) {
-        const char *text = http_query(req, names[i]);
-
-        if (str_empty(text) || str_parse_i64(text, 0, UINT32_MAX, &v[i]) < 0)
-            return err_set(reterr, ERR_INVALID, EINVAL, "invalid resize %s \"%s\": not a number",
-                           i ? "width" : "height", text ? text : "");
-        if (v[i] > UINT16_MAX)
-            v[i] = UINT16_MAX;
-    }
-    *ret_rows = (uint16_t)v[0];
-    *ret_columns = (uint16_t)v[1];
-    return 0;
 }
 
 void containers_top(struct http_req *req)

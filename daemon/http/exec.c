@@ -3,6 +3,7 @@
 #include "api.h"
 #include "engine.h"
 #include "json.h"
+#include "params.h"
 #include "reply_engine.h"
 #include "routes.h"
 #include "str.h"
@@ -81,7 +82,7 @@ void exec_resize(struct http_req *req)
     uint16_t rows, columns;
     struct err err;
 
-    if (routes_parse_size(req, &rows, &columns, &err) < 0 ||
+    if (param_size(req, &rows, &columns, &err) < 0 ||
         engine_exec_resize(http_context(req), http_param(req), rows, columns, &err) < 0)
         http_reply_err(req, &err);
     else

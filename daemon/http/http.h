@@ -35,7 +35,7 @@ typedef void (*http_handler)(struct http_req *req);
  * prefix; the first route that fits wins, so fixed paths stand before patterns that swallow them.
  */
 struct http_route {
-    const char *method;
+    const char *method; /* "*": any */
     const char *pattern;
     http_handler handler;
     unsigned flags;

@@ -27,6 +27,18 @@ void networks_inspect(struct http_req *req)
         http_reply_json(req, 200, result);
 }
 
+void networks_remove(struct http_req *req)
+{
+    _cleanup_json_ json_t *network = NULL;
+    struct err err;
+
+    if (engine_network_inspect(http_context(req), http_param(req), &network, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        http_reply_error(req, 403, "%s is a pre-defined network and cannot be removed",
+                         json_get_str(network, "Name", http_param(req)));
+}
+
 void networks_prune(struct http_req *req)
 {
     http_reply_json(req, 200, json_pack("{s:n}", "NetworksDeleted"));

@@ -91,7 +91,8 @@ const struct http_route *router_find(const struct http_route *routes, const char
                                      const char *path, char **ret_param)
 {
     for (const struct http_route *r = routes; r->method; r++) {
-        if (streq(r->method, method) && router_match(r->pattern, path, ret_param))
+        if ((streq(r->method, method) || streq(r->method, "*")) &&
+            router_match(r->pattern, path, ret_param))
             return r;
     }
     return NULL;

@@ -2,7 +2,9 @@
 
 #include <stddef.h>
 
-/* The first match wins: fixed paths stand before patterns that would swallow them. */
+/* The first match wins: fixed paths stand before patterns that would swallow them.  Uploads to what
+ * is not there yet are HTTP_BODY_STREAM too, so that a client of any size of body gets its answer.
+ */
 const struct http_route http_routes[] = {
     {"GET", "/_ping", system_ping, 0},
     {"HEAD", "/_ping", system_ping, 0},
@@ -35,7 +37,7 @@ const struct http_route http_routes[] = {
     {"GET", "/containers/{name}/export", system_not_yet, 0},
     {"GET", "/containers/{name}/archive", system_not_yet, 0},
     {"HEAD", "/containers/{name}/archive", system_not_yet, 0},
-    {"PUT", "/containers/{name}/archive", system_not_yet, 0},
+    {"PUT", "/containers/{name}/archive", system_not_yet, HTTP_BODY_STREAM},
     {"DELETE", "/containers/{name}", containers_remove, 0},
 
     {"POST", "/exec/{name}/start", exec_start, HTTP_BODY_JSON_OPTIONAL},
@@ -54,7 +56,8 @@ const struct http_route http_routes[] = {
     {"POST", "/images/{name}/tag", images_route_tag, 0},
     {"POST", "/images/{name}/push", system_not_yet, 0},
     {"DELETE", "/images/{name}", images_route_remove, 0},
-    {"POST", "/build", system_not_yet, 0},
+    {"POST", "/build", system_not_yet, HTTP_BODY_STREAM},
+    {"POST", "/build/prune", system_build_prune, 0},
     {"POST", "/commit", system_not_yet, 0},
     {"GET", "/distribution/{name}/json", system_not_yet, 0},
 
@@ -62,7 +65,10 @@ const struct http_route http_routes[] = {
     {"GET", "/networks/", networks_list, 0},
     {"POST", "/networks/create", system_not_yet, 0},
     {"POST", "/networks/prune", networks_prune, 0},
+    {"POST", "/networks/{name}/connect", system_not_yet, 0},
+    {"POST", "/networks/{name}/disconnect", system_not_yet, 0},
     {"GET", "/networks/{name}", networks_inspect, 0},
+    {"DELETE", "/networks/{name}", networks_remove, 0},
     {"GET", "/volumes", volumes_list, 0},
     {"POST", "/volumes/create", system_not_yet, 0},
     {"POST", "/volumes/prune", volumes_prune, 0},
@@ -70,17 +76,17 @@ const struct http_route http_routes[] = {
     {"DELETE", "/volumes/{name}", volumes_inspect, 0},
     {"GET", "/system/df", system_not_yet, 0},
 
-    {"GET", "/swarm", system_not_swarm, 0},
-    {"GET", "/swarm/{name}", system_not_swarm, 0},
-    {"GET", "/services", system_not_swarm, 0},
-    {"GET", "/services/{name}", system_not_swarm, 0},
-    {"GET", "/nodes", system_not_swarm, 0},
-    {"GET", "/nodes/{name}", system_not_swarm, 0},
-    {"GET", "/tasks", system_not_swarm, 0},
-    {"GET", "/tasks/{name}", system_not_swarm, 0},
-    {"GET", "/secrets", system_not_swarm, 0},
-    {"GET", "/secrets/{name}", system_not_swarm, 0},
-    {"GET", "/configs", system_not_swarm, 0},
-    {"GET", "/configs/{name}", system_not_swarm, 0},
+    {"*", "/swarm", system_not_swarm, 0},
+    {"*", "/swarm/{name}", system_not_swarm, 0},
+    {"*", "/services", system_not_swarm, 0},
+    {"*", "/services/{name}", system_not_swarm, 0},
+    {"*", "/nodes", system_not_swarm, 0},
+    {"*", "/nodes/{name}", system_not_swarm, 0},
+    {"*", "/tasks", system_not_swarm, 0},
+    {"*", "/tasks/{name}", system_not_swarm, 0},
+    {"*", "/secrets", system_not_swarm, 0},
+    {"*", "/secrets/{name}", system_not_swarm, 0},
+    {"*", "/configs", system_not_swarm, 0},
+    {"*", "/configs/{name}", system_not_swarm, 0},
     {NULL, NULL, NULL, 0},
 };

@@ -15,6 +15,7 @@ void system_auth(struct http_req *req);
 void system_empty_list(struct http_req *req);
 void system_not_swarm(struct http_req *req);
 void system_not_yet(struct http_req *req);
+void system_build_prune(struct http_req *req);
 
 void containers_create(struct http_req *req);
 void containers_list(struct http_req *req);
@@ -28,9 +29,6 @@ void containers_unpause(struct http_req *req);
 void containers_rename(struct http_req *req);
 void containers_update(struct http_req *req);
 void containers_resize(struct http_req *req);
-/* The query's h and w. */
-int routes_parse_size(struct http_req *req, uint16_t *ret_rows, uint16_t *ret_columns,
-                      struct err *reterr);
 void containers_top(struct http_req *req);
 void containers_remove(struct http_req *req);
 void containers_prune(struct http_req *req);
@@ -55,6 +53,7 @@ void images_route_prune(struct http_req *req);
 
 void networks_list(struct http_req *req);
 void networks_inspect(struct http_req *req);
+void networks_remove(struct http_req *req);
 void networks_prune(struct http_req *req);
 void volumes_list(struct http_req *req);
 void volumes_inspect(struct http_req *req);

@@ -5,6 +5,7 @@
 #include "api.h"
 #include "engine.h"
 #include "json.h"
+#include "params.h"
 #include "routes.h"
 #include "str.h"
 
@@ -44,26 +45,6 @@ static void on_logs_closed(void *arg)
     free(a);
 }
 
-/* "seconds[.nanoseconds]" or RFC 3339 */
-static int parse_when(const char *text, int64_t *ret)
-{
-    int64_t seconds, nano = 0, unit = 100000000;
-    const char *dot;
-    _cleanup_free_ char *whole = NULL;
-
-    *ret = 0;
-    if (str_empty(text) || time_parse(text, ret) >= 0)
-        return 0;
-    dot = strchr(text, '.');
-    whole = xstrndup(text, dot ? (size_t)(dot - text) : strlen(text));
-    if (str_parse_i64(whole, 0, INT64_MAX / 1000000000 - 1, &seconds) < 0)
-        return -EINVAL;
-    for (const char *p = dot ? dot + 1 : ""; *p >= '0' && *p <= '9'; p++, unit /= 10)
-        nano += (*p - '0') * unit;
-    *ret = seconds * 1000000000 + nano;
-    return 0;
-}
-
 static int parse_log_options(struct http_req *req, struct log_options *ret, struct err *reterr)
 {
     const char *tail = http_query(req, "tail");
@@ -76,12 +57,9 @@ static int parse_log_options(struct http_req *req, struct log_options *ret, stru
                                 .tail = -1};
     if (!str_empty(tail) && str_parse_i64(tail, 0, INT64_MAX, &ret->tail) < 0)
         ret->tail = -1; /* "all", negative, or nonsense: all */
-    if (parse_when(http_query(req, "since"), &ret->since_ns) < 0)
-        return err_set(reterr, ERR_INVALID, EINVAL, "invalid value for \"since\": \"%s\"",
-                       http_query(req, "since"));
-    if (parse_when(http_query(req, "until"), &ret->until_ns) < 0)
-        return err_set(reterr, ERR_INVALID, EINVAL, "invalid value for \"until\": \"%s\"",
-                       http_query(req, "until"));
+    if (param_time(req, "since", &ret->since_ns, reterr) < 0 ||
+        param_time(req, "until", &ret->until_ns, reterr) < 0)
+        return -EINVAL;
     return 0;
 }
 

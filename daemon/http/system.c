@@ -4,6 +4,7 @@
 #include "api.h"
 #include "engine.h"
 #include "json.h"
+#include "params.h"
 #include "reply_engine.h"
 #include "routes.h"
 #include "str.h"
@@ -43,6 +44,12 @@ void system_not_yet(struct http_req *req)
 {
     http_reply_error(req, 501, "%s %s is not supported by this version of containerd-lite",
                      http_method(req), http_path(req));
+}
+
+/* There is no build cache; `docker system prune` asks. */
+void system_build_prune(struct http_req *req)
+{
+    http_reply_json(req, 200, json_pack("{s:n, s:i}", "CachesDeleted", "SpaceReclaimed", 0));
 }
 
 void system_auth(struct http_req *req)
@@ -91,32 +98,6 @@ static void on_until(uv_timer_t *t)
     http_stream_end(s->stream);
 }
 
-/* Seconds with a fraction, or RFC 3339, to ns. */
-static int parse_time(struct http_req *req, const char *name, int64_t *ret, struct err *reterr)
-{
-    const char *text = http_query(req, name), *dot;
-    _cleanup_free_ char *whole = NULL;
-    int64_t seconds;
-
-    *ret = 0;
-    if (str_empty(text))
-        return 0;
-    if (time_parse(text, ret) >= 0)
-        return 0;
-    dot = strchr(text, '.');
-    whole = xstrndup(text, dot ? (size_t)(dot - text) : strlen(text));
-    if (str_parse_i64(whole, 0, INT64_MAX / 1000000000 - 1, &seconds) < 0)
-        return err_set(reterr, ERR_INVALID, 22, "invalid time: %s: \"%s\"", name, text);
-    *ret = seconds * 1000000000;
-    if (dot) {
-        int64_t unit = 100000000;
-
-        for (const char *p = dot + 1; *p >= '0' && *p <= '9'; p++, unit /= 10)
-            *ret += (*p - '0') * unit;
-    }
-    return 0;
-}
-
 static const struct http_stream_ops events_ops = {.on_close = on_events_closed};
 
 static void arm_until(struct events_stream *s, uv_loop_t *loop, int64_t until)
@@ -141,7 +122,7 @@ void system_events(struct http_req *req)
     int64_t since, until;
     struct err err;
 
-    if (parse_time(req, "since", &since, &err) < 0 || parse_time(req, "until", &until, &err) < 0 ||
+    if (param_time(req, "since", &since, &err) < 0 || param_time(req, "until", &until, &err) < 0 ||
         http_filters(req, NULL, &filters, &err) < 0 || engine_events_check(e, filters, &err) < 0) {
         http_reply_err(req, &err);
         return;
