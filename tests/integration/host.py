@@ -231,6 +231,7 @@ def census(root, data, run, daemon_pid, names):
     if names.get("cgroup_parent"):
         found["cgroups"] = len(cgroup_dirs(names["cgroup_parent"]))
     if daemon_pid:
+        found["daemon"] = daemon_pid
         found.update({f"descriptors: {what.replace(root, '')}": count
                       for what, count in descriptors(daemon_pid).items()})
     found.update({f"rows: {table}": count for table, count in rows(data).items()})

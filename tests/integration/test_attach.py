@@ -25,9 +25,8 @@ def test_resize(d):
     with d.terminal("run", "-it", "--rm", "busybox", "sh", rows=24, columns=80) as terminal:
         terminal.expect("/ # ")
         terminal.resize(50, 132)
-        time.sleep(0.2)
-        terminal.send("stty size\n")
-        terminal.expect("50 132")
+        terminal.send("until stty size | grep '50 132'; do sleep 0.1; done\n")
+        terminal.expect(r"50 132\s")
         terminal.send("exit\n")
         equal(terminal.wait(), 0)
 

@@ -1,7 +1,6 @@
 """exec: output, exit codes, user, environment, terminal, the API's order of things."""
 import json
 import socket
-import time
 
 from harness import STOCK, VERSION, demultiplex, equal, has, wait_for
 
@@ -73,9 +72,8 @@ def test_terminal(d):
         terminal.send("stty size; tty\n")
         terminal.expect(r"33 99\s+/dev/pts/\d+\s")
         terminal.resize(40, 120)
-        time.sleep(0.2)
-        terminal.send("stty size\n")
-        terminal.expect("40 120")
+        terminal.send("until stty size | grep '40 120'; do sleep 0.1; done\n")
+        terminal.expect(r"40 120\s")
         terminal.send("exit 5\n")
         equal(terminal.wait(), 5)
 
