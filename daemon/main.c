@@ -30,7 +30,7 @@ struct program {
     int listen[LISTEN_MAX];
     int n_listen;
     int lock; /* on the data root */
-    bool serving;
+    bool serving, pidfile_written;
     char *shim, *worker, *images; /* owned */
 };
 
@@ -82,7 +82,7 @@ static int lock_root(struct program *p, struct err *reterr)
     return 0;
 }
 
-static int write_pidfile(const struct program *p, struct err *reterr)
+static int write_pidfile(struct program *p, struct err *reterr)
 {
     char text[32];
     int n, r;
@@ -91,7 +91,10 @@ static int write_pidfile(const struct program *p, struct err *reterr)
         return 0;
     n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     r = file_replace(AT_FDCWD, p->options.pidfile, text, (size_t)n, 0644, 0);
-    return r < 0 ? err_sys(reterr, -r, "cannot write %s", p->options.pidfile) : 0;
+    if (r < 0)
+        return err_sys(reterr, -r, "cannot write %s", p->options.pidfile);
+    p->pidfile_written = true;
+    return 0;
 }
 
 static int open_engine(struct program *p, struct err *reterr)
@@ -187,8 +190,9 @@ static void finish(struct program *p)
         uv_close((uv_handle_t *)&p->interrupt, NULL);
         engine_close(p->engine);
     }
-    listen_unlink(p->options.hosts);
-    if (p->options.pidfile)
+    if (p->n_listen > 0)
+        listen_unlink(p->options.hosts);
+    if (p->pidfile_written)
         unlink(p->options.pidfile);
     fd_close(p->lock);
     uv_loop_close(&p->loop);

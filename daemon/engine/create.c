@@ -80,7 +80,7 @@ static int settle_network(struct engine *e, json_t *host_config, json_t *endpoin
 }
 
 /* "container:NAME" is stored by id, so that a rename does not break it. */
-static int settle_joins(struct engine *e, json_t *host_config, struct err *reterr)
+static int settle_joins(struct engine *e, json_t *config, json_t *host_config, struct err *reterr)
 {
     static const struct {
         enum runtime_ns ns;
@@ -99,6 +99,8 @@ static int settle_joins(struct engine *e, json_t *host_config, struct err *reter
         if (r < 0)
             return r;
         json_object_set_new(host_config, keys[i].key, json_sprintf("container:%s", c->id));
+        if (keys[i].ns == RUNTIME_NS_NET) /* one network, one name on it */
+            json_object_set(config, "Hostname", json_get(c->config, "Hostname"));
     }
     return 0;
 }
@@ -130,7 +132,7 @@ static int configure(struct container *c, json_t *body, const struct image *img,
         return r;
     runtime_config_defaults(e->runtime, c->config, c->host_config, c->id);
     if (r >= 0)
-        r = settle_joins(e, c->host_config, reterr);
+        r = settle_joins(e, c->config, c->host_config, reterr);
     return r;
 }
 

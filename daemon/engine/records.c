@@ -21,10 +21,13 @@ static json_t *ports_to_json(const struct endpoint *ep)
 
 static json_t *endpoint_to_json(const struct endpoint *ep)
 {
+    char mac[MAC_STR_MAX];
+
     if (!ep->up)
         return json_null();
-    return json_pack("{s:s, s:I, s:s, s:o}", "id", ep->id, "address", (json_int_t)ep->address,
-                     "veth", ep->veth, "ports", ports_to_json(ep));
+    mac_format(ep->mac, mac);
+    return json_pack("{s:s, s:I, s:s, s:s, s:o}", "id", ep->id, "address", (json_int_t)ep->address,
+                     "mac", mac, "veth", ep->veth, "ports", ports_to_json(ep));
 }
 
 static char *state_to_text(const struct container *c)
@@ -124,7 +127,8 @@ static void endpoint_from_json(struct endpoint *ep, const json_t *o)
     snprintf(ep->id, sizeof(ep->id), "%s", json_get_str(o, "id", ""));
     snprintf(ep->veth, sizeof(ep->veth), "%s", json_get_str(o, "veth", ""));
     ep->address = (uint32_t)json_get_int(o, "address", 0);
-    mac_from_address(ep->address, ep->mac);
+    if (mac_parse(json_get_str(o, "mac", ""), ep->mac) < 0)
+        mac_from_address(ep->address, ep->mac);
     ep->n_ports = json_array_size(ports);
     ep->ports = xcalloc(ep->n_ports, sizeof(*ep->ports));
     json_array_foreach (ports, i, p) {

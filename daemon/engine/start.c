@@ -299,10 +299,10 @@ static int take_port(struct container *c, const struct port_request *req, struct
 
     ep->ports = xrealloc(ep->ports, (ep->n_ports + 1) * sizeof(*ep->ports));
     if (ports_take(c->engine->ports, c->id, req, &ep->ports[ep->n_ports], reterr) < 0)
-        return err_set(reterr, ERR_SYSTEM, EADDRINUSE,
-                       "failed to set up container networking: driver failed programming external "
-                       "connectivity on endpoint %s (%s): %s",
-                       c->name, ep->id, reterr->message);
+        return err_wrap(reterr,
+                        "failed to set up container networking: driver failed programming external "
+                        "connectivity on endpoint %s (%s)",
+                        c->name, ep->id);
     ep->n_ports++;
     return 0;
 }
@@ -393,7 +393,7 @@ static int take_endpoint(struct container *c, struct err *reterr)
 {
     struct engine *e = c->engine;
     struct endpoint *ep = &c->endpoint;
-    const char *mac = json_get_str(c->config, "MacAddress", "");
+    const char *mac = json_get_str(json_get(c->networking, "bridge"), "MacAddress", "");
     int r;
 
     if (!e->network)
@@ -415,8 +415,12 @@ static int take_endpoint(struct container *c, struct err *reterr)
         return r;
     }
     mac_from_address(ep->address, ep->mac);
-    if (*mac)
-        mac_parse(mac, ep->mac);
+    if (!*mac) /* where clients before API 1.44 put it */
+        mac = json_get_str(c->config, "MacAddress", "");
+    if (*mac && mac_parse(mac, ep->mac) < 0) {
+        endpoint_release(c);
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid MAC address: %s", mac);
+    }
     endpoint_veth_name(e->network, ep->id, ep->veth);
     return 0;
 }
@@ -487,6 +491,12 @@ static int resolve_joins(struct container *c, struct joined *ret, struct err *re
                            "cannot join %s namespace of a non running container: container %s is "
                            "%s",
                            ns_files[i], other->id, status_name(other));
+        if (i == RUNTIME_NS_IPC &&
+            runtime_ns_mode(other->host_config, RUNTIME_NS_IPC, NULL) != RUNTIME_NS_SHAREABLE)
+            return err_set(reterr, ERR_CONFLICT, EPERM,
+                           "cannot join IPC of container %s: non-shareable IPC (hint: use "
+                           "IpcMode:shareable for the donor container)",
+                           other->id);
         ret->path[i] = xasprintf("/proc/%d/ns/%s", other->pid, ns_files[i]);
         if (i == RUNTIME_NS_NET)
             ret->net = other;

@@ -113,6 +113,15 @@ static void add_cgroups(struct build *b)
     add_cgroups_v1(b);
 }
 
+/* The other container's, cloned out of its mount namespace: /proc/PID/ns/ipc tells which. */
+static void add_shared_shm(struct build *b)
+{
+    const char *ipc = b->spec->ns_path[RUNTIME_NS_IPC];
+    _cleanup_free_ char *mnt = xasprintf("%.*smnt", (int)(strlen(ipc) - strlen("ipc")), ipc);
+
+    plan_add(b->plan, PLAN_BIND, PLAN_BIND_RECURSIVE, 0, 0, 0, "/dev/shm", "/dev/shm", mnt, NULL);
+}
+
 static void add_ipc(struct build *b)
 {
     enum runtime_ns_mode mode = runtime_ns_mode(b->hc, RUNTIME_NS_IPC, NULL);
@@ -120,16 +129,16 @@ static void add_ipc(struct build *b)
     char data[64];
 
     if (!is_overridden(b, "/dev/mqueue")) {
-        if (mode == RUNTIME_NS_HOST)
-            add_bind(b, "/dev/mqueue", "/dev/mqueue", PLAN_BIND_RECURSIVE);
-        else
-            add_mount(b, "mqueue", "mqueue", "/dev/mqueue", "", MS_BASE);
+        /* Shows the queues of the IPC namespace it is mounted in, the host's too. */
+        add_mount(b, "mqueue", "mqueue", "/dev/mqueue", "", MS_BASE);
     }
     if (is_overridden(b, "/dev/shm") || mode == RUNTIME_NS_NONE)
         return;
     snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)(size > 0 ? size : SHM_DEFAULT));
     if (mode == RUNTIME_NS_HOST)
         add_bind(b, "/dev/shm", "/dev/shm", PLAN_BIND_RECURSIVE);
+    else if (mode == RUNTIME_NS_CONTAINER)
+        add_shared_shm(b);
     else
         add_mount(b, "tmpfs", "shm", "/dev/shm", data, MS_BASE);
 }
