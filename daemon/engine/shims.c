@@ -210,7 +210,10 @@ static int receive(struct container *c)
     ssize_t r;
 
     memset(&m, 0, sizeof(m));
-    r = fd_recv(c->shim.fd, &m, sizeof(m), fds, &n);
+    /* ECONNRESET: it closed with packets of ours unread; its own are still there. */
+    do
+        r = fd_recv(c->shim.fd, &m, sizeof(m), fds, &n);
+    while (r == -ECONNRESET);
     while (n > 0)
         fd_close(fds[--n]);
     if (r == -EAGAIN)

@@ -33,7 +33,8 @@ struct start_job {
     struct port_lease *ports;
     struct attach_request *attaches;
 
-    bool endpoint_up, created;
+    bool used_volatile; /* a --rm container that has run before */
+    bool endpoint_up;
     int control;
     pid_t shim_pid;
     struct shim_state state;
@@ -66,6 +67,8 @@ static int receive(struct start_job *j, uint32_t wanted, struct shim_msg *m, int
 
         memset(m, 0, sizeof(*m));
         r = fd_recv(j->control, m, sizeof(*m), fds, n_fds);
+        if (r == -ECONNRESET)
+            continue; /* it closed with packets of ours unread: its own are still there */
         if (r == -EAGAIN)
             return err_set(&j->err, ERR_SYSTEM, ETIMEDOUT, "the shim does not answer");
         if (r <= 0)
@@ -90,8 +93,15 @@ static int receive(struct start_job *j, uint32_t wanted, struct shim_msg *m, int
 
 static int prepare_files(struct start_job *j)
 {
-    int r = storage_rootfs_prepare(j->storage, j->id, j->root_uid, (gid_t)j->root_uid, &j->err);
+    int r;
 
+    /* The mark of an earlier unsynced mount would refuse the next one. */
+    if (j->used_volatile) {
+        _cleanup_free_ char *work = storage_container_path(j->storage, j->id, "work");
+
+        path_rm_rf(AT_FDCWD, work);
+    }
+    r = storage_rootfs_prepare(j->storage, j->id, j->root_uid, (gid_t)j->root_uid, &j->err);
     if (r < 0)
         return r;
     if (mkdir(j->run_dir, 0700) < 0 && errno != EEXIST)
@@ -556,6 +566,7 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
     if (r < 0)
         return r;
     j->root_uid = idmap;
+    j->used_volatile = c->auto_remove && c->started_ns > 0;
     container_files_plan(c, &j->files);
     j->run_dir = container_run_dir(c);
     if (c->endpoint.up) {

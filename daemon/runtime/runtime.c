@@ -288,13 +288,17 @@ static int add_cgroup(struct build *b)
 static void add_rootfs(struct build *b)
 {
     const struct runtime_spec *s = b->spec;
+    uint64_t flags = b->user_ns ? PLAN_ROOTFS_IDMAP : 0;
     char **v = NULL;
 
     v = strv_append(v, s->upper);
     v = strv_append(v, s->work);
     for (size_t i = 0; s->lowers && s->lowers[i]; i++)
         v = strv_append(v, s->lowers[i]);
-    plan_add_strv(b->plan, PLAN_ROOTFS, b->user_ns, v);
+    /* What is removed at exit need not survive a crash of the host: no syncing. */
+    if (json_get_bool(b->hc, "AutoRemove", false))
+        flags |= PLAN_ROOTFS_VOLATILE;
+    plan_add_strv(b->plan, PLAN_ROOTFS, flags, v);
     strv_free(v);
 }
 

@@ -1,8 +1,11 @@
 #include "attach.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -24,6 +27,7 @@ struct client {
     uint32_t flags;
     bool reading; /* its input is wanted and has not ended */
     bool ending;  /* close when the queue is empty */
+    bool greeted; /* its HTTP head is out of the way */
     struct detach detach;
     struct spill queue;
     int64_t progress_ms; /* when something was last sent, while the queue is not empty */
@@ -70,6 +74,24 @@ static void drop_detached(struct client *c)
 
 /* ---- to the client ---- */
 
+#define GREETING_TRIES 10
+
+/* Clients that read the head of the answer through a buffer of their own lose what stands behind it
+ * (docker-py does, API.md 3.4): the first output waits until the head has been taken.  SIOCOUTQ
+ * counts what the peer has not read.  Nearly always nothing is left; at worst it is 10 ms, once. */
+static void greet(struct client *c)
+{
+    const struct timespec ms = {.tv_nsec = 1000000};
+    int unread = 0;
+
+    c->greeted = true;
+    for (int i = 0; i < GREETING_TRIES; i++) {
+        if (ioctl(c->w.fd, SIOCOUTQ, &unread) < 0 || unread == 0)
+            return;
+        nanosleep(&ms, NULL);
+    }
+}
+
 static void queue(struct client *c, const struct iovec *iov, int n, size_t skip)
 {
     bool was_empty = spill_size(&c->queue) == 0;
@@ -101,6 +123,8 @@ static void send_iov(struct client *c, struct iovec *iov, int n, size_t total)
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
     ssize_t sent = 0;
 
+    if (!c->greeted)
+        greet(c);
     if (spill_size(&c->queue) == 0) {
         sent = sendmsg(c->w.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN && errno != EINTR) {

@@ -62,6 +62,9 @@ static void send_sandbox(const struct stage *s)
     _cleanup_close_ int rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     struct sync_msg m = {.type = SYNC_SANDBOX};
 
+    /* Before any link is born: no IPv6 on a network that has none.  Router advertisements would
+     * give addresses nobody asked for (CVE-2020-13401), and each one costs a multicast group. */
+    (void)file_write(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/disable_ipv6", "1", 1);
     if (ns >= 0 && rtnl >= 0)
         sync_send(s->sync, &m, (int[]){ns, rtnl}, 2);
 }
