@@ -1,0 +1,5 @@
+unit_test(query http)
+unit_test(http_filters http)
+unit_test(router http)
+unit_test(params http)
+unit_test(http_server http)
