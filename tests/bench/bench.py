@@ -9,7 +9,6 @@ import argparse
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import statistics
@@ -17,6 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration"))
+import host  # noqa: E402  what a daemon has on the host, and how to remove it
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUSYBOX = ("busybox", "true")
@@ -50,6 +52,8 @@ class Engine:
         self.name, self.client = name, client
         self.root = tempfile.mkdtemp(prefix=f"/tmp/ctl-bench-{name}-")
         self.sock = f"{self.root}/sock"
+        if name != "dockerd":
+            host.save_names(self.root, host.names_of(f"{self.root}/data"))
         self.environment = dict(os.environ, CTLC_HOST=f"unix://{self.sock}", DOCKER_HOST=f"unix://{self.sock}",
                                 DOCKER_CLI_HINTS="false")
         with open(f"{self.root}/log", "wb") as log:
@@ -88,17 +92,8 @@ class Engine:
         connection.close()
         return reply.status, body
 
-    def family(self):
-        """Pids of the daemon, its helpers and the shims; not the containers."""
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            line = read(f"/proc/{pid}/cmdline")
-            if f"{self.root}/" in line or int(pid) == self.process.pid:
-                found.append(int(pid))
-        return found
-
     def shims(self):
-        return [pid for pid in self.family() if "shim" in read(f"/proc/{pid}/comm")
+        return [pid for pid in host.processes(self.root) if "shim" in read(f"/proc/{pid}/comm")
                 or "shim" in read(f"/proc/{pid}/cmdline").partition("\0")[0]]
 
     def close(self):
@@ -106,15 +101,7 @@ class Engine:
             self("rm", "-f", line)
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
-        for pid in self.family():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        for line in reversed(read("/proc/self/mountinfo").splitlines()):
-            if f"{self.root}/" in line:
-                subprocess.run(["umount", "-l", line.split()[4]], check=False)
-        shutil.rmtree(self.root, ignore_errors=True)
+        host.remove_root(self.root)
 
 
 # Rounds: each returns milliseconds
@@ -283,7 +270,7 @@ def main():
     image = f"{options.build}/share/containerd-lite/images/busybox.tar"
     common = ["--data-root", "{root}/data", "--exec-root", "{root}/run", "-H", "unix://{root}/sock", "--pidfile",
               "{root}/pid"]
-    engines = []
+    option, engines = host.Favordynmods(), []
     try:
         engines.append(Engine("containerd-lite", f"{options.build}/bin/ctlc",
                               [f"{options.build}/bin/containerd-lite", *common], image))
@@ -297,6 +284,7 @@ def main():
     finally:
         for engine in reversed(engines):
             engine.close()
+        option.restore()
     if options.json:
         with open(options.json, "w") as file:
             json.dump(table.figures, file, indent=1)

@@ -117,19 +117,20 @@ def demultiplex(data):
 class Daemon:
     """One daemon.  Its roots, socket and log are in a directory of its own below /tmp."""
 
-    def __init__(self, *args, start=True, load=True):
+    def __init__(self, *args, start=True, load=True, data=None):
         self.root = tempfile.mkdtemp(prefix=host.PREFIX)
         os.chmod(self.root, 0o755)
         with open(f"{self.root}/{host.OWNER}", "w") as file:
             file.write(f"{os.getpid()} {host.start_time(os.getpid())}")
-        self.data, self.run = f"{self.root}/data", f"{self.root}/run"
+        self.data, self.run = data or f"{self.root}/data", f"{self.root}/run"
         self.sock, self.log = f"{self.root}/sock", f"{self.root}/log"
-        self.args, self.process, self.names, self.load = list(args), None, {}, load
+        self.args, self.process, self.load = list(args), None, load
         self.terminals = []
         with open(f"{self.root}/daemon.json", "w") as file:
             file.write("{}")
         daemons.append(self)
-        self.derive_names()
+        self.names = {} if STOCK else host.names_of(self.data)
+        self.save_names()
         if start:
             self.start()
 
@@ -168,16 +169,6 @@ class Daemon:
         except OSError:
             return False
 
-    def derive_names(self):
-        """What is global in the kernel carries a mark that follows from the data root (FNV-1a)."""
-        mark = 2166136261
-        for byte in self.data.encode():
-            mark = (mark ^ byte) * 16777619 & 0xffffffff
-        if not STOCK:
-            self.names = {"bridge": f"ctl-{mark:08x}", "bridge_is_ours": True,
-                          "table": ("ip", f"containerd-lite-{mark:08x}"), "cgroup_parent": f"/ctl-{mark:08x}"}
-        self.save_names()
-
     def learn_names(self):
         """What the daemon itself says of its kernel objects."""
         options = self.request("GET", "/networks/bridge")
@@ -204,9 +195,7 @@ class Daemon:
         self.save_names()
 
     def save_names(self):
-        with open(f"{self.root}/{host.NAMES}.new", "w") as file:
-            json.dump(self.names, file)
-        os.rename(f"{self.root}/{host.NAMES}.new", f"{self.root}/{host.NAMES}")
+        host.save_names(self.root, self.names)
 
     @property
     def pid(self):

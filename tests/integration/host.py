@@ -14,6 +14,21 @@ OWNER = "owner"        # in a root: "PID STARTTIME" of the process the root belo
 NAMES = "names.json"   # in a root: names of kernel objects, as soon as they are known
 
 
+def names_of(data_root):
+    """Names of a daemon's kernel objects: they carry a mark that follows from the data root (FNV-1a)."""
+    mark = 2166136261
+    for byte in data_root.encode():
+        mark = (mark ^ byte) * 16777619 & 0xffffffff
+    return {"bridge": f"ctl-{mark:08x}", "bridge_is_ours": True,
+            "table": ("ip", f"containerd-lite-{mark:08x}"), "cgroup_parent": f"/ctl-{mark:08x}"}
+
+
+def save_names(root, names):
+    with open(f"{root}/{NAMES}.new", "w") as file:
+        json.dump(names, file)
+    os.rename(f"{root}/{NAMES}.new", f"{root}/{NAMES}")
+
+
 def read(path, default=""):
     try:
         with open(path, errors="replace") as file:

@@ -194,9 +194,7 @@ def test_full_disk_is_told_by_name():
     os.makedirs(small, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "ctl-small", small], check=True)
     try:
-        with Daemon("--data-root", f"{small}/data", start=False) as d:
-            d.data = f"{small}/data"
-            d.start()
+        with Daemon(data=f"{small}/data") as d:
             d.run_detached("--network", "none", "busybox", "true")
             with open(f"{small}/filler", "wb") as file:
                 try:
@@ -222,7 +220,7 @@ def test_read_only_data_root_is_told_by_name():
     os.makedirs(path, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "ctl-ro", path], check=True)
     try:
-        with Daemon("--data-root", f"{path}/data", start=False) as d:
+        with Daemon(data=f"{path}/data", start=False) as d:
             assert d.spawn().wait(30) != 0
             has(host.read(d.log), f"{path}/data", "Read-only file system")
     finally:
