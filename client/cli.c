@@ -7,8 +7,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "json.h"
 #include "help.h"
+#include "json.h"
 #include "str.h"
 
 struct global_options {
@@ -131,8 +131,8 @@ static bool check_args(const struct command *cmd, const char *path, int n)
         snprintf(what, sizeof(what), "requires at most %d argument%s", cmd->max_args,
                  cmd->max_args == 1 ? "" : "s");
     } else {
-        snprintf(what, sizeof(what), "requires at least %d and at most %d arguments",
-                 cmd->min_args, cmd->max_args);
+        snprintf(what, sizeof(what), "requires at least %d and at most %d arguments", cmd->min_args,
+                 cmd->max_args);
     }
     fprintf(stderr,
             "ctlc: 'ctlc %s' %s\n\nUsage:  ctlc %s%s%s\n\n%s 'ctlc %s --help' for more "
@@ -181,8 +181,8 @@ static const struct command *find_command(int argc, char **argv, int *ret_words,
     for (const struct command *cmd = commands; cmd->names; cmd++) {
         char *group_name = NULL; /* the first of the two-word names is the canonical one */
 
-        for (const char *s = cmd->names; *s; s += s[strcspn(s, "|")] ? strcspn(s, "|") + 1
-                                                                     : strlen(s)) {
+        for (const char *s = cmd->names; *s;
+             s += s[strcspn(s, "|")] ? strcspn(s, "|") + 1 : strlen(s)) {
             _cleanup_free_ char *name = xstrndup(s, strcspn(s, "|"));
             char *space = strchr(name, ' ');
 
@@ -216,8 +216,8 @@ static int unknown_command(const char *group, const char *word)
                 "more information\n",
                 group, word, group, group);
     else
-        fprintf(stderr, "ctlc: unknown command: ctlc %s\n\nRun 'ctlc --help' for more information\n",
-                word);
+        fprintf(stderr,
+                "ctlc: unknown command: ctlc %s\n\nRun 'ctlc --help' for more information\n", word);
     return 1;
 }
 

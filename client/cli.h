@@ -22,9 +22,9 @@ struct invocation {
 };
 
 struct command {
-    const char *names; /* "ps|container ls|container list": the words that select it */
+    const char *names;   /* "ps|container ls|container list": the words that select it */
     const char *aliases; /* those that --help lists, as names; NULL: none */
-    const char *usage; /* after the name: "[OPTIONS] CONTAINER [CONTAINER...]" */
+    const char *usage;   /* after the name: "[OPTIONS] CONTAINER [CONTAINER...]" */
     const char *help;
     int min_args, max_args; /* max -1: any number */
     bool stop_at_argument;  /* what follows the first argument is not ours to read */

@@ -88,7 +88,8 @@ static int write_all(int fd, const void *data, size_t len)
     return 0;
 }
 
-/* The body in chunks.  A daemon that refuses early has sent its answer: stop, and let it be read. */
+/* The body in chunks.  A daemon that refuses early has sent its answer: stop, and let it be read.
+ */
 static int send_stream(int sock, int fd, struct err *reterr)
 {
     const size_t room = 65536, lead = 16;
@@ -216,8 +217,8 @@ static enum err_kind kind_of_status(int status)
         int status;
         enum err_kind kind;
     } kinds[] = {
-        {400, ERR_INVALID},  {401, ERR_UNAUTHORIZED},    {403, ERR_FORBIDDEN},
-        {404, ERR_NOT_FOUND}, {409, ERR_CONFLICT},       {501, ERR_NOT_IMPLEMENTED},
+        {400, ERR_INVALID},     {401, ERR_UNAUTHORIZED}, {403, ERR_FORBIDDEN},
+        {404, ERR_NOT_FOUND},   {409, ERR_CONFLICT},     {501, ERR_NOT_IMPLEMENTED},
         {503, ERR_UNAVAILABLE},
     };
 

@@ -4,6 +4,7 @@
  * sent once more with that. */
 #pragma once
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -18,10 +19,10 @@
 #define REPLY_MAX ((size_t)256 << 20)
 
 struct client {
-    const char *host;  /* as given, for messages; borrowed */
-    const char *path;  /* of the socket, within host */
-    char version[16];  /* API version that requests carry */
-    int idle;          /* fd of a connection that can take a request, or -EBADF */
+    const char *host; /* as given, for messages; borrowed */
+    const char *path; /* of the socket, within host */
+    char version[16]; /* API version that requests carry */
+    int idle;         /* fd of a connection that can take a request, or -EBADF */
 };
 
 /* A connection with a reply on it. */
@@ -59,8 +60,7 @@ int client_send(struct client *c, const struct request *req, bool fresh, struct 
 int client_receive(struct client *c, const struct request *req, struct conn *conn,
                    struct err *reterr);
 /* Both, with one more try if the idle connection turns out dead or the version too new. */
-int client_open(struct client *c, const struct request *req, struct conn *ret,
-                struct err *reterr);
+int client_open(struct client *c, const struct request *req, struct conn *ret, struct err *reterr);
 /* Request and whole reply: *ret_text (may be NULL) is the body, to be freed.  0 or -errno. */
 int client_call_text(struct client *c, const struct request *req, char **ret_text,
                      struct err *reterr);

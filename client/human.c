@@ -1,6 +1,5 @@
 #include "human.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

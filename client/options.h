@@ -41,33 +41,50 @@ struct opt {
 /* Offset of member f of struct T, refused at compile time unless it has type `want`. */
 #define OPT_OFFSET(T, f, want)                                                                     \
     (unsigned short)(offsetof(T, f) +                                                              \
-                     0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((T *)NULL)->f),      \
-                                                                  want)                            \
-                                         ? 1                                                       \
-                                         : -1]))
+                     0 * sizeof(                                                                   \
+                             char[__builtin_types_compatible_p(__typeof__(((T *)NULL)->f), want)   \
+                                      ? 1                                                          \
+                                      : -1]))
 
 #define OPT_BOOL(n, l, T, f, h)                                                                    \
-    {.name = n, .letter = l, .help = h, .parse = value_bool, .field = FIELD_BOOL,                  \
-     .offset = OPT_OFFSET(T, f, bool)}
+    {                                                                                              \
+        .name = n, .letter = l, .help = h, .parse = value_bool, .field = FIELD_BOOL,               \
+        .offset = OPT_OFFSET(T, f, bool)                                                           \
+    }
 #define OPT_INT(n, l, T, f, h)                                                                     \
-    {.name = n, .letter = l, .type = "int", .help = h, .parse = value_int, .field = FIELD_INT,     \
-     .offset = OPT_OFFSET(T, f, int64_t)}
+    {                                                                                              \
+        .name = n, .letter = l, .type = "int", .help = h, .parse = value_int, .field = FIELD_INT,  \
+        .offset = OPT_OFFSET(T, f, int64_t)                                                        \
+    }
 #define OPT_STRING(n, l, T, f, h)                                                                  \
-    {.name = n, .letter = l, .type = "string", .help = h, .parse = value_string,                   \
-     .field = FIELD_STRING, .offset = OPT_OFFSET(T, f, const char *)}
+    {                                                                                              \
+        .name = n, .letter = l, .type = "string", .help = h, .parse = value_string,                \
+        .field = FIELD_STRING, .offset = OPT_OFFSET(T, f, const char *)                            \
+    }
 #define OPT_LIST(n, l, t, T, f, p, h)                                                              \
-    {.name = n, .letter = l, .type = t, .help = h, .parse = p, .field = FIELD_LIST,                \
-     .mode = OPT_APPEND, .offset = OPT_OFFSET(T, f, char **)}
+    {                                                                                              \
+        .name = n, .letter = l, .type = t, .help = h, .parse = p, .field = FIELD_LIST,             \
+        .mode = OPT_APPEND, .offset = OPT_OFFSET(T, f, char **)                                    \
+    }
 /* Straight into the request body. */
 #define OPT_JSON(n, l, t, p, j, h)                                                                 \
-    {.name = n, .letter = l, .type = t, .help = h, .parse = p, .json = j}
+    {                                                                                              \
+        .name = n, .letter = l, .type = t, .help = h, .parse = p, .json = j                        \
+    }
 #define OPT_JSON_LIST(n, l, t, p, j, h)                                                            \
-    {.name = n, .letter = l, .type = t, .help = h, .parse = p, .json = j, .mode = OPT_APPEND}
+    {                                                                                              \
+        .name = n, .letter = l, .type = t, .help = h, .parse = p, .json = j, .mode = OPT_APPEND    \
+    }
 #define OPT_JSON_MAP(n, l, t, p, j, h)                                                             \
-    {.name = n, .letter = l, .type = t, .help = h, .parse = p, .json = j, .mode = OPT_MERGE}
+    {                                                                                              \
+        .name = n, .letter = l, .type = t, .help = h, .parse = p, .json = j, .mode = OPT_MERGE     \
+    }
 
 /* Tables end with an entry whose name is NULL. */
-#define OPT_END {.name = NULL}
+#define OPT_END                                                                                    \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
 
 #define OPTION_TABLES_MAX 3
 

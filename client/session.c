@@ -18,7 +18,7 @@
 #define CHUNK 65536
 #define RESIZE_TRIES 10
 
-enum { POLL_STDIN, POLL_SOCK, POLL_SIGNAL, POLL_WAIT, POLL_OUT, POLL_N };
+enum { AT_STDIN, AT_SOCK, AT_SIGNAL, AT_WAIT, AT_OUT, AT_N };
 
 /* What still has to be written to our stdout or stderr. */
 struct sink {
@@ -52,10 +52,10 @@ static void sink_init(struct sink *k, int fd)
     struct stat st;
 
     k->fd = fd;
-    k->step = fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode) ||
-                                      S_ISSOCK(st.st_mode))
-                  ? 4096 /* PIPE_BUF */
-                  : 0;
+    k->step =
+        fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode) || S_ISSOCK(st.st_mode))
+            ? 4096 /* PIPE_BUF */
+            : 0;
 }
 
 static int sink_flush(struct sink *k, bool whole)
@@ -129,8 +129,8 @@ static void close_input(struct pump *p)
 
 static void send_input(struct pump *p)
 {
-    ssize_t n = send(p->s->conn.fd, buf_head(&p->input), buf_size(&p->input),
-                     MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n =
+        send(p->s->conn.fd, buf_head(&p->input), buf_size(&p->input), MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -216,8 +216,8 @@ static void begin_size(struct pump *p)
 static bool is_forwarded(int sig)
 {
     static const int not_forwarded[] = {
-        SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE, SIGURG, SIGWINCH, SIGSEGV, SIGBUS, SIGFPE,
-        SIGILL,  SIGABRT, SIGTRAP, SIGSYS,  SIGTTIN, SIGTTOU, SIGPROF,
+        SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE, SIGURG, SIGWINCH, SIGSEGV, SIGBUS,
+        SIGFPE,  SIGILL,  SIGABRT, SIGTRAP, SIGSYS, SIGTTIN,  SIGTTOU, SIGPROF,
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(not_forwarded); i++) {
@@ -287,17 +287,16 @@ static void fill_poll(const struct pump *p, struct pollfd *fds)
     const struct sink *blocked = buf_size(&p->out.pending)   ? &p->out
                                  : buf_size(&p->err.pending) ? &p->err
                                                              : NULL;
-    bool want_input =
-        p->s->input && !p->input_eof && !p->sock_eof && buf_size(&p->input) == 0;
+    bool want_input = p->s->input && !p->input_eof && !p->sock_eof && buf_size(&p->input) == 0;
     short sock = (short)((blocked ? 0 : POLLIN) | (buf_size(&p->input) ? POLLOUT : 0));
     const struct waiter *w = p->s->wait;
 
-    fds[POLL_STDIN] = (struct pollfd){.fd = want_input ? STDIN_FILENO : -1, .events = POLLIN};
-    fds[POLL_SOCK] = (struct pollfd){.fd = p->sock_eof || !sock ? -1 : p->s->conn.fd,
-                                     .events = sock};
-    fds[POLL_SIGNAL] = (struct pollfd){.fd = p->s->signal_fd, .events = POLLIN};
-    fds[POLL_WAIT] = (struct pollfd){.fd = w && !w->done ? w->conn.fd : -1, .events = POLLIN};
-    fds[POLL_OUT] = (struct pollfd){.fd = blocked ? blocked->fd : -1, .events = POLLOUT};
+    fds[AT_STDIN] = (struct pollfd){.fd = want_input ? STDIN_FILENO : -1, .events = POLLIN};
+    fds[AT_SOCK] =
+        (struct pollfd){.fd = p->sock_eof || !sock ? -1 : p->s->conn.fd, .events = sock};
+    fds[AT_SIGNAL] = (struct pollfd){.fd = p->s->signal_fd, .events = POLLIN};
+    fds[AT_WAIT] = (struct pollfd){.fd = w && !w->done ? w->conn.fd : -1, .events = POLLIN};
+    fds[AT_OUT] = (struct pollfd){.fd = blocked ? blocked->fd : -1, .events = POLLOUT};
 }
 
 static int poll_timeout(const struct pump *p)
@@ -318,13 +317,13 @@ static int dispatch(struct pump *p, const struct pollfd *fds)
     struct waiter *w = p->s->wait;
     int r = 0;
 
-    if (fds[POLL_SIGNAL].revents)
+    if (fds[AT_SIGNAL].revents)
         read_signals(p);
-    if (fds[POLL_STDIN].revents)
+    if (fds[AT_STDIN].revents)
         read_input(p);
-    if (fds[POLL_SOCK].revents & (POLLOUT | POLLERR) && buf_size(&p->input))
+    if (fds[AT_SOCK].revents & (POLLOUT | POLLERR) && buf_size(&p->input))
         send_input(p);
-    if (fds[POLL_SOCK].revents & (POLLIN | POLLHUP | POLLERR))
+    if (fds[AT_SOCK].revents & (POLLIN | POLLHUP | POLLERR))
         r = read_socket(p);
     if (r == 0 && buf_size(&p->out.pending))
         r = sink_flush(&p->out, !p->s->input);
@@ -332,7 +331,7 @@ static int dispatch(struct pump *p, const struct pollfd *fds)
         r = sink_flush(&p->err, !p->s->input);
     if (p->resize_tries && now_ms() >= p->resize_at)
         first_resize(p);
-    if (r == 0 && w && !w->done && (fds[POLL_WAIT].revents || w->conn.fd < 0))
+    if (r == 0 && w && !w->done && (fds[AT_WAIT].revents || w->conn.fd < 0))
         r = waiter_step(w, p->s->client, &p->failure);
     return r;
 }
@@ -348,10 +347,10 @@ static int pump_run(struct pump *p)
         close_input(p);
     begin_size(p);
     while (r == 0 && !is_over(p)) {
-        struct pollfd fds[POLL_N];
+        struct pollfd fds[AT_N];
 
         fill_poll(p, fds);
-        if (poll(fds, POLL_N, poll_timeout(p)) < 0 && errno != EINTR)
+        if (poll(fds, AT_N, poll_timeout(p)) < 0 && errno != EINTR)
             return -errno;
         r = dispatch(p, fds);
     }

@@ -20,10 +20,10 @@ struct waiter {
 
 struct session {
     struct client *client;
-    struct conn conn;   /* upgraded */
+    struct conn conn;    /* upgraded */
     struct waiter *wait; /* borrowed, or NULL */
-    bool tty;           /* the far end is a terminal: a raw stream, no frames */
-    bool input;         /* forward our stdin */
+    bool tty;            /* the far end is a terminal: a raw stream, no frames */
+    bool input;          /* forward our stdin */
     bool show_out, show_err;
     bool redraw;             /* attached to a running one: make it repaint by a change of size */
     const char *detach_keys; /* or NULL */

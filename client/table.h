@@ -9,7 +9,10 @@ struct table {
     struct buf text; /* lines of cells separated by tabs */
 };
 
-#define TABLE_INIT {.min_width = 10, .padding = 3}
+#define TABLE_INIT                                                                                 \
+    {                                                                                              \
+        .min_width = 10, .padding = 3                                                              \
+    }
 
 /* Lines of text, cells separated by '\t', each line ended by '\n'. */
 void table_add(struct table *t, const char *lines);

@@ -15,7 +15,7 @@
 
 struct parser {
     struct template *t;
-    const char *s; /* where we are in t->source */
+    const char *s;  /* where we are in t->source */
     bool trim_next; /* "-}}" was seen: the next text loses its leading white space */
     int depth;
     struct err *reterr;
@@ -139,8 +139,8 @@ static int parse_quoted(struct parser *p, struct node *n)
     }
     if (*p->s != quote) {
         buf_done(&b);
-        return fail(p, quote == '"' ? "unterminated quoted string"
-                                    : "unterminated raw quoted string", "");
+        return fail(
+            p, quote == '"' ? "unterminated quoted string" : "unterminated raw quoted string", "");
     }
     p->s++;
     n->text = buf_take_str(&b);

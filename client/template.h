@@ -21,10 +21,10 @@ static inline void template_freep(struct template **t)
 }
 
 struct template_data {
-    const json_t *root;     /* what "." is */
-    const json_t *methods;  /* {"Label": {...}}: a field with an argument looks in here; or NULL */
-    const char *type_name;  /* of Go's value, for "can't evaluate field"; NULL: a plain map */
-    bool header;            /* root holds column titles: functions leave them as they are */
+    const json_t *root;    /* what "." is */
+    const json_t *methods; /* {"Label": {...}}: a field with an argument looks in here; or NULL */
+    const char *type_name; /* of Go's value, for "can't evaluate field"; NULL: a plain map */
+    bool header;           /* root holds column titles: functions leave them as they are */
 };
 
 /* Append the output.  0 or -errno with Go's message; output made so far stays in out. */

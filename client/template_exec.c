@@ -45,9 +45,8 @@ static int fail(struct exec *x, const struct node *n, const char *why)
     }
     for (size_t i = 0; n->fields && n->fields[i] && (size_t)len < sizeof(text); i++)
         len += snprintf(text + len, sizeof(text) - (size_t)len, ".%s", n->fields[i]);
-    return err_set(x->reterr, ERR_INVALID, EINVAL,
-                   "template: :%zu:%zu: executing \"\" at <%s>: %s", line, n->pos - start, text,
-                   why);
+    return err_set(x->reterr, ERR_INVALID, EINVAL, "template: :%zu:%zu: executing \"\" at <%s>: %s",
+                   line, n->pos - start, text, why);
 }
 
 static int get_field(struct exec *x, const struct node *n, struct value *v, const char *name)
@@ -293,7 +292,8 @@ static int range_object(struct exec *x, const struct node *n, json_t *object)
     json_t *item;
     int r = 0;
 
-    json_object_foreach(object, key, item) keys[i++] = key;
+    json_object_foreach (object, key, item)
+        keys[i++] = key;
     qsort(keys, count, sizeof(*keys), compare_keys);
     for (i = 0; i < count && r == 0; i++) {
         _cleanup_json_ json_t *k = json_string(keys[i]);
@@ -317,8 +317,7 @@ static int exec_range(struct exec *x, const struct node *n, const struct value *
     } else if (json_is_object(v.json)) {
         r = range_object(x, n, v.json);
     } else if (json_is_array(v.json)) {
-        json_array_foreach(v.json, i, item)
-        {
+        json_array_foreach (v.json, i, item) {
             _cleanup_json_ json_t *index = json_integer((json_int_t)i);
 
             r = exec_element(x, n, index, item);

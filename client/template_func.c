@@ -36,11 +36,11 @@ bool value_truth(const struct value *v)
  * pointer, a map, or else a list. */
 static const char *null_text(const char *key)
 {
-    static const char *const pointers[] = {"MemorySwappiness", "OomKillDisable", "PidsLimit",
-                                           "Init", "Health", "StopTimeout", "Healthcheck",
-                                           "IPAMConfig", "SizeRw", "SizeRootFs", "ExitCode"};
-    static const char *const maps[] = {"Volumes", "Labels",  "Options",     "DriverOpts",
-                                       "Sysctls", "Tmpfs",   "StorageOpt",  "ExposedPorts",
+    static const char *const pointers[] = {
+        "MemorySwappiness", "OomKillDisable", "PidsLimit", "Init",       "Health",  "StopTimeout",
+        "Healthcheck",      "IPAMConfig",     "SizeRw",    "SizeRootFs", "ExitCode"};
+    static const char *const maps[] = {"Volumes", "Labels",      "Options",    "DriverOpts",
+                                       "Sysctls", "Tmpfs",       "StorageOpt", "ExposedPorts",
                                        "Ports",   "Annotations", "Networks"};
 
     if (!key)
@@ -68,7 +68,8 @@ static void print_object(json_t *object, struct buf *out)
     const char *key;
     json_t *item;
 
-    json_object_foreach(object, key, item) keys[i++] = key;
+    json_object_foreach (object, key, item)
+        keys[i++] = key;
     qsort(keys, count, sizeof(*keys), compare_keys);
     buf_append_str(out, "map[");
     for (i = 0; i < count; i++) {
@@ -91,8 +92,7 @@ void value_print(const struct value *v, struct buf *out)
         break;
     case JSON_ARRAY:
         buf_append_str(out, "[");
-        json_array_foreach(v->json, i, item)
-        {
+        json_array_foreach (v->json, i, item) {
             if (i)
                 buf_append_str(out, " ");
             value_print(&(struct value){item, NULL}, out);
@@ -213,8 +213,7 @@ static int fn_join(const struct value *args, size_t n, struct value *ret, struct
 
     if (n != 2 || (args[0].json && !json_is_array(args[0].json) && !json_is_null(args[0].json)))
         return bad(reterr, "wrong type for value; expected []string");
-    json_array_foreach(args[0].json, i, item)
-    {
+    json_array_foreach (args[0].json, i, item) {
         if (i)
             buf_append_str(&b, text_arg(&args[1]));
         value_print(&(struct value){item, NULL}, &b);
@@ -317,7 +316,10 @@ static void print_verb(struct buf *out, const struct verb *v, const struct value
         else if (v->letter == 'd')
             buf_printf(&b, v->zero ? "%0*lld" : "%*lld", v->zero ? v->width : 0, i);
         else
-            buf_printf(&b, v->letter == 'x' ? "%llx" : v->letter == 'X' ? "%llX" : "%llo",
+            buf_printf(&b,
+                       v->letter == 'x'   ? "%llx"
+                       : v->letter == 'X' ? "%llX"
+                                          : "%llo",
                        (unsigned long long)i);
     } else if (strchr("feg", v->letter) && json_is_number(arg->json)) {
         buf_printf(&b, v->letter == 'g' ? "%.*g" : "%.*f", v->precision < 0 ? 6 : v->precision,

@@ -31,7 +31,8 @@ struct node {
     struct node *all;  /* every node of the template, for template_free() */
 };
 
-struct template {
+struct template
+{
     char *source;
     struct node *root; /* list */
     struct node *all;

@@ -32,7 +32,8 @@ static void die_restored(int sig)
 
 static void restore_on_death(void)
 {
-    static const int fatal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGABRT, SIGSEGV, SIGBUS};
+    static const int fatal[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+                                SIGPIPE, SIGABRT, SIGSEGV, SIGBUS};
     struct sigaction sa = {.sa_handler = die_restored, .sa_flags = (int)SA_RESETHAND}, old;
 
     for (size_t i = 0; i < ARRAY_SIZE(fatal); i++) {

@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,8 +91,8 @@ static const struct {
     const char *name;
     double ns;
 } time_units[] = {
-    {"ns", 1},        {"us", 1e3}, {"\xc2\xb5s", 1e3}, {"\xce\xbcs", 1e3}, {"ms", 1e6},
-    {"s", 1000000000}, {"m", 60e9}, {"h", 3600e9},
+    {"ns", 1},   {"us", 1e3},       {"\xc2\xb5s", 1e3}, {"\xce\xbcs", 1e3},
+    {"ms", 1e6}, {"s", 1000000000}, {"m", 60e9},        {"h", 3600e9},
 };
 
 /* One "1.5h" of a duration; advances *s. */
@@ -223,7 +222,7 @@ char *parse_timestamp(const char *s, int64_t now_ns, struct err *reterr)
     if (is_unix_time(s))
         return xstrdup(s);
     if (parse_duration(s, &ago, &ignored) == 0)
-        return xasprintf("%lld", (long long)floor((double)(now_ns - ago) / 1e9));
+        return xasprintf("%lld", (long long)((now_ns - ago) / 1000000000));
     date = parse_date(s);
     if (!date)
         err_set(reterr, ERR_INVALID, EINVAL, "failed to parse value as time or duration: \"%s\"",

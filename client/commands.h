@@ -1,0 +1,203 @@
+/* Every command: its options, defaults and function, as the table in commands.c joins them. */
+#pragma once
+
+#include "cli.h"
+
+#define FORMAT_HELP                                                                                \
+    "Format output using a custom template:\n"                                                     \
+    "'table':            Print output in table format with column headers (default)\n"             \
+    "'table TEMPLATE':   Print output in table format using the given Go template\n"               \
+    "'json':             Print in JSON format\n"                                                   \
+    "'TEMPLATE':         Print output using the given Go template."
+#define FORMAT_HELP_SHORT                                                                          \
+    "Format output using a custom template:\n"                                                     \
+    "'json':             Print in JSON format\n"                                                   \
+    "'TEMPLATE':         Print output using the given Go template."
+
+/* run.c, run_options.c */
+struct run_options {
+    const char *name, *platform, *pull, *cidfile, *detach_keys, *entrypoint, *restart;
+    const char *health_cmd, *pid_mode, *uts_mode, *userns_mode, *cgroupns_mode, *ip, *ip6;
+    const char *mac_address, *log_driver, *workdir;
+    char **attach, **env, **env_files, **labels, **label_files, **publish, **expose, **volumes;
+    char **tmpfs, **devices, **networks, **aliases, **links, **link_local, **security, **storage;
+    char **log_opts;
+    bool detach, tty, interactive, quiet, rm, sig_proxy, no_healthcheck;
+    bool no_content_trust, use_api_socket;
+    int64_t swappiness;
+};
+extern const struct opt create_opts[], run_only_opts[], create_only_opts[];
+extern const struct run_options run_defaults;
+int cmd_run(struct invocation *inv);
+int cmd_create(struct invocation *inv);
+
+/* start.c */
+struct start_options {
+    const char *detach_keys, *checkpoint;
+    bool attach, interactive;
+};
+extern const struct opt start_opts[];
+int cmd_start(struct invocation *inv);
+struct attach_options {
+    const char *detach_keys;
+    bool no_stdin, sig_proxy;
+};
+extern const struct opt attach_opts[];
+extern const struct attach_options attach_defaults;
+int cmd_attach(struct invocation *inv);
+
+/* exec.c */
+struct exec_options {
+    const char *detach_keys;
+    char **env, **env_files;
+    bool detach, interactive, tty;
+};
+extern const struct opt exec_opts[];
+int cmd_exec(struct invocation *inv);
+
+/* ps.c */
+struct ps_options {
+    char **filters;
+    const char *format;
+    int64_t last;
+    bool all, latest, no_trunc, quiet, size;
+};
+extern const struct opt ps_opts[];
+extern const struct ps_options ps_defaults;
+int cmd_ps(struct invocation *inv);
+
+/* logs.c */
+struct logs_options {
+    const char *since, *until, *tail;
+    bool details, follow, timestamps;
+};
+extern const struct opt logs_opts[];
+extern const struct logs_options logs_defaults;
+int cmd_logs(struct invocation *inv);
+
+/* containers.c */
+struct stop_options {
+    const char *signal;
+    int64_t timeout;
+};
+struct update_options {
+    const char *restart;
+};
+struct rm_options {
+    bool force, link, volumes;
+};
+extern const struct opt stop_opts[], kill_opts[], rm_opts[], update_opts[];
+extern const struct stop_options stop_defaults;
+int cmd_stop(struct invocation *inv);
+int cmd_restart(struct invocation *inv);
+int cmd_kill(struct invocation *inv);
+int cmd_rm(struct invocation *inv);
+int cmd_pause(struct invocation *inv);
+int cmd_unpause(struct invocation *inv);
+int cmd_rename(struct invocation *inv);
+int cmd_wait(struct invocation *inv);
+int cmd_top(struct invocation *inv);
+int cmd_port(struct invocation *inv);
+int cmd_diff(struct invocation *inv);
+int cmd_update(struct invocation *inv);
+
+/* inspect.c */
+struct inspect_options {
+    const char *format, *type;
+    bool size;
+};
+extern const struct opt inspect_opts[], inspect_container_opts[], inspect_other_opts[];
+int cmd_inspect(struct invocation *inv);
+int cmd_inspect_container(struct invocation *inv);
+int cmd_inspect_image(struct invocation *inv);
+int cmd_inspect_network(struct invocation *inv);
+int cmd_inspect_volume(struct invocation *inv);
+
+/* images.c, image_list.c */
+struct images_options {
+    char **filters;
+    const char *format;
+    bool all, digests, no_trunc, quiet;
+};
+struct history_options {
+    const char *format;
+    bool human, no_trunc, quiet;
+};
+struct rmi_options {
+    bool force, no_prune;
+};
+extern const struct opt images_opts[], history_opts[], rmi_opts[];
+extern const struct history_options history_defaults;
+int cmd_images(struct invocation *inv);
+int cmd_history(struct invocation *inv);
+int cmd_rmi(struct invocation *inv);
+int cmd_tag(struct invocation *inv);
+
+/* image_io.c */
+struct load_options {
+    const char *input, *platform;
+    bool quiet;
+};
+struct import_options {
+    const char *message, *platform;
+    char **changes;
+};
+struct pull_options {
+    const char *platform;
+    bool all_tags, quiet, no_content_trust;
+};
+struct save_options {
+    const char *output;
+};
+extern const struct opt load_opts[], import_opts[], pull_opts[], save_opts[];
+int cmd_load(struct invocation *inv);
+int cmd_import(struct invocation *inv);
+int cmd_pull(struct invocation *inv);
+int cmd_push(struct invocation *inv);
+int cmd_save(struct invocation *inv);
+int cmd_export(struct invocation *inv);
+
+/* prune.c */
+struct prune_options {
+    char **filters;
+    bool all, force, volumes;
+};
+extern const struct opt prune_opts[], prune_image_opts[], prune_system_opts[];
+int cmd_prune_containers(struct invocation *inv);
+int cmd_prune_images(struct invocation *inv);
+int cmd_prune_system(struct invocation *inv);
+
+/* system.c */
+struct format_options {
+    const char *format;
+};
+extern const struct opt format_opts[];
+int cmd_version(struct invocation *inv);
+int cmd_info(struct invocation *inv);
+
+/* events.c */
+struct events_options {
+    char **filters;
+    const char *format, *since, *until;
+};
+extern const struct opt events_opts[];
+int cmd_events(struct invocation *inv);
+
+/* stats.c */
+struct stats_options {
+    const char *format;
+    bool all, no_stream, no_trunc;
+};
+extern const struct opt stats_opts[];
+int cmd_stats(struct invocation *inv);
+
+/* lists.c */
+struct list_options {
+    char **filters;
+    const char *format;
+    bool no_trunc, quiet;
+};
+extern const struct opt network_ls_opts[], volume_ls_opts[];
+int cmd_network_ls(struct invocation *inv);
+int cmd_volume_ls(struct invocation *inv);
+int cmd_system_df(struct invocation *inv);
