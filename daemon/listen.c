@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -39,12 +40,30 @@ static int check_free(const char *path, struct err *reterr)
     return err_set(reterr, ERR_CONFLICT, EADDRINUSE, "a daemon is serving %s already", path);
 }
 
+/* getgrnam(3) would map the name services' libraries for good; the group is a local one. */
+static int socket_group(gid_t *ret)
+{
+    FILE *f = fopen("/etc/group", "re");
+    struct group *g;
+    int r = -ENOENT;
+
+    while (f && r < 0 && (g = fgetgrent(f))) {
+        if (streq(g->gr_name, SOCKET_GROUP)) {
+            *ret = g->gr_gid;
+            r = 0;
+        }
+    }
+    if (f)
+        fclose(f);
+    return r;
+}
+
 static int open_path(const char *path, struct err *reterr)
 {
     const char *slash = strrchr(path, '/');
     _cleanup_free_ char *dir = xstrndup(path, (size_t)(slash - path));
-    const struct group *group = getgrnam(SOCKET_GROUP);
     int fd, r = 0;
+    gid_t gid;
 
     if (*dir)
         r = path_mkdir_p(dir, 0755);
@@ -56,7 +75,7 @@ static int open_path(const char *path, struct err *reterr)
     fd = unix_listen(path, SOCK_STREAM, 0660);
     if (fd < 0)
         return err_sys(reterr, -fd, "cannot listen on %s", path);
-    if (group && chown(path, 0, group->gr_gid) < 0)
+    if (socket_group(&gid) >= 0 && chown(path, 0, gid) < 0)
         log_warn("cannot give %s to group " SOCKET_GROUP, path);
     return fd;
 }

@@ -1,15 +1,19 @@
 #include "digest.h"
 
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 
 void digest_sha256(const void *data, size_t len, char ret[ID_LEN + 1])
 {
-    unsigned char md[EVP_MAX_MD_SIZE];
+    /* nettle is in the daemon already, by way of libmicrohttpd; libcrypto would be 1.4 MiB more for
+     * a few kilobytes of JSON.  The bulk is hashed by the worker, with libcrypto. */
+    struct sha256_ctx ctx;
+    uint8_t md[SHA256_DIGEST_SIZE];
 
-    if (EVP_Digest(data, len, md, NULL, EVP_sha256(), NULL) != 1)
-        abort(); /* a libcrypto without sha256 */
-    hex_encode(md, ID_LEN / 2, ret);
+    sha256_init(&ctx);
+    sha256_update(&ctx, len, data);
+    sha256_digest(&ctx, sizeof(md), md);
+    hex_encode(md, sizeof(md), ret);
 }
 
 void digest_chain_id(const char *parent, const char *diff_id, char ret[ID_LEN + 1])
