@@ -43,18 +43,24 @@ void buf_append_str(struct buf *b, const char *s)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
-    va_list ap;
-    int n;
+    size_t room = 128;
 
-    va_start(ap, fmt);
-    n = vsnprintf(NULL, 0, fmt, ap);
-    va_end(ap);
-    if (n < 0)
-        abort();
-    va_start(ap, fmt);
-    vsnprintf(buf_reserve(b, (size_t)n + 1), (size_t)n + 1, fmt, ap);
-    va_end(ap);
-    b->len += (size_t)n;
+    for (;;) {
+        char *p = buf_reserve(b, room);
+        va_list ap;
+        int n;
+
+        va_start(ap, fmt);
+        n = vsnprintf(p, room, fmt, ap);
+        va_end(ap);
+        if (n < 0)
+            abort();
+        if ((size_t)n < room) {
+            b->len += (size_t)n;
+            return;
+        }
+        room = (size_t)n + 1;
+    }
 }
 
 void buf_consume(struct buf *b, size_t n)

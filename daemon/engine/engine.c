@@ -315,6 +315,7 @@ static void drop_containers(struct engine *e)
             uv_timer_stop(c->kill_timer);
             uv_close((uv_handle_t *)TAKE_PTR(c->kill_timer), (uv_close_cb)free);
         }
+        restart_cancel(c);
         c->shim.pid = 0; /* it goes on without us */
         shim_drop(c);
         registry_remove(e, c);

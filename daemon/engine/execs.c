@@ -119,6 +119,9 @@ static int check_running(struct container *c, struct err *reterr)
     if (c->status == STATUS_PAUSED)
         return err_set(reterr, ERR_CONFLICT, EBUSY,
                        "Container %s is paused, unpause the container before exec", c->id);
+    if (c->status == STATUS_RESTARTING)
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "Container %s is restarting, wait until the container is running", c->id);
     if (!container_is_up(c))
         return err_set(reterr, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
     return 0;

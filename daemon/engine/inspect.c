@@ -6,11 +6,10 @@
 
 const char *status_name(const struct container *c)
 {
-    static const char *const names[] = {[STATUS_CREATED] = "created",
-                                        [STATUS_RUNNING] = "running",
-                                        [STATUS_PAUSED] = "paused",
-                                        [STATUS_EXITED] = "exited",
-                                        [STATUS_DEAD] = "dead"};
+    static const char *const names[] = {
+        [STATUS_CREATED] = "created", [STATUS_RUNNING] = "running",
+        [STATUS_PAUSED] = "paused",   [STATUS_EXITED] = "exited",
+        [STATUS_DEAD] = "dead",       [STATUS_RESTARTING] = "restarting"};
 
     if (c->removing)
         return "removing";
@@ -150,11 +149,11 @@ static json_t *network_settings(const struct container *c)
 static json_t *state_json(const struct container *c)
 {
     bool up = container_is_up(c);
-    json_t *s =
-        json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:s}", "Status", status_name(c),
-                  "Running", up, "Paused", c->status == STATUS_PAUSED, "Restarting", 0, "OOMKilled",
-                  c->oom_killed, "Dead", c->status == STATUS_DEAD, "Pid", up ? c->pid : 0,
-                  "ExitCode", c->exit_code, "Error", c->error ? c->error : "");
+    json_t *s = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:s}", "Status", status_name(c),
+                          "Running", container_is_active(c), "Paused", c->status == STATUS_PAUSED,
+                          "Restarting", c->status == STATUS_RESTARTING, "OOMKilled", c->oom_killed,
+                          "Dead", c->status == STATUS_DEAD, "Pid", up ? c->pid : 0, "ExitCode",
+                          c->exit_code, "Error", c->error ? c->error : "");
 
     set_time(s, "StartedAt", c->started_ns);
     set_time(s, "FinishedAt", c->finished_ns);

@@ -43,6 +43,9 @@ static void status_text(const struct container *c, int64_t now, char *out, size_
     } else if (container_is_up(c)) {
         humanize(now - c->started_ns, since, sizeof(since));
         snprintf(out, size, "Up %s%s", since, c->status == STATUS_PAUSED ? " (Paused)" : "");
+    } else if (c->status == STATUS_RESTARTING) {
+        humanize(now - c->finished_ns, since, sizeof(since));
+        snprintf(out, size, "Restarting (%d) %s ago", c->exit_code, since);
     } else if (c->status == STATUS_DEAD) {
         snprintf(out, size, "Dead");
     } else if (c->status == STATUS_CREATED) {
@@ -409,7 +412,7 @@ static json_t *select_entries(struct engine *e, const struct query *q, const str
 
         if (o->limit > 0 && (int64_t)json_array_size(out) >= o->limit)
             break;
-        if ((!all && !container_is_up(c)) || !matches(q, c))
+        if ((!all && !container_is_active(c)) || !matches(q, c))
             continue;
         item = entry(c, now);
         if (o->size)

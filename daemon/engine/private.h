@@ -29,6 +29,7 @@ enum container_status {
     STATUS_PAUSED,
     STATUS_EXITED,
     STATUS_DEAD,
+    STATUS_RESTARTING, /* down, and waiting for its restart policy's next try */
 };
 
 /* What a container has on a bridge network while it runs. */
@@ -103,7 +104,9 @@ struct container {
     struct attach_request *attaches; /* arrived before the shim did */
     struct exec *execs;
     struct log_stream *followers;
-    uv_timer_t *kill_timer; /* while a stop waits; owned until its close callback */
+    int64_t backoff_ms;
+    uv_timer_t *restart_timer; /* with STATUS_RESTARTING; owned until its close callback */
+    uv_timer_t *kill_timer;    /* while a stop waits; owned until its close callback */
 };
 
 struct engine {
@@ -155,6 +158,11 @@ static inline bool container_is_up(const struct container *c)
 {
     return c->status == STATUS_RUNNING || c->status == STATUS_PAUSED;
 }
+/* Up, or about to be again by its restart policy: what lists call running. */
+static inline bool container_is_active(const struct container *c)
+{
+    return container_is_up(c) || c->status == STATUS_RESTARTING;
+}
 enum net_mode container_net_mode(const struct container *c);
 
 /* ---- records.c: rows ---- */
@@ -202,6 +210,14 @@ int container_signal(struct container *c, int signo, struct err *reterr);
 /* Give back addresses and ports (rows). */
 void endpoint_release(struct container *c);
 void endpoint_spec_of(const struct container *c, struct endpoint_spec *ret);
+
+/* ---- restart.c ---- */
+
+bool restart_wanted(const struct container *c);
+void restart_schedule(struct container *c);
+/* Back to STATUS_EXITED, if it was waiting. */
+void restart_cancel(struct container *c);
+void restart_resume(struct container *c);
 
 /* ---- shims.c ---- */
 

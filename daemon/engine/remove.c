@@ -59,6 +59,7 @@ void container_remove_finish(struct container *c)
     struct engine *e = c->engine;
     struct err err;
 
+    restart_cancel(c);
     c->remove_after_exit = false;
     if (remove_all(c, &err) < 0) {
         log_error("container %s: %s", c->id, err.message);
@@ -87,6 +88,12 @@ static int check_removable(struct container *c, const char *ref, bool force, str
                        "cannot remove container \"%s\": container is starting: stop the container "
                        "before removing or force remove",
                        ref);
+    if (c->status == STATUS_RESTARTING && !force)
+        return err_set(
+            reterr, ERR_CONFLICT, EBUSY,
+            "cannot remove container \"%s\": container is restarting: stop the container "
+            "before removing or force remove",
+            ref);
     if (container_is_up(c) && !force)
         return err_set(reterr, ERR_CONFLICT, EBUSY,
                        "cannot remove container \"%s\": container is %s: stop the container before "
@@ -238,7 +245,7 @@ static bool prunable(struct container *c, const json_t *filters, int64_t until)
 {
     const json_t *labels = json_get(c->config, "Labels");
 
-    if (container_is_up(c) || c->starting || c->exiting || c->removing)
+    if (container_is_active(c) || c->starting || c->exiting || c->removing)
         return false;
     if (until > 0 && c->created_ns > until)
         return false;

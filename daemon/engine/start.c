@@ -223,6 +223,8 @@ static int fail_start(struct container *c, const struct err *err, int exit_code)
     struct err ignored;
 
     endpoint_release(c);
+    if (c->started_ns > 0)
+        c->status = STATUS_EXITED;
     c->exit_code = exit_code;
     free(c->error);
     c->error = xstrdup(err->message);
@@ -615,6 +617,7 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
     }
     if (done)
         pending_add(&c->start_pending, done, arg);
+    restart_cancel(c);
     if (c->starting)
         return; /* one start serves all who ask for it */
     c->starting = true;

@@ -113,12 +113,15 @@ static void finish_exit(void *arg)
 {
     struct container *c = arg;
     bool remove = (c->auto_remove && !c->restarting) || c->remove_after_exit;
+    bool restart = !remove && !c->restarting && restart_wanted(c);
     struct err err;
 
     c->exiting = false;
     c->restarting = false;
     if (!remove) {
         endpoint_release(c);
+        if (restart)
+            restart_schedule(c);
         /* The exit file goes now: what it says must be in the database before. */
         if (record_save_state(c, &err) < 0)
             log_error("container %s: %s", c->id, err.message);

@@ -258,6 +258,13 @@ void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, c
             pending_add(&c->exit_pending, done, arg);
             return;
         }
+        if (c->status == STATUS_RESTARTING) {
+            restart_cancel(c);
+            c->stopped_by_user = true;
+            r = record_save_state(c, &err);
+            done(arg, r < 0 ? &err : NULL);
+            return;
+        }
         if (!container_is_up(c))
             r = err_set(&err, ERR_NOT_MODIFIED, EALREADY, "container already stopped");
     }
