@@ -25,8 +25,8 @@ static int collect(struct client *c, const char *method, struct task *t)
     return r;
 }
 
-static int run_some(const struct invocation *inv, const char *method, batch_path path, int from,
-                    int to)
+static int run_some(const struct invocation *inv, const char *method, batch_path path,
+                    bool missing_ok, int from, int to)
 {
     struct task tasks[PARALLEL_MAX];
     int failed = 0;
@@ -45,7 +45,7 @@ static int run_some(const struct invocation *inv, const char *method, batch_path
         if (collect(inv->client, method, t) < 0) {
             fflush(stdout);
             cli_print_error(&t->err);
-            failed = 1;
+            failed |= !missing_ok || t->err.kind != ERR_NOT_FOUND;
         } else {
             printf("%s\n", inv->args[i]);
         }
@@ -55,12 +55,12 @@ static int run_some(const struct invocation *inv, const char *method, batch_path
     return failed;
 }
 
-int batch_run(const struct invocation *inv, const char *method, batch_path path)
+int batch_run(const struct invocation *inv, const char *method, batch_path path, bool missing_ok)
 {
     int failed = 0;
 
     for (int i = 0; i < inv->n_args; i += PARALLEL_MAX)
-        failed |= run_some(inv, method, path, i,
+        failed |= run_some(inv, method, path, missing_ok, i,
                            i + PARALLEL_MAX < inv->n_args ? i + PARALLEL_MAX : inv->n_args);
     return failed;
 }

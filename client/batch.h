@@ -7,5 +7,6 @@
 typedef char *(*batch_path)(const struct invocation *inv, const char *name);
 
 /* Send the request for every argument at once, then print each name whose request succeeded on
- * stdout and the errors on stderr: exit code 1 if there was any. */
-int batch_run(const struct invocation *inv, const char *method, batch_path path);
+ * stdout and the errors on stderr: exit code 1 if there was any, other than of an object that does
+ * not exist if `missing_ok`. */
+int batch_run(const struct invocation *inv, const char *method, batch_path path, bool missing_ok);

@@ -7,6 +7,7 @@
 
 #define EXIT_USAGE 125 /* bad options; also: the daemon refused to run or create */
 #define EXIT_DAEMON 125
+#define EXIT_TEMPLATE 64 /* --format is no template */
 
 struct command;
 

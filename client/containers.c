@@ -91,32 +91,34 @@ static char *rm_path(const struct invocation *inv, const char *name)
 
 int cmd_stop(struct invocation *inv)
 {
-    return batch_run(inv, "POST", stop_path);
+    return batch_run(inv, "POST", stop_path, false);
 }
 
 int cmd_restart(struct invocation *inv)
 {
-    return batch_run(inv, "POST", restart_path);
+    return batch_run(inv, "POST", restart_path, false);
 }
 
 int cmd_kill(struct invocation *inv)
 {
-    return batch_run(inv, "POST", kill_path);
+    return batch_run(inv, "POST", kill_path, false);
 }
 
 int cmd_pause(struct invocation *inv)
 {
-    return batch_run(inv, "POST", pause_path);
+    return batch_run(inv, "POST", pause_path, false);
 }
 
 int cmd_unpause(struct invocation *inv)
 {
-    return batch_run(inv, "POST", unpause_path);
+    return batch_run(inv, "POST", unpause_path, false);
 }
 
 int cmd_rm(struct invocation *inv)
 {
-    return batch_run(inv, "DELETE", rm_path);
+    const struct rm_options *o = inv->options;
+
+    return batch_run(inv, "DELETE", rm_path, o->force);
 }
 
 int cmd_rename(struct invocation *inv)
@@ -220,7 +222,8 @@ int cmd_port(struct invocation *inv)
     wanted = xasprintf(strchr(inv->args[1], '/') ? "%s" : "%s/tcp", inv->args[1]);
     bindings = json_object_get(ports, wanted);
     if (json_array_size(bindings) == 0) {
-        fprintf(stderr, "Error: No public port '%s' published for %s\n", wanted, inv->args[0]);
+        fprintf(stderr, "Error: No public port '%s' published for %s\n", inv->args[1],
+                inv->args[0]);
         return 1;
     }
     print_bindings(wanted, bindings, false);

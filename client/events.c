@@ -141,7 +141,7 @@ int cmd_events(struct invocation *inv)
         t = template_parse(text, &e);
         if (!t) {
             fprintf(stderr, "Error parsing format: %s\n", e.message);
-            return 64; /* docker's code for it */
+            return EXIT_TEMPLATE;
         }
     }
     url_add(&url, "filters", filters);

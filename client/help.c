@@ -1,5 +1,6 @@
 #include "help.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -100,27 +101,53 @@ void help_command(const struct command *cmd, const char *path)
     fwrite(buf_head(&out), 1, buf_size(&out), stdout);
 }
 
+#define GROUP_MAX 64
+
+struct entry {
+    char *name; /* "container ls"; owned */
+    const char *help;
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
+
+/* The commands of a group by the first of their names in it. */
+static size_t collect_group(const char *word, struct entry *ret)
+{
+    size_t n = 0, len = strlen(word);
+
+    for (const struct command *cmd = commands; cmd->names && n < GROUP_MAX; cmd++) {
+        bool ours = false;
+        char *name;
+
+        for (int i = 0; !ours && (name = nth_name(cmd->names, i)); i++) {
+            ours = strncmp(name, word, len) == 0 && name[len] == ' ';
+            if (ours)
+                ret[n++] = (struct entry){name, cmd->help};
+            else
+                free(name);
+        }
+    }
+    return n;
+}
+
 bool help_group(const char *word, FILE *f)
 {
-    size_t g = 0, len = strlen(word);
+    struct entry entries[GROUP_MAX];
+    size_t g = 0, len = strlen(word), n;
 
     while (g < ARRAY_SIZE(groups) && !streq(groups[g].name, word))
         g++;
     if (g == ARRAY_SIZE(groups))
         return false;
     fprintf(f, "Usage:  ctlc %s COMMAND\n\n%s\n\nCommands:\n", word, groups[g].help);
-    for (const struct command *cmd = commands; cmd->names; cmd++) {
-        char *name;
-
-        for (int i = 0; (name = nth_name(cmd->names, i)); i++) {
-            bool ours = strncmp(name, word, len) == 0 && name[len] == ' ';
-
-            if (ours)
-                fprintf(f, "  %-11s %s\n", name + len + 1, cmd->help);
-            free(name);
-            if (ours)
-                break;
-        }
+    n = collect_group(word, entries);
+    qsort(entries, n, sizeof(*entries), compare_entries);
+    for (size_t i = 0; i < n; i++) {
+        fprintf(f, "  %-11s %s\n", entries[i].name + len + 1, entries[i].help);
+        free(entries[i].name);
     }
     fprintf(f, "\nRun 'ctlc %s COMMAND --help' for more information on a command.\n", word);
     return true;

@@ -226,7 +226,7 @@ static json_t *history_row(const json_t *layer, const struct history_options *o)
     put(row, "CreatedAt", at);
     put(row, "CreatedBy", by);
     human_ago(created, buf);
-    put(row, "CreatedSince", o->human ? buf : at);
+    put(row, "CreatedSince", buf);
     short_id(id, cut);
     put(row, "ID", o->no_trunc || str_starts(id, "<") ? id : cut);
     if (o->human)
@@ -239,14 +239,15 @@ static json_t *history_row(const json_t *layer, const struct history_options *o)
 
 int cmd_history(struct invocation *inv)
 {
-    static const char table[] =
+    static const char human[] =
         "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
+    static const char exact[] = "{{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
     const struct history_options *o = inv->options;
     _cleanup_free_ char *url = url_format("/images/%s/history", inv->args[0]);
     _cleanup_json_ json_t *list = NULL;
     struct format f;
     struct err e = {0};
-    int r = format_init(&f, o->format, table, o->quiet ? "{{.ID}}" : NULL,
+    int r = format_init(&f, o->format, o->human ? human : exact, o->quiet ? "{{.ID}}" : NULL,
                         "*formatter.historyContext", history_columns, &e);
 
     if (r == 0)

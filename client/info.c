@@ -138,6 +138,21 @@ static void print_registries(const json_t *info)
            json_get_bool(info, "LiveRestoreEnabled", false) ? "true" : "false");
 }
 
+static void print_commits(const json_t *info)
+{
+    static const struct {
+        const char *key, *label;
+    } commits[] = {
+        {"ContainerdCommit", "containerd"}, {"RuncCommit", "runc"}, {"InitCommit", "init"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(commits); i++) {
+        const json_t *commit = json_get(info, commits[i].key);
+
+        if (commit)
+            printf(" %s version: %s\n", commits[i].label, json_get_str(commit, "ID", ""));
+    }
+}
+
 void info_print(const json_t *info)
 {
     const json_t *warnings = json_get(info, "Warnings");
@@ -145,9 +160,7 @@ void info_print(const json_t *info)
     print_counts(info);
     print_driver(info);
     print_plugins(info);
-    print_text(json_get(info, "ContainerdCommit"), "ID", "containerd version");
-    print_text(json_get(info, "RuncCommit"), "ID", "runc version");
-    print_text(json_get(info, "InitCommit"), "ID", "init version");
+    print_commits(info);
     print_security(info);
     print_host(info);
     print_registries(info);

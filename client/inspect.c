@@ -174,7 +174,8 @@ static int inspect(struct invocation *inv, const char *type)
         t = template_parse(o->format, &e);
         if (!t) {
             err_wrap(&e, "template parsing error");
-            return cli_fail(inv, &e);
+            cli_print_error(&e);
+            return EXIT_TEMPLATE;
         }
     }
     for (int i = 0; i < inv->n_args && r == 0; i++) {

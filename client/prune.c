@@ -103,10 +103,8 @@ static int prune_one(struct invocation *inv, enum target target, const char *war
     struct err e = {0};
     double freed = 0;
 
-    if (!o->force && !cli_confirm(warning)) {
-        printf("Total reclaimed space: 0B\n");
+    if (!o->force && !cli_confirm(warning))
         return 0;
-    }
     if (prune(inv, target, &freed, &e) < 0)
         return cli_fail(inv, &e);
     print_total(freed);

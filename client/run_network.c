@@ -101,6 +101,9 @@ static int first_endpoint(json_t **endpoint, const struct run_options *o, const 
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "conflicting options: cannot specify both --network-alias and per-network "
                        "alias");
+    if (o->aliases && !is_user_defined(name))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "network-scoped aliases are only supported for user-defined networks");
     if (o->ip && json_at(*endpoint, "IPAMConfig.IPv4Address"))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "conflicting options: cannot specify both --ip and per-network IPv4 "

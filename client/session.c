@@ -292,8 +292,7 @@ static void fill_poll(const struct pump *p, struct pollfd *fds)
     const struct waiter *w = p->s->wait;
 
     fds[AT_STDIN] = (struct pollfd){.fd = want_input ? STDIN_FILENO : -1, .events = POLLIN};
-    fds[AT_SOCK] =
-        (struct pollfd){.fd = p->sock_eof || !sock ? -1 : p->s->conn.fd, .events = sock};
+    fds[AT_SOCK] = (struct pollfd){.fd = p->sock_eof || !sock ? -1 : p->s->conn.fd, .events = sock};
     fds[AT_SIGNAL] = (struct pollfd){.fd = p->s->signal_fd, .events = POLLIN};
     fds[AT_WAIT] = (struct pollfd){.fd = w && !w->done ? w->conn.fd : -1, .events = POLLIN};
     fds[AT_OUT] = (struct pollfd){.fd = blocked ? blocked->fd : -1, .events = POLLOUT};

@@ -324,11 +324,14 @@ static bool take_keyword(struct parser *p, const char *word)
 }
 
 /* After "if", "range" or "with": the pipeline, the body, and what follows an else. */
-static int parse_control(struct parser *p, struct node *n)
+static int parse_control(struct parser *p, struct node *n, const char *name)
 {
     enum list_end end;
-    int r = parse_pipe(p, &n->pipe);
+    int r;
 
+    if (at_close(p))
+        return fail(p, "missing value for ", name);
+    r = parse_pipe(p, &n->pipe);
     if (r == 0)
         r = take_close(p);
     if (r < 0)
@@ -341,7 +344,7 @@ static int parse_control(struct parser *p, struct node *n)
             /* {{else if}} is an if in the else list that shares its {{end}}. */
             n->otherwise = new_node(p, NODE_IF);
             p->depth--;
-            return parse_control(p, n->otherwise);
+            return parse_control(p, n->otherwise, "if");
         }
         r = take_close(p);
         if (r == 0)
@@ -375,7 +378,7 @@ static int parse_action(struct parser *p, struct node **ret, enum list_end *ret_
     for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
         if (take_keyword(p, controls[i].word)) {
             *ret = new_node(p, controls[i].kind);
-            return parse_control(p, *ret);
+            return parse_control(p, *ret, controls[i].word);
         }
     }
     n = new_node(p, NODE_ACTION);
@@ -463,6 +466,8 @@ struct template *template_parse(const char *text, struct err *reterr)
 bool template_uses(const struct template *t, const char *field)
 {
     for (const struct node *n = t->all; n; n = n->all) {
+        if (n->kind == NODE_DOT) /* {{json .}}: all of them */
+            return true;
         if (n->kind == NODE_FIELD && n->fields && streq(n->fields[0], field))
             return true;
     }

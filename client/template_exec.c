@@ -62,7 +62,14 @@ static int get_field(struct exec *x, const struct node *n, struct value *v, cons
         *v = (struct value){.json = member, .key = name};
         return 0;
     }
-    if (json_is_null(v->json) || !v->json)
+    if (json_is_object(v->json) && value_is_optional(name) && !x->data->type_name) {
+        json_decref(v->json);
+        *v = (struct value){.json = json_null(), .key = name, .absent = true};
+        return 0;
+    }
+    if (v->absent)
+        snprintf(why, sizeof(why), "map has no entry for key \"%s\"", v->key);
+    else if (json_is_null(v->json) || !v->json)
         snprintf(why, sizeof(why), "nil data; no entry for key \"%s\"", name);
     else if (x->data->type_name && v->json == x->data->root)
         snprintf(why, sizeof(why), "can't evaluate field %s in type %s", name, x->data->type_name);
@@ -98,7 +105,7 @@ static int push_variable(struct exec *x, const struct node *n, const char *name,
 {
     if (x->n_vars == VARIABLES_MAX)
         return fail(x, n, "too many variables");
-    x->vars[x->n_vars++] = (struct variable){name, {json_incref(v->json), v->key}};
+    x->vars[x->n_vars++] = (struct variable){name, {json_incref(v->json), v->key, v->absent}};
     return 0;
 }
 
@@ -165,13 +172,13 @@ static int eval_operand(struct exec *x, const struct node *n, const struct value
         break;
     case NODE_DOT:
     case NODE_FIELD:
-        v = (struct value){json_incref(dot->json), dot->key};
+        v = (struct value){json_incref(dot->json), dot->key, dot->absent};
         break;
     case NODE_VARIABLE:
         var = find_variable(x, n->text);
         if (!var)
             return fail(x, n, "undefined variable");
-        v = (struct value){json_incref(var->json), var->key};
+        v = (struct value){json_incref(var->json), var->key, var->absent};
         break;
     case NODE_PAREN:
         r = eval_pipe(x, n->pipe, dot, &v);
@@ -206,7 +213,7 @@ static int eval_command(struct exec *x, const struct node *cmd, const struct val
             r = eval_operand(x, a, dot, &args[n++]);
     }
     if (r == 0 && piped)
-        args[n++] = (struct value){json_incref(piped->json), piped->key};
+        args[n++] = (struct value){json_incref(piped->json), piped->key, piped->absent};
     if (r == 0 && first->kind == NODE_FUNCTION)
         r = eval_function(x, first, args, n, ret);
     else if (r == 0 && first->kind == NODE_FIELD)

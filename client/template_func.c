@@ -32,28 +32,55 @@ bool value_truth(const struct value *v)
     }
 }
 
-/* How Go prints the null of a member depends on its type, which the Engine API fixes by name: a
- * pointer, a map, or else a list. */
+/* How Go prints a member that is null or absent depends on its type, which the Engine API fixes by
+ * name. */
+static const struct {
+    const char *key, *text;
+    bool optional;
+} null_members[] = {
+    {"Annotations", "map[]", true},
+    {"DriverOpts", "map[]", false},
+    {"ExitCode", "<nil>", false},
+    {"ExposedPorts", "map[]", true},
+    {"Health", "<nil>", true},
+    {"Healthcheck", "<nil>", true},
+    {"IPAMConfig", "<nil>", false},
+    {"Init", "<nil>", true},
+    {"Labels", "map[]", false},
+    {"MemorySwappiness", "<nil>", false},
+    {"Mounts", "[]", true},
+    {"Networks", "map[]", false},
+    {"OomKillDisable", "<nil>", false},
+    {"Options", "map[]", false},
+    {"PidsLimit", "<nil>", false},
+    {"Ports", "map[]", false},
+    {"Shell", "[]", true},
+    {"SizeRootFs", "<nil>", true},
+    {"SizeRw", "<nil>", true},
+    {"StopSignal", "", true},
+    {"StopTimeout", "<nil>", true},
+    {"StorageOpt", "map[]", true},
+    {"Sysctls", "map[]", true},
+    {"Tmpfs", "map[]", true},
+    {"Volumes", "map[]", false},
+};
+
 static const char *null_text(const char *key)
 {
-    static const char *const pointers[] = {
-        "MemorySwappiness", "OomKillDisable", "PidsLimit", "Init",       "Health",  "StopTimeout",
-        "Healthcheck",      "IPAMConfig",     "SizeRw",    "SizeRootFs", "ExitCode"};
-    static const char *const maps[] = {"Volumes", "Labels",      "Options",    "DriverOpts",
-                                       "Sysctls", "Tmpfs",       "StorageOpt", "ExposedPorts",
-                                       "Ports",   "Annotations", "Networks"};
+    for (size_t i = 0; key && i < ARRAY_SIZE(null_members); i++) {
+        if (streq(null_members[i].key, key))
+            return null_members[i].text;
+    }
+    return key ? "[]" : "<nil>";
+}
 
-    if (!key)
-        return "<nil>";
-    for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
-        if (streq(pointers[i], key))
-            return "<nil>";
+bool value_is_optional(const char *key)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(null_members); i++) {
+        if (null_members[i].optional && streq(null_members[i].key, key))
+            return true;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
-        if (streq(maps[i], key))
-            return "map[]";
-    }
-    return "[]";
+    return false;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -73,7 +100,7 @@ static void print_object(json_t *object, struct buf *out)
     qsort(keys, count, sizeof(*keys), compare_keys);
     buf_append_str(out, "map[");
     for (i = 0; i < count; i++) {
-        struct value v = {json_object_get(object, keys[i]), NULL};
+        struct value v = {.json = json_object_get(object, keys[i])};
 
         buf_printf(out, "%s%s:", i ? " " : "", keys[i]);
         value_print(&v, out);
@@ -95,7 +122,7 @@ void value_print(const struct value *v, struct buf *out)
         json_array_foreach (v->json, i, item) {
             if (i)
                 buf_append_str(out, " ");
-            value_print(&(struct value){item, NULL}, out);
+            value_print(&(struct value){.json = item}, out);
         }
         buf_append_str(out, "]");
         break;
@@ -216,7 +243,7 @@ static int fn_join(const struct value *args, size_t n, struct value *ret, struct
     json_array_foreach (args[0].json, i, item) {
         if (i)
             buf_append_str(&b, text_arg(&args[1]));
-        value_print(&(struct value){item, NULL}, &b);
+        value_print(&(struct value){.json = item}, &b);
     }
     return return_str(ret, &b);
 }
@@ -244,6 +271,8 @@ static int fn_truncate(const struct value *args, size_t n, struct value *ret, st
 
     if (n != 2)
         return bad(reterr, "wrong number of args for truncate: want 2");
+    if (!json_is_string(args[0].json) || !json_is_integer(args[1].json))
+        return bad(reterr, "wrong type for value; expected string");
     max = json_integer_value(args[1].json);
     len = json_string_length(args[0].json);
     ret->json = json_stringn(text_arg(&args[0]), max >= 0 && (size_t)max < len ? (size_t)max : len);
@@ -440,7 +469,8 @@ static int choose(const struct value *args, size_t n, struct value *ret, struct 
         return bad(reterr, "missing argument");
     while (i + 1 < n && value_truth(&args[i]) != until)
         i++;
-    *ret = (struct value){json_incref(args[i].json), args[i].key};
+    *ret = args[i];
+    json_incref(ret->json);
     return 0;
 }
 
@@ -573,7 +603,7 @@ int template_call(const char *name, const struct value *args, size_t n, bool hea
         if (!streq(functions[i].name, name))
             continue;
         if (header && functions[i].pass_header && n > 0) {
-            *ret = (struct value){json_incref(args[0].json), NULL};
+            *ret = (struct value){.json = json_incref(args[0].json)};
             return 0;
         }
         return functions[i].call(args, n, ret, reterr);

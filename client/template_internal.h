@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stdbool.h>
+
 #include "template.h"
 
 enum node_kind {
@@ -42,7 +44,11 @@ struct template
 struct value {
     json_t *json;
     const char *key; /* the field it came from: tells what Go type a null has; borrowed */
+    bool absent;     /* a member that Go's struct has but the text left out, being empty */
 };
+
+/* A member of this name is optional in the Engine API: what is not there reads as null. */
+bool value_is_optional(const char *key);
 
 /* As {{x}} prints it. */
 void value_print(const struct value *v, struct buf *out);
