@@ -72,7 +72,7 @@ void help_overview(FILE *f)
     for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
         fprintf(f, "  %-11s %s\n", groups[i].name, groups[i].help);
     list_commands(f, false);
-    options_help(&global_option_set, tty_columns(STDOUT_FILENO), &out);
+    options_help(&global_option_set, tty_columns(STDOUT_FILENO) - 1, &out);
     buf_append(&out, "", 1);
     fprintf(f, "\nGlobal %s\nRun 'ctlc COMMAND --help' for more information on a command.\n",
             buf_head(&out) + 1);
@@ -97,7 +97,7 @@ void help_command(const struct command *cmd, const char *path)
     printf("Usage:  ctlc %s%s%s\n\n%s\n", path, *cmd->usage ? " " : "", cmd->usage, cmd->help);
     if (cmd->aliases)
         list_aliases(cmd->aliases);
-    options_help(&cmd->options, tty_columns(STDOUT_FILENO), &out);
+    options_help(&cmd->options, tty_columns(STDOUT_FILENO) - 1, &out);
     fwrite(buf_head(&out), 1, buf_size(&out), stdout);
 }
 

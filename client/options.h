@@ -113,5 +113,6 @@ void json_put_path(json_t **root, const char *path, enum opt_mode mode, json_t *
 /* The value at a dotted path; borrowed, NULL if absent. */
 json_t *json_at(const json_t *root, const char *path);
 
-/* The "Options:" part of --help, wrapped to `columns`. */
+/* The "Options:" part of --help, wrapped to `columns` (docker: the width of the terminal less one).
+ */
 void options_help(const struct option_set *set, int columns, struct buf *out);
