@@ -120,7 +120,6 @@ static int send_stream(int sock, int fd, struct err *reterr)
 static void format_request(const struct client *c, const struct request *req, struct buf *out)
 {
     _cleanup_free_ char *json = req->json ? json_to_str(req->json) : NULL;
-    const char *body = json ? json : req->raw;
 
     buf_printf(out, "%s /v%s%s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: ctlc/%s (linux)\r\n",
                req->method, c->version, req->path, CTL_VERSION);
@@ -130,15 +129,14 @@ static void format_request(const struct client *c, const struct request *req, st
         buf_append_str(out, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
     if (req->body_fd > 0) {
         buf_append_str(out, "Transfer-Encoding: chunked\r\nContent-Type: application/x-tar\r\n");
-    } else if (body) {
-        buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n",
-                   json ? "application/json" : "text/plain", strlen(body));
+    } else if (json) {
+        buf_printf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(json));
     } else if (streq(req->method, "POST")) {
         buf_append_str(out, "Content-Length: 0\r\n");
     }
     buf_append_str(out, "\r\n");
-    if (body)
-        buf_append_str(out, body);
+    if (json)
+        buf_append_str(out, json);
 }
 
 int client_send(struct client *c, const struct request *req, bool fresh, struct conn *ret,

@@ -41,7 +41,6 @@ struct request {
     const char *method;
     const char *path;   /* without version prefix */
     const json_t *json; /* body, or NULL */
-    const char *raw;    /* body as it is, if json is NULL; may be NULL */
     int body_fd;        /* > 0: the body is what this descriptor yields, chunked */
     bool upgrade;       /* ask for 101 */
     const char *header; /* one more header line without line end, or NULL */

@@ -227,7 +227,7 @@ static int parse_operand(struct parser *p, struct node **ret)
         n->kind = NODE_PAREN;
         r = parse_paren(p, n);
     } else if (isdigit((unsigned char)*p->s) ||
-               (strchr("+-", *p->s) && isdigit((unsigned char)p->s[1]))) {
+               ((*p->s == '+' || *p->s == '-') && isdigit((unsigned char)p->s[1]))) {
         return parse_number(p, n);
     } else if (is_name(*p->s)) {
         return parse_word(p, n);

@@ -383,6 +383,8 @@ static int fn_printf(const struct value *args, size_t n, struct value *ret, stru
         s = parse_verb(s + 1, &v);
         if (v.letter == '%')
             buf_append_str(&b, "%");
+        else if (!v.letter)
+            buf_append_str(&b, "%!(NOVERB)");
         else if (next >= n)
             buf_printf(&b, "%%!%c(MISSING)", v.letter);
         else

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "json.h"
 #include "session.h"
@@ -44,6 +45,20 @@ static void take_status(struct waiter *w)
     }
 }
 
+/* The exit may have come while nobody could tell us: asked again, "next-exit" would wait for one
+ * that never comes. */
+static void not_next_but_this(struct waiter *w)
+{
+    const char *query = strchr(w->path, '?');
+    char *path;
+
+    if (!query || !streq(query, "?condition=next-exit"))
+        return;
+    path = xasprintf("%.*s?condition=not-running", (int)(query - w->path), w->path);
+    free(w->path);
+    w->path = path;
+}
+
 /* The daemon went away.  Containers outlive it, so ask again once it is back. */
 static int lost(struct waiter *w)
 {
@@ -53,6 +68,7 @@ static int lost(struct waiter *w)
     buf_done(&w->body);
     if (!w->lost_at)
         w->lost_at = now;
+    not_next_but_this(w);
     if (now - w->lost_at > DAEMON_AWAY_MAX_MS)
         return -ETIMEDOUT;
     w->retry_at = now + RETRY_MS;

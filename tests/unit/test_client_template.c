@@ -96,6 +96,8 @@ START_TEST(functions)
     expect("{{range split .S \" \"}}[{{.}}]{{end}}", "[a][b]");
     expect("{{printf \"%s-%05d-%-4s|%q|%v|%%\" .Id .N \"x\" .Id .T}}",
            "abc-00003-x   |\"abc\"|true|%");
+    expect("{{printf \"%d %5\" 1}}", "1 %!(NOVERB)");
+    expect("{{printf \"%s %s\" .Id}}", "abc %!s(MISSING)");
     expect("{{println .Id .N}}", "abc 3\n");
     expect("{{truncate .Id 2}}{{pad .Id 1 2}}", "ab abc  ");
     expect("{{slice .Id 1 2}}", "b");
