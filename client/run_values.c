@@ -262,7 +262,7 @@ static int gpu_count(const char *s, json_int_t *ret, struct err *reterr)
 static int gpu_field(json_t **request, const char *field, bool only, struct err *reterr)
 {
     const char *eq = strchr(field, '=');
-    json_int_t count;
+    json_int_t count = 0;
     char **list;
     int r = 0;
 

@@ -521,7 +521,7 @@ static int fn_eq(const struct value *args, size_t n, struct value *ret, struct e
     if (n < 2)
         return bad(reterr, "missing argument for comparison");
     for (size_t i = 1; i < n && !any; i++) {
-        int order, r = compare(&args[0], &args[i], &order, reterr);
+        int order = 0, r = compare(&args[0], &args[i], &order, reterr);
 
         if (r < 0)
             return r;
@@ -535,7 +535,7 @@ static int fn_eq(const struct value *args, size_t n, struct value *ret, struct e
 static int ordering(const struct value *args, size_t n, struct value *ret, struct err *reterr,
                     unsigned accept)
 {
-    int order, r;
+    int order = 0, r;
 
     if (n != 2)
         return bad(reterr, "missing argument for comparison");
