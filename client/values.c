@@ -232,7 +232,7 @@ char *parse_timestamp(const char *s, int64_t now_ns, struct err *reterr)
 
 int value_bool(const char *value, json_t **ret_json, struct err *reterr)
 {
-    bool b;
+    bool b = false;
     int r = parse_bool(value, &b, reterr);
 
     if (r == 0)
@@ -248,7 +248,7 @@ int value_string(const char *value, json_t **ret_json, struct err *reterr)
 
 int value_int(const char *value, json_t **ret_json, struct err *reterr)
 {
-    int64_t v;
+    int64_t v = 0;
     int r = parse_int(value, &v, reterr);
 
     if (r == 0)
@@ -258,7 +258,7 @@ int value_int(const char *value, json_t **ret_json, struct err *reterr)
 
 int value_uint16(const char *value, json_t **ret_json, struct err *reterr)
 {
-    uint64_t v;
+    uint64_t v = 0;
     int r = str_parse_u64(value, UINT16_MAX, &v);
 
     if (r < 0)
@@ -269,7 +269,7 @@ int value_uint16(const char *value, json_t **ret_json, struct err *reterr)
 
 int value_bytes(const char *value, json_t **ret_json, struct err *reterr)
 {
-    int64_t v;
+    int64_t v = 0;
     int r = parse_bytes(value, &v, reterr);
 
     if (r == 0)
@@ -311,7 +311,7 @@ int value_cpus(const char *value, json_t **ret_json, struct err *reterr)
 
 int value_duration(const char *value, json_t **ret_json, struct err *reterr)
 {
-    int64_t v;
+    int64_t v = 0;
     int r = parse_duration(value, &v, reterr);
 
     if (r == 0)
