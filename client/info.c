@@ -18,7 +18,7 @@ static void print_text(const json_t *info, const char *key, const char *label)
 
 static void print_list(const char *label, const json_t *list)
 {
-    printf(" %s:", label);
+    printf(" %s:%s", label, json_array_size(list) ? "" : " ");
     for (size_t i = 0; i < json_array_size(list); i++)
         printf(" %s", json_string_value(json_array_get(list, i)));
     printf("\n");
