@@ -84,6 +84,7 @@ struct container {
     bool cleaning; /* the run directory of the last start is being deleted */
     bool removing;
     bool freezing;        /* a pause or unpause is on the pool */
+    bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
     int pid;
@@ -196,7 +197,7 @@ void container_exited(struct container *c, const struct shim_state *state);
 
 /* ---- waits.c ---- */
 
-enum wait_event { WAIT_EXIT, WAIT_REMOVED };
+enum wait_event { WAIT_EXIT, WAIT_START_FAILED, WAIT_REMOVED };
 void waits_fire(struct container *c, enum wait_event event, const struct err *err);
 /* Internal: call done at the container's exit (from inside waits_fire). */
 

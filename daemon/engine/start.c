@@ -279,7 +279,10 @@ static void after_start(void *arg)
             c->exiting = false;
             waits_fire(c, WAIT_EXIT, &j->err);
             container_remove_finish(c);
+        } else {
+            waits_fire(c, WAIT_START_FAILED, &j->err);
         }
+        logs_container_exited(c);
         pending_finish(&c->start_pending, &j->err);
     }
     start_job_free(j);
@@ -583,7 +586,7 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
 
 static int check_startable(const struct container *c, struct err *reterr)
 {
-    if (c->removing)
+    if (c->removing || c->remove_after_exit)
         return err_set(reterr, ERR_CONFLICT, EBUSY,
                        "container is marked for removal and cannot be started");
     if (c->status == STATUS_PAUSED)
@@ -594,13 +597,19 @@ static int check_startable(const struct container *c, struct err *reterr)
     return 0;
 }
 
-static void restart_later(void *arg, const struct err *err)
+/* What the last run had is given back.  The container may be gone now: those who asked for the
+ * start must be told. */
+static void start_after_clean(void *arg, const struct err *unused)
 {
     struct container *c = arg;
+    struct err err;
 
-    (void)err;
+    (void)unused;
     c->starting = false;
-    container_start(c, NULL, NULL);
+    if (check_startable(c, &err) < 0)
+        pending_finish(&c->start_pending, &err);
+    else
+        container_start(c, NULL, NULL);
     container_unref(c);
 }
 
@@ -622,7 +631,7 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
         return; /* one start serves all who ask for it */
     c->starting = true;
     if (c->exiting || c->cleaning) {
-        pending_add(&c->clean_pending, restart_later, container_ref(c));
+        pending_add(&c->clean_pending, start_after_clean, container_ref(c));
         return;
     }
     j = xcalloc(1, sizeof(*j));

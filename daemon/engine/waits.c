@@ -51,6 +51,18 @@ static void fire_deferred(void *arg)
     waiter_free(w);
 }
 
+static bool is_due(const struct waiter *w, enum wait_event event)
+{
+    switch (event) {
+    case WAIT_EXIT:
+        return w->condition != UNTIL_REMOVED;
+    case WAIT_START_FAILED: /* it never ran, but who asked meanwhile knows now that it does not */
+        return w->condition == UNTIL_NOT_RUNNING;
+    default:
+        return true;
+    }
+}
+
 void waits_fire(struct container *c, enum wait_event event, const struct err *err)
 {
     struct waiter *due = NULL, **p = &c->waiters;
@@ -58,7 +70,7 @@ void waits_fire(struct container *c, enum wait_event event, const struct err *er
     while (*p) {
         struct waiter *w = *p;
 
-        if (event == WAIT_EXIT && w->condition == UNTIL_REMOVED) {
+        if (!is_due(w, event)) {
             p = &w->next;
             continue;
         }
