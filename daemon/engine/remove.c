@@ -120,10 +120,16 @@ static void forced_after_start(void *arg, const struct err *err)
     free(f);
 }
 
-static void ignore_done(void *arg, const struct err *err)
+/* The exit removes it; without a signal there would be none. */
+static void killed_to_remove(void *arg, const struct err *err)
 {
-    (void)arg;
-    (void)err;
+    struct container *c = arg;
+
+    if (err && container_is_up(c)) {
+        c->remove_after_exit = false;
+        pending_finish(&c->remove_pending, err);
+    }
+    container_unref(c);
 }
 
 void engine_container_remove(struct engine *e, const char *ref, bool force, bool volumes,
@@ -154,7 +160,7 @@ void engine_container_remove(struct engine *e, const char *ref, bool force, bool
         c->remove_after_exit = true;
     } else if (container_is_up(c)) {
         c->remove_after_exit = true;
-        engine_container_kill(e, c->id, "KILL", ignore_done, NULL);
+        engine_container_kill(e, c->id, "KILL", killed_to_remove, container_ref(c));
     } else {
         container_remove_finish(c);
     }

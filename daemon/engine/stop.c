@@ -6,12 +6,11 @@
 #include "log.h"
 #include "private.h"
 
-int container_signal(struct container *c, int signo, struct err *reterr)
-{
-    struct shim_msg m = {.type = SHIM_SIGNAL, .signal = (uint32_t)signo};
-    int r = c->shim.fd < 0 ? -ESRCH : shim_send(c->shim.fd, &m, NULL, 0);
+#define KILL_RETRY_MS 1000
 
-    return r < 0 ? err_sys(reterr, -r, "cannot signal container %s", c->id) : 0;
+static int not_running(const struct container *c, struct err *reterr)
+{
+    return err_set(reterr, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
 }
 
 /* ---- freezing, on the pool ---- */
@@ -22,6 +21,7 @@ struct freeze_job {
     char id[ID_LEN + 1];
     char *parent;
     bool freeze;
+    int64_t started_ns;   /* which run of the container is meant */
     engine_done_fn *done; /* NULL: a thaw on the way to a stop */
     void *arg;
     struct err err;
@@ -35,6 +35,8 @@ static void freeze_run(void *arg)
     j->r = cgroup_freeze(j->cgroup, j->parent, j->id, j->freeze, &j->err);
 }
 
+static void thaw_if_frozen(struct container *c);
+
 static void after_freeze(void *arg)
 {
     struct freeze_job *j = arg;
@@ -42,14 +44,18 @@ static void after_freeze(void *arg)
     struct err err;
 
     c->freezing = false;
-    if (j->r >= 0 && container_is_up(c)) {
+    if (j->r >= 0 && container_is_up(c) && c->started_ns == j->started_ns) {
         c->status = j->freeze ? STATUS_PAUSED : STATUS_RUNNING;
         if (record_save_state(c, &err) < 0)
             log_error("container %s: %s", c->id, err.message);
         container_event(c, j->freeze ? "pause" : "unpause", NULL);
     }
+    if (j->r < 0 && j->err.errnum == ENOENT) /* its cgroup went first: it has ended */
+        not_running(c, &j->err);
     if (j->done)
         j->done(j->arg, j->r < 0 ? &j->err : NULL);
+    if (c->killed)
+        thaw_if_frozen(c);
     free(j->parent);
     free(j);
     container_unref(c);
@@ -62,6 +68,7 @@ static void freeze(struct container *c, bool on, engine_done_fn *done, void *arg
     *j = (struct freeze_job){.container = container_ref(c),
                              .cgroup = c->engine->cgroup,
                              .freeze = on,
+                             .started_ns = c->started_ns,
                              .done = done,
                              .arg = arg};
     memcpy(j->id, c->id, sizeof(j->id));
@@ -70,10 +77,16 @@ static void freeze(struct container *c, bool on, engine_done_fn *done, void *arg
     job_run(c->engine, freeze_run, after_freeze, j);
 }
 
+static void thaw_if_frozen(struct container *c)
+{
+    if (c->status == STATUS_PAUSED && !c->freezing)
+        freeze(c, false, NULL, NULL);
+}
+
 static int check_freeze(struct container *c, bool on, struct err *reterr)
 {
-    if (!container_is_up(c))
-        return err_set(reterr, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
+    if (!container_is_up(c) || c->killed)
+        return not_running(c, reterr);
     if (c->freezing || (on && c->status == STATUS_PAUSED))
         return err_set(reterr, ERR_CONFLICT, EALREADY, "container %s is already paused", c->id);
     if (!on && c->status != STATUS_PAUSED)
@@ -118,10 +131,61 @@ static void kill_event(struct container *c, int signo)
     container_event(c, "kill", json_pack("{s:s}", "signal", number));
 }
 
-static void thaw_if_frozen(struct container *c)
+int container_signal(struct container *c, int signo, struct err *reterr)
 {
-    if (c->status == STATUS_PAUSED && !c->freezing)
-        freeze(c, false, NULL, NULL);
+    struct shim_msg m = {.type = SHIM_SIGNAL, .signal = (uint32_t)signo};
+    int r = c->shim.fd < 0 ? -EPIPE : shim_send(c->shim.fd, &m, NULL, 0);
+
+    if (r == -EPIPE || r == -ECONNRESET) {
+        shim_sync(c); /* it ended a moment ago */
+        return not_running(c, reterr);
+    }
+    if (r < 0)
+        return err_sys(reterr, -r, "cannot signal container %s", c->id);
+    if (signo == SIGKILL) {
+        c->killed = true;
+        thaw_if_frozen(c); /* or nobody dies of it */
+    }
+    return 0;
+}
+
+/* A stop or kill that came while the container was starting: done once that is over. */
+struct late_stop {
+    struct engine *engine;
+    char id[ID_LEN + 1];
+    bool kill;
+    int64_t timeout;
+    char *signal; /* owned, may be NULL */
+    engine_done_fn *done;
+    void *arg;
+};
+
+static void stop_after_start(void *arg, const struct err *err)
+{
+    struct late_stop *l = arg;
+
+    (void)err;
+    if (l->kill)
+        engine_container_kill(l->engine, l->id, l->signal, l->done, l->arg);
+    else
+        engine_container_stop(l->engine, l->id, l->timeout, l->signal, l->done, l->arg);
+    free(l->signal);
+    free(l);
+}
+
+static void stop_later(struct container *c, bool kill, int64_t timeout, const char *signal,
+                       engine_done_fn *done, void *arg)
+{
+    struct late_stop *l = xcalloc(1, sizeof(*l));
+
+    *l = (struct late_stop){.engine = c->engine,
+                            .kill = kill,
+                            .timeout = timeout,
+                            .signal = xstrdup_null(signal),
+                            .done = done,
+                            .arg = arg};
+    memcpy(l->id, c->id, sizeof(l->id));
+    pending_add(&c->start_pending, stop_after_start, l);
 }
 
 void engine_container_kill(struct engine *e, const char *ref, const char *signal,
@@ -133,6 +197,10 @@ void engine_container_kill(struct engine *e, const char *ref, const char *signal
 
     if (r >= 0 && !str_empty(signal))
         r = signo = signal_parse(signal, &err);
+    if (r >= 0 && c->starting) {
+        stop_later(c, true, 0, signal, done, arg);
+        return;
+    }
     if (r >= 0) {
         shim_sync(c);
         if (!container_is_up(c))
@@ -148,8 +216,6 @@ void engine_container_kill(struct engine *e, const char *ref, const char *signal
     if (signo == SIGKILL || signo == SIGTERM)
         c->stopped_by_user = true;
     kill_event(c, signo);
-    if (signo == SIGKILL)
-        thaw_if_frozen(c);
     if (signo == SIGKILL)
         /* Docker's clients rely on a KILL being over when the call is. */
         pending_add(&c->exit_pending, done, arg);
@@ -168,8 +234,10 @@ static void on_kill_timer(uv_timer_t *t)
         return;
     log_info("container %s did not exit in time: killing it", c->id);
     kill_event(c, SIGKILL);
-    if (container_signal(c, SIGKILL, &err) < 0)
+    if (container_signal(c, SIGKILL, &err) < 0 && container_is_up(c)) {
         log_error("%s", err.message);
+        uv_timer_start(t, on_kill_timer, KILL_RETRY_MS, 0);
+    }
 }
 
 static void arm_kill_timer(struct container *c, int64_t seconds)
@@ -252,9 +320,14 @@ void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, c
     struct err err;
     int r = registry_find(e, ref, &c, &err);
 
+    if (r >= 0 && c->starting) {
+        stop_later(c, false, timeout, signal, done, arg);
+        return;
+    }
     if (r >= 0) {
         shim_sync(c);
         if (c->exiting) {
+            c->stopped_by_user = true; /* no restart after this */
             pending_add(&c->exit_pending, done, arg);
             return;
         }
@@ -270,6 +343,8 @@ void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, c
     }
     if (r >= 0) {
         r = begin_stop(c, timeout, signal, &err);
+        if (r < 0 && c->exiting)
+            r = 0; /* it was faster */
         if (r < 0)
             err_wrap(&err, "cannot stop container: %s", ref);
     }
@@ -320,6 +395,8 @@ void engine_container_restart(struct engine *e, const char *ref, int64_t timeout
     }
     c->restarting = true; /* --rm must not remove it in between */
     r = begin_stop(c, timeout, signal, &err);
+    if (r < 0 && c->exiting)
+        r = 0; /* it was faster */
     if (r < 0) {
         c->restarting = false;
         err_wrap(&err, "Cannot restart container %s", ref);

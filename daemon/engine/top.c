@@ -22,7 +22,9 @@ static void top_run(void *arg)
     size_t n = 0;
 
     j->r = cgroup_pids(j->cgroup, j->parent, j->id, &pids, &n);
-    if (j->r < 0)
+    if (j->r == -ENOENT) /* its cgroup went first: it has ended */
+        err_set(&j->err, ERR_CONFLICT, ESRCH, "container %s is not running", j->id);
+    else if (j->r < 0)
         err_sys(&j->err, -j->r, "cannot list the container's processes");
     else if (streq(j->ps_args, "-ef"))
         j->result = ps_native(pids, n);

@@ -29,6 +29,8 @@ static void after_update(void *arg)
     struct update_job *j = arg;
     struct container *c = j->container;
 
+    if (j->r < 0 && j->err.errnum == ENOENT) /* its cgroup went first: it has ended */
+        err_set(&j->err, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
     if (j->r >= 0) {
         json_object_update_existing(c->host_config, j->delta);
         j->r = record_save_config(c, &j->err);
