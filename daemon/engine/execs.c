@@ -78,6 +78,27 @@ static void forget_old(struct container *c)
     }
 }
 
+/* Beyond the limit the oldest that do not run are forgotten: finished or never started. */
+static bool make_room(struct container *c)
+{
+    struct exec **idle = NULL, *x;
+    size_t n = 0;
+
+    for (struct exec **p = &c->execs; *p; p = &(*p)->next) {
+        n++;
+        if (!(*p)->running && !(*p)->done)
+            idle = p; /* the newest come first */
+    }
+    if (n < EXEC_PER_CONTAINER_MAX)
+        return true;
+    if (!idle)
+        return false;
+    x = *idle;
+    *idle = x->next;
+    exec_free(x);
+    return true;
+}
+
 json_t *execs_ids(const struct container *c)
 {
     json_t *ids = NULL;
@@ -134,7 +155,6 @@ int engine_exec_create(struct engine *e, const char *ref, json_t *body, json_t *
     struct container *c;
     struct exec *x;
     uint32_t n_keys;
-    size_t n = 0;
     int r = validate_exec_types(body, reterr);
 
     if (r >= 0)
@@ -148,9 +168,7 @@ int engine_exec_create(struct engine *e, const char *ref, json_t *body, json_t *
     if (r < 0)
         return r;
     forget_old(c);
-    for (x = c->execs; x; x = x->next)
-        n++;
-    if (n >= EXEC_PER_CONTAINER_MAX)
+    if (!make_room(c))
         return err_set(reterr, ERR_UNAVAILABLE, EAGAIN, "too many execs in container %s", c->id);
     x = xcalloc(1, sizeof(*x));
     id_generate(x->id);
