@@ -210,19 +210,15 @@ static void after_read(void *arg)
     struct log_stream *s = arg;
     bool at_end;
 
+    /* Still busy while the reader is called: it may close the stream from inside. */
+    if (s->fn && s->out.len > 0)
+        s->paused = !s->fn(s->arg, s->out.data, s->out.len);
     s->busy = false;
     if (!s->fn) {
         stream_free(s);
         return;
     }
-    if (s->out.len > 0) {
-        s->paused = !s->fn(s->arg, s->out.data, s->out.len);
-        if (!s->fn) {
-            stream_free(s); /* closed from inside */
-            return;
-        }
-        s->out.len = 0;
-    }
+    s->out.len = 0;
     at_end = s->eof && !s->changed;
     s->changed = false;
     if (s->past_until || (at_end && (!s->options.follow || s->ended)))
