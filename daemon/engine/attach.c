@@ -8,6 +8,8 @@
 #include "log.h"
 #include "private.h"
 
+#define ATTACHES_WAITING_MAX 256
+
 static int parse_key(const char *s, size_t n, uint8_t *ret)
 {
     if (n == 1) {
@@ -128,6 +130,36 @@ static void replay(struct container *c, const struct attach_options *o, struct a
 
 /* ---- */
 
+static bool has_hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd};
+
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
+}
+
+/* Those who gave up waiting make room: nobody reads their sockets until the start. */
+static bool keep_for_start(struct container *c, struct attach_request *a)
+{
+    struct attach_request **p = &c->attaches;
+    size_t n = 0;
+
+    while (*p) {
+        struct attach_request *old = *p;
+
+        if (has_hung_up(old->fd)) {
+            *p = TAKE_PTR(old->next);
+            attach_requests_free(old);
+        } else {
+            p = &old->next;
+            n++;
+        }
+    }
+    if (n >= ATTACHES_WAITING_MAX)
+        return false;
+    *p = a;
+    return true;
+}
+
 /* Running: to the shim; not yet: kept for it; over: the client sees the end at once. */
 static void deliver(struct container *c, struct attach_request *a)
 {
@@ -138,12 +170,9 @@ static void deliver(struct container *c, struct attach_request *a)
         if (r < 0)
             log_error("container %s: attach: %s", c->id, strerror(-r));
     } else if (!c->exiting && !c->removing && !c->gone) {
-        struct attach_request **p = &c->attaches;
-
-        while (*p)
-            p = &(*p)->next;
-        *p = a;
-        return;
+        if (keep_for_start(c, a))
+            return;
+        log_warn("container %s: too many clients wait for its start", c->id);
     }
     attach_requests_free(a);
 }
