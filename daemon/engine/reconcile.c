@@ -108,7 +108,6 @@ static void found_running(struct container *c, int fd, const struct shim_state *
         c->status = STATUS_RUNNING;
         container_exited(c, state);
     }
-    /* A shim that never was told to go undoes itself. */
 }
 
 static void settle(struct container *c)
@@ -123,9 +122,12 @@ static void settle(struct container *c)
     }
     if (access(run_dir, F_OK) < 0)
         return;
-    if (hello(run_dir, &fd, &m) >= 0 && m.state.phase != SHIM_PHASE_CREATED) {
-        found_running(c, fd, &m.state);
-        return;
+    if (hello(run_dir, &fd, &m) >= 0) {
+        if (m.state.phase != SHIM_PHASE_CREATED) {
+            found_running(c, fd, &m.state);
+            return;
+        }
+        fd_close(fd); /* it was never told to go and undoes itself */
     }
     path_rm_rf(AT_FDCWD, run_dir);
 }
