@@ -110,8 +110,19 @@ struct container {
     uv_timer_t *kill_timer;    /* while a stop waits; owned until its close callback */
 };
 
+/* The last containers that were removed at their exit: a client that lost its daemon meanwhile asks
+ * the new one how they ended. */
+#define REMOVED_KEPT 64
+
+struct removed {
+    char id[ID_LEN + 1];
+    int code;
+};
+
 struct engine {
     struct engine_config config;
+    struct removed removed[REMOVED_KEPT];
+    unsigned n_removed; /* ever; the ring's next place is this modulo its size */
     uv_loop_t *loop;
     struct db *db;
     struct storage *storage;

@@ -54,6 +54,14 @@ static int remove_all(struct container *c, struct err *reterr)
     return 0;
 }
 
+static void remember_code(const struct container *c)
+{
+    struct removed *r = &c->engine->removed[c->engine->n_removed++ % REMOVED_KEPT];
+
+    memcpy(r->id, c->id, sizeof(r->id));
+    r->code = c->exit_code;
+}
+
 void container_remove_finish(struct container *c)
 {
     struct engine *e = c->engine;
@@ -68,6 +76,8 @@ void container_remove_finish(struct container *c)
         return;
     }
     c->removing = true;
+    if (c->auto_remove)
+        remember_code(c);
     container_ref(c);
     registry_remove(e, c);
     images_released(e->images, c->image_id);

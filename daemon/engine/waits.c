@@ -7,7 +7,7 @@ enum wait_condition { UNTIL_NOT_RUNNING, UNTIL_NEXT_EXIT, UNTIL_REMOVED };
 
 struct waiter {
     struct waiter *next;
-    struct container *container; /* a reference */
+    struct container *container; /* a reference; NULL for one that is long gone */
     enum wait_condition condition;
     engine_json_fn *fn; /* NULL: cancelled */
     void *arg;
@@ -18,7 +18,8 @@ struct waiter {
 
 static void waiter_free(struct waiter *w)
 {
-    container_unref(w->container);
+    if (w->container)
+        container_unref(w->container);
     free(w->error);
     free(w);
 }
@@ -109,33 +110,56 @@ static int parse_condition(const char *s, enum wait_condition *ret, struct err *
     return err_set(reterr, ERR_INVALID, EINVAL, "invalid condition: \"%s\"", s);
 }
 
+static void answer_later(struct engine *e, struct waiter *w, int code)
+{
+    w->code = code;
+    w->queued = true;
+    engine_defer(e, fire_deferred, w);
+}
+
+/* A client that asks again after the daemon's restart, for a --rm container that ended meanwhile.
+ */
+static const struct removed *find_removed(const struct engine *e, const char *id)
+{
+    for (size_t i = 0; i < REMOVED_KEPT; i++) {
+        if (*id && streq(e->removed[i].id, id))
+            return &e->removed[i];
+    }
+    return NULL;
+}
+
 int engine_container_wait(struct engine *e, const char *ref, const char *condition,
                           engine_json_fn *fn, void *arg, struct waiter **ret, struct err *reterr)
 {
     enum wait_condition parsed = UNTIL_NOT_RUNNING;
-    struct container *c;
+    const struct removed *removed;
+    struct container *c = NULL;
     struct waiter *w;
     int r = parse_condition(condition, &parsed, reterr);
 
-    if (r >= 0)
-        r = registry_find(e, ref, &c, reterr);
     if (r < 0)
         return r;
-    shim_sync(c);
+    r = registry_find(e, ref, &c, reterr);
+    removed = r == -ENOENT ? find_removed(e, ref) : NULL;
+    if (r < 0 && !removed)
+        return r;
     w = xcalloc(1, sizeof(*w));
-    w->container = container_ref(c);
     w->condition = parsed;
     w->fn = fn;
     w->arg = arg;
+    *ret = w;
+    if (removed) {
+        answer_later(e, w, removed->code);
+        return 0;
+    }
+    shim_sync(c);
+    w->container = container_ref(c);
     if (parsed == UNTIL_NOT_RUNNING && !container_is_up(c) && !c->starting && !c->exiting) {
-        w->code = c->exit_code;
-        w->queued = true;
-        engine_defer(e, fire_deferred, w);
+        answer_later(e, w, c->exit_code);
     } else {
         w->next = c->waiters;
         c->waiters = w;
     }
-    *ret = w;
     return 0;
 }
 
