@@ -258,7 +258,7 @@ int ps_external(const char *args, const pid_t *pids, size_t n, json_t **ret, str
     _cleanup_free_ char *text = NULL;
     _cleanup_json_ json_t *titles = NULL, *rows = json_array();
     char *line, *save = NULL;
-    size_t columns, pid_column;
+    size_t columns, pid_column = 0;
     int r = run_ps(args, &text, reterr);
 
     if (r < 0)

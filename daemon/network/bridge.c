@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "bridge_link.h"
 #include "fd.h"
 #include "internal.h"
 #include "rtnl.h"
@@ -43,19 +44,28 @@ static int settle_address(struct network *network, const struct rtnl_link *link,
     return choose_address(addresses, address, reterr);
 }
 
+/* No multicast router lives here: without snooping a port has no timers and tables for it.  A
+ * read-only /sys only costs those. */
+static void tune_bridge(const char *name)
+{
+    _cleanup_free_ char *path = xasprintf("/sys/class/net/%s/bridge/multicast_snooping", name);
+
+    (void)file_write(AT_FDCWD, path, "0", 1);
+}
+
 static int create_bridge(struct network *network, struct rtnl_link *link, struct err *reterr)
 {
-    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    const struct network_config *c = &network->config;
     uint8_t mac[MAC_LEN];
     int r;
 
-    mac_from_address(network->config.address.address, mac);
-    rtnl_put_bridge(&batch, &(struct rtnl_bridge){.name = network->config.bridge,
-                                                  .mtu = network->config.mtu,
-                                                  .mac = mac});
-    rtnl_put_link_get(&batch, network->config.bridge);
-    r = nl_run(network->route_fd, &batch, rtnl_on_link, link, reterr);
-    return r < 0 ? err_wrap(reterr, "bridge %s", network->config.bridge) : 0;
+    /* A bridge without an address of its own takes that of one port or another as they come and
+     * go, and every neighbour's ARP entry for the gateway goes stale. */
+    mac_from_address(c->address.address, mac);
+    r = bridge_link_create(c->bridge, mac, c->mtu, &c->address, reterr);
+    if (r >= 0)
+        tune_bridge(c->bridge);
+    return r < 0 ? r : rtnl_get_link(network->route_fd, c->bridge, link, reterr);
 }
 
 /* Our bridge has the one address and is up. */

@@ -25,29 +25,6 @@ static void set_up(struct ifinfomsg *ifi)
     ifi->ifi_change = IFF_UP;
 }
 
-void rtnl_put_bridge(struct nl_batch *batch, const struct rtnl_bridge *bridge)
-{
-    struct nlattr *info, *data;
-    struct nlmsghdr *nlh;
-
-    set_up(
-        put_link(batch, "create bridge", RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &nlh));
-    mnl_attr_put_strz(nlh, IFLA_IFNAME, bridge->name);
-    mnl_attr_put_u32(nlh, IFLA_MTU, bridge->mtu);
-    /* A bridge without an address of its own takes that of one port or another as they come and
-     * go, and every neighbour's ARP entry for the gateway goes stale. */
-    mnl_attr_put(nlh, IFLA_ADDRESS, MAC_LEN, bridge->mac);
-    info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
-    mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "bridge");
-    data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
-    mnl_attr_put_u32(nlh, IFLA_BR_FORWARD_DELAY, 0);
-    mnl_attr_put_u32(nlh, IFLA_BR_STP_STATE, 0);
-    /* No multicast router lives here; without snooping a port has no timers and tables for it. */
-    mnl_attr_put_u8(nlh, IFLA_BR_MCAST_SNOOPING, 0);
-    mnl_attr_nest_end(nlh, data);
-    mnl_attr_nest_end(nlh, info);
-}
-
 /* One queue: veth otherwise allocates one per possible CPU and uses one. */
 static void put_queues(struct nlmsghdr *nlh)
 {

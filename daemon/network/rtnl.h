@@ -8,12 +8,6 @@
 #include "inet4.h"
 #include "netlink.h"
 
-struct rtnl_bridge {
-    const char *name;
-    uint32_t mtu;
-    const uint8_t *mac; /* MAC_LEN */
-};
-
 /* A veth pair whose peer is born inside a namespace under the name eth0, the host
  * end in a bridge, both down. */
 struct rtnl_veth {
@@ -31,7 +25,6 @@ struct rtnl_link {
     uint32_t mtu;
 };
 
-void rtnl_put_bridge(struct nl_batch *batch, const struct rtnl_bridge *bridge);
 void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth);
 /* For a port that is not up yet: no IPv6 link-local address of its own (a port needs none, and
  * each costs a multicast exchange that is flooded to all ports); with hairpin it may send back

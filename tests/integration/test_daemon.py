@@ -280,7 +280,7 @@ def test_options():
         has(out, option)
     equal(run("--version")[0], 0)
     for args in (("--no-such-option",), ("--log-level", "loud"), ("-H", "tcp://0.0.0.0:1"), ("--bip", "x"), ("extra",)):
-        code, out = run("--data-root", "/nonexistent/ctl-test", *args)
+        code, out = run("--data-root", f"{d.root}/refused", *args)
         assert code != 0 and out, args
 
 

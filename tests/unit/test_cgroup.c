@@ -148,8 +148,8 @@ START_TEST(no_hierarchy_is_an_error)
     struct cgroup_layout l;
     struct err err;
 
-    ck_assert_int_eq(cgroup_detect(m, "/nonexistent", &l, &err), -ENOENT);
-    ck_assert_int_eq(cgroup_detect("/nonexistent", m, &l, &err), -ENOENT);
+    ck_assert_int_eq(cgroup_detect(m, "/proc/nonexistent", &l, &err), -ENOENT);
+    ck_assert_int_eq(cgroup_detect("/proc/nonexistent", m, &l, &err), -ENOENT);
 }
 END_TEST
 

@@ -76,7 +76,7 @@ static void setup(void)
 {
     char dir[] = "/tmp/test-images-XXXXXX";
     struct images_options opt = {.hooks = {.event = on_event, .containers = count_containers},
-                                 .worker_path = "/nonexistent"};
+                                 .worker_path = "/proc/nonexistent"};
     _cleanup_free_ char *path = NULL;
 
     ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -403,7 +403,7 @@ END_TEST
 START_TEST(test_open_removes_orphans)
 {
     struct images_options opt = {
-        .db = db, .storage = st, .loop = &loop, .worker_path = "/nonexistent"};
+        .db = db, .storage = st, .loop = &loop, .worker_path = "/proc/nonexistent"};
     struct images *again;
 
     make_layer(DIFF_2);

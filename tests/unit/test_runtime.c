@@ -248,7 +248,7 @@ START_TEST(host_namespaces)
     lacks(&r, "\n42 ");
     lacks(&r, "\n43 ");
     has(&r, "34 2 0 0 0 '/dev/shm' '/dev/shm'\n");
-    has(&r, "34 2 0 0 0 '/dev/mqueue' '/dev/mqueue'\n");
+    has(&r, "33 14 0 0 0 'mqueue' 'mqueue' '/dev/mqueue' ''\n");
     has(&r, "'HOSTNAME=thehost'");
 }
 END_TEST
@@ -329,13 +329,13 @@ START_TEST(devices)
                   "\"CgroupPermissions\":\"r\"}]}",
                   NULL);
     _cleanup_(result_done) struct result bad =
-        plan_with("{\"Cmd\":[\"x\"]}", "{\"Devices\":[{\"PathOnHost\":\"/nonexistent\"}]}", NULL);
+        plan_with("{\"Cmd\":[\"x\"]}", "{\"Devices\":[{\"PathOnHost\":\"/proc/nonexistent\"}]}", NULL);
 
     has(&r, "259 0 0 '/dev/zero' '/dev/null'\n");
     lacks(&r, "'/dev/zero' '/dev/zero'\n");
     ck_assert_int_eq(bad.r, -ENOENT);
     ck_assert_str_eq(bad.err.message, "error gathering device information while adding custom "
-                                      "device \"/nonexistent\": No such file or directory");
+                                      "device \"/proc/nonexistent\": No such file or directory");
 }
 END_TEST
 
