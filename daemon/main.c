@@ -21,6 +21,9 @@
 #include "server.h"
 #include "str.h"
 
+#define LOCK_TRIES 20
+#define LOCK_PAUSE_US 25000
+
 struct program {
     struct options options;
     uv_loop_t loop;
@@ -76,7 +79,11 @@ static int lock_root(struct program *p, struct err *reterr)
     p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (p->lock < 0)
         return err_sys(reterr, errno, "cannot open %s", path);
-    if (flock(p->lock, LOCK_EX | LOCK_NB) < 0)
+    /* A daemon that was killed while it spawned lives on in the lock that the child of its vfork()
+     * holds until it executes. */
+    for (int i = 0; (r = flock(p->lock, LOCK_EX | LOCK_NB)) < 0 && i < LOCK_TRIES; i++)
+        usleep(LOCK_PAUSE_US);
+    if (r < 0)
         return err_set(reterr, ERR_CONFLICT, EBUSY, "another daemon uses data root %s",
                        p->options.data_root);
     return 0;
