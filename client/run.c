@@ -59,8 +59,10 @@ static int run_session(struct invocation *inv, struct session *s, const char *id
 
     if (r < 0) {
         session_done(s);
-        if (o->rm)
-            waiter_finish(w, inv->client, &ignored);
+        /* A start that the daemon refused ends in the removal; one that was lost with the daemon
+         * ends in nothing. */
+        while (o->rm && !w->done && w->conn.fd >= 0 && waiter_step(w, inv->client, &ignored) >= 0)
+            ;
         return start_failed(inv, &e);
     }
     r = session_run(s, &e);

@@ -28,9 +28,10 @@ static inline size_t buf_size(const struct buf *b)
     return b->len - b->start;
 }
 
+/* Never NULL, so that it may be given with size 0 to functions that insist on a pointer. */
 static inline const char *buf_head(const struct buf *b)
 {
-    return b->data + b->start;
+    return b->data ? b->data + b->start : "";
 }
 
 /* NUL-terminate and hand the bytes over as a string; the buffer is empty afterwards. */
