@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import threading
+import tempfile
 import time
 
 import host
@@ -280,7 +281,8 @@ def test_options():
         has(out, option)
     equal(run("--version")[0], 0)
     for args in (("--no-such-option",), ("--log-level", "loud"), ("-H", "tcp://0.0.0.0:1"), ("--bip", "x"), ("extra",)):
-        code, out = run("--data-root", f"{d.root}/refused", *args)
+        with tempfile.TemporaryDirectory() as scratch:
+            code, out = run("--data-root", f"{scratch}/data", "--exec-root", f"{scratch}/run", *args)
         assert code != 0 and out, args
 
 
