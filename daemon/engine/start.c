@@ -138,13 +138,19 @@ static int connect_network(struct start_job *j, const int *fds, size_t n)
     return r;
 }
 
+/* A shim that has hung up has told why: that is read next. */
+static bool is_hangup(int r)
+{
+    return r == -EPIPE || r == -ECONNRESET;
+}
+
 static int hand_over_attaches(struct start_job *j)
 {
     for (struct attach_request *a = j->attaches; a; a = a->next) {
         struct shim_msg m = {.type = SHIM_ATTACH, .attach = a->attach};
         int r = shim_send(j->control, &m, &a->fd, 1);
 
-        if (r < 0)
+        if (r < 0 && !is_hangup(r))
             return err_sys(&j->err, -r, "cannot hand over a client");
     }
     return 0;
@@ -171,8 +177,9 @@ static int run_start(struct start_job *j)
     if (r >= 0) {
         m = (struct shim_msg){.type = SHIM_GO};
         r = shim_send(j->control, &m, NULL, 0);
+        r = is_hangup(r) ? 0 : r;
         if (r < 0)
-            err_sys(&j->err, -r, "the shim died while starting");
+            err_sys(&j->err, -r, "cannot reach the shim");
     }
     if (r >= 0)
         r = receive(j, SHIM_STARTED, &m, fds, &n);

@@ -66,7 +66,7 @@ static void sync_closed(struct task *t)
 
     watch_done(&t->sync);
     fd_close(fd);
-    if (!t->failed && is_main && !told_go) {
+    if (!t->failed && !t->killed && is_main && !told_go) {
         t->failed = true;
         t->fail.code = 128;
         memcpy(t->fail.message, "the container's init died", 26);

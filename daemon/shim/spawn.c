@@ -289,6 +289,7 @@ static void kill_child(struct task *t)
 {
     if (t->pid <= 0)
         return;
+    t->killed = true;
     kill(t->pid, SIGKILL);
     while (waitpid(t->pid, NULL, 0) < 0 && errno == EINTR)
         ;

@@ -21,6 +21,7 @@ struct task {
     bool used;
     bool started;   /* the program runs or ran */
     bool failed;    /* fail tells why not */
+    bool killed;    /* by us, before it could begin: the reason is elsewhere */
     bool reaped;    /* state.code is valid */
     bool done;      /* told to the daemon, streams closed */
     bool stdin_eof; /* close stdin when the buffer is empty */
