@@ -342,6 +342,9 @@ static int pump_run(struct pump *p)
 
     if (buf_size(&s->conn.in))
         r = take_output(p, buf_head(&s->conn.in), buf_size(&s->conn.in));
+    /* The answer may have come along with its head: poll(2) would not tell. */
+    if (r == 0 && s->wait && buf_size(&s->wait->conn.in))
+        r = waiter_step(s->wait, s->client, &p->failure);
     if (!s->input)
         close_input(p);
     begin_size(p);

@@ -12,6 +12,7 @@ struct waiter {
     struct conn conn;
     struct buf body;
     char *path;       /* owned; asked again when the daemon was restarted under us */
+    bool answered;    /* the head of the reply was read */
     bool done;        /* status is known */
     int64_t status;   /* exit code; 125 if waiting itself failed */
     int64_t retry_at; /* monotonic ms of the next try while the connection is lost, else 0 */

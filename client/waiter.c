@@ -21,14 +21,17 @@ int waiter_send(struct waiter *w, struct client *c, struct err *reterr)
     struct request req = wait_request(w);
 
     w->conn = CONN_INIT;
+    w->answered = false;
     return client_send(c, &req, true, &w->conn, reterr);
 }
 
 int waiter_receive(struct waiter *w, struct client *c, struct err *reterr)
 {
     struct request req = wait_request(w);
+    int r = client_receive(c, &req, &w->conn, reterr);
 
-    return client_receive(c, &req, &w->conn, reterr);
+    w->answered = r == 0;
+    return r;
 }
 
 static void take_status(struct waiter *w)
@@ -75,26 +78,48 @@ static int lost(struct waiter *w)
     return 0;
 }
 
+/* The question goes out; the answer is poll's to tell, for the daemon may be slow to come back. */
+static int ask_again(struct waiter *w, struct client *c, struct err *reterr)
+{
+    struct err why = {0};
+    int r;
+
+    if (time_monotonic_ns() / 1000000 < w->retry_at)
+        return 0;
+    r = waiter_send(w, c, &why);
+    if (r < 0 && why.kind == ERR_UNAVAILABLE && lost(w) == 0)
+        return 0;
+    if (r < 0)
+        *reterr = why;
+    return r;
+}
+
+static int take_head(struct waiter *w, struct client *c, struct err *reterr)
+{
+    struct err why = {0};
+    int r = waiter_receive(w, c, &why);
+
+    if (r < 0 && why.kind == ERR_UNAVAILABLE && lost(w) == 0)
+        return 0;
+    if (r < 0) {
+        *reterr = why;
+        return r;
+    }
+    w->lost_at = w->retry_at = 0;
+    return 1;
+}
+
 int waiter_step(struct waiter *w, struct client *c, struct err *reterr)
 {
     int r;
 
-    if (w->conn.fd < 0) {
-        struct err why = {0};
-
-        if (time_monotonic_ns() / 1000000 < w->retry_at)
-            return 0;
-        r = waiter_send(w, c, &why);
-        if (r == 0)
-            r = waiter_receive(w, c, &why);
-        if (r < 0 && why.kind == ERR_UNAVAILABLE && lost(w) == 0)
-            return 0;
-        if (r < 0) {
-            *reterr = why;
-            return r;
-        }
-        w->lost_at = w->retry_at = 0;
-        return 0;
+    if (w->conn.fd < 0)
+        return ask_again(w, c, reterr);
+    if (!w->answered) {
+        r = take_head(w, c, reterr);
+        /* What came along with the head is in our buffer, where poll(2) does not see it. */
+        if (r <= 0 || buf_size(&w->conn.in) == 0)
+            return r < 0 ? r : 0;
     }
     r = conn_read_body(&w->conn, &w->body, reterr);
     if (r < 0)

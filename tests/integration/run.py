@@ -29,16 +29,6 @@ ALLOWED_SKIPS = {
 }
 LIMIT = 180  # seconds for one test
 
-# Known to fail now and then, and why: an open defect each, tried again up to UNSTEADY_TRIES times
-# with a line in the report for each failure.  The list is meant to be empty.
-UNSTEADY = {
-    "test_daemon.attached_pipes_go_on": "about one time in ten the client does not see the end of a --rm "
-                                        "container that exits within moments of the daemon's restart",
-    "test_daemon.kill_at_any_moment": "the same",
-    "test_daemon.typing_goes_on": "the same",
-}
-UNSTEADY_TRIES, UNSTEADY_LIMIT = 4, 60
-
 
 # One file, in a process of its own
 
@@ -97,21 +87,15 @@ class File:
         return self.daemon
 
     def one(self, name, function):
-        full = f"{function.__module__}.{name}"
-        tries, limit = (UNSTEADY_TRIES, UNSTEADY_LIMIT) if full in UNSTEADY else (1, LIMIT)
-        for left in reversed(range(tries)):
-            started = time.monotonic()
-            outcome, detail = self.attempt(function, limit)
-            if outcome != "FAIL" or left == 0:
-                break
-            print(f"again {full}: {detail.strip().splitlines()[-1][:200]}", file=sys.stderr, flush=True)
+        started = time.monotonic()
+        outcome, detail = self.attempt(function)
         self.report(name, outcome, time.monotonic() - started, detail)
 
-    def attempt(self, function, limit):
+    def attempt(self, function):
         text = io.StringIO()
         outcome, detail = "ok", ""
         signal.signal(signal.SIGALRM, alarm)
-        signal.alarm(int(limit * self.harness.SLOW))
+        signal.alarm(int(LIMIT * self.harness.SLOW))
         try:
             with redirect_stdout(text), redirect_stderr(text):
                 arguments = [self.shared()] if inspect.signature(function).parameters else []
