@@ -155,7 +155,7 @@ int client_send(struct client *c, const struct request *req, bool fresh, struct 
     r = write_all(ret->fd, buf_head(&out), buf_size(&out));
     if (r < 0)
         return err_set(reterr, ERR_UNAVAILABLE, -r, "error during connect: %s %s: %s", req->method,
-                       req->path, strerror(-r));
+                       req->path, err_text(-r));
     return req->body_fd > 0 ? send_stream(ret->fd, req->body_fd, reterr) : 0;
 }
 
@@ -194,7 +194,7 @@ int conn_read_body(struct conn *conn, struct buf *out, struct err *reterr)
             return 0;
         if (n <= 0)
             return err_set(reterr, ERR_UNAVAILABLE, n < 0 ? (int)-n : EPIPE, "%s",
-                           n < 0 ? strerror((int)-n) : "unexpected EOF");
+                           n < 0 ? err_text((int)-n) : "unexpected EOF");
     }
 }
 
@@ -283,7 +283,7 @@ static int read_head(struct conn *conn, const struct request *req, struct err *r
         if (n <= 0)
             return err_set(reterr, ERR_UNAVAILABLE, n < 0 ? (int)-n : EPIPE,
                            "error during connect: %s %s: %s", req->method, req->path,
-                           n < 0 ? strerror((int)-n) : "EOF");
+                           n < 0 ? err_text((int)-n) : "EOF");
     }
     buf_consume(&conn->in, (size_t)head);
     http_body_init(&conn->body, &conn->head, streq(req->method, "HEAD"));

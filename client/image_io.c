@@ -53,8 +53,7 @@ static int open_input(const char *path, struct err *reterr)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
-        return err_set(reterr, ERR_INVALID, errno, "open %s: %s", path,
-                       errno == ENOENT ? "no such file or directory" : strerror(errno));
+        return err_set(reterr, ERR_INVALID, errno, "open %s: %s", path, err_text(errno));
     return fd;
 }
 

@@ -54,8 +54,7 @@ static int read_list_file(const char *path, bool environment, char ***list, stru
     int number = 0, r = 0;
 
     if (n < 0)
-        return err_set(reterr, ERR_INVALID, (int)-n, "open %s: %s", path,
-                       n == -ENOENT ? "no such file or directory" : strerror((int)-n));
+        return err_set(reterr, ERR_INVALID, (int)-n, "open %s: %s", path, err_text((int)-n));
     for (char *line = strtok_r(text, "\n", &save); line && r == 0;
          line = strtok_r(NULL, "\n", &save))
         r = take_line(line, ++number, environment, list, reterr);
@@ -215,7 +214,7 @@ static int seccomp_profile(const char *path, json_t **body, struct err *reterr)
     if (n < 0)
         return err_set(reterr, ERR_INVALID, (int)-n,
                        "opening seccomp profile (%s) failed: open %s: %s", path, path,
-                       n == -ENOENT ? "no such file or directory" : strerror((int)-n));
+                       err_text((int)-n));
     profile = json_loads(text, 0, &why);
     if (!profile)
         return err_set(reterr, ERR_INVALID, EINVAL,

@@ -37,9 +37,13 @@ struct err {
 int err_set(struct err *reterr, enum err_kind kind, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* ERR_SYSTEM with ": strerror(errnum)" appended. */
+/* ERR_SYSTEM with ": err_text(errnum)" appended. */
 int err_sys(struct err *reterr, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* An errno in the words that Docker's clients match on, Go's: the C library's English, beginning in
+ * lower case.  The thread's own storage, until its next call. */
+const char *err_text(int errnum);
 
 /* Prefix the message with "context: "; returns -errnum again. */
 int err_wrap(struct err *reterr, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -168,7 +168,7 @@ static void deliver(struct container *c, struct attach_request *a)
         int r = shim_send(c->shim.fd, &m, &a->fd, 1);
 
         if (r < 0)
-            log_error("container %s: attach: %s", c->id, strerror(-r));
+            log_error("container %s: attach: %s", c->id, err_text(-r));
     } else if (!c->exiting && !c->removing && !c->gone) {
         if (keep_for_start(c, a))
             return;

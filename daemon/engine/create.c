@@ -57,10 +57,9 @@ static json_t *config_of(const json_t *body)
     return config;
 }
 
-/* "default" is the clients' word for "bridge"; named networks other than the predefined ones do
- * not exist. */
-static int settle_network(struct engine *e, json_t *host_config, json_t *endpoints,
-                          struct err *reterr)
+/* "default" is the clients' word for "bridge".  Whether a named one exists is the start's question:
+ * clients take a 404 here for a missing image. */
+static void settle_network(struct engine *e, json_t *host_config, json_t *endpoints)
 {
     const char *mode = json_get_str(host_config, "NetworkMode", "");
     json_t *as_default;
@@ -72,15 +71,11 @@ static int settle_network(struct engine *e, json_t *host_config, json_t *endpoin
         json_object_set(endpoints, "bridge", as_default);
         json_object_del(endpoints, "default");
     }
-    mode = json_get_str(host_config, "NetworkMode", "");
-    if (!streq(mode, "bridge") && !streq(mode, "host") && !streq(mode, "none") &&
-        !str_starts(mode, "container:"))
-        return err_set(reterr, ERR_NOT_FOUND, ENOENT, "network %s not found", mode);
-    return 0;
 }
 
-/* "container:NAME" is stored by id, so that a rename does not break it. */
-static int settle_joins(struct engine *e, json_t *config, json_t *host_config, struct err *reterr)
+/* "container:NAME" is stored by id, so that a rename does not break it; one that is not there (yet)
+ * stays a name. */
+static void settle_joins(struct engine *e, json_t *config, json_t *host_config)
 {
     static const struct {
         enum runtime_ns ns;
@@ -91,18 +86,15 @@ static int settle_joins(struct engine *e, json_t *config, json_t *host_config, s
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
         const char *target;
         struct container *c;
-        int r;
+        struct err ignored;
 
-        if (runtime_ns_mode(host_config, keys[i].ns, &target) != RUNTIME_NS_CONTAINER)
+        if (runtime_ns_mode(host_config, keys[i].ns, &target) != RUNTIME_NS_CONTAINER ||
+            registry_find(e, target, &c, &ignored) < 0)
             continue;
-        r = registry_find(e, target, &c, reterr);
-        if (r < 0)
-            return r;
         json_object_set_new(host_config, keys[i].key, json_sprintf("container:%s", c->id));
         if (keys[i].ns == RUNTIME_NS_NET) /* one network, one name on it */
             json_object_set(config, "Hostname", json_get(c->config, "Hostname"));
     }
-    return 0;
 }
 
 /* Fill the container's configuration from request and image. */
@@ -127,13 +119,10 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     runtime_host_config_defaults(e->runtime, c->host_config, (unsigned)api);
     if (e->config.default_init && !json_is_boolean(json_get(c->host_config, "Init")))
         json_object_set_new(c->host_config, "Init", json_true());
-    r = settle_network(e, c->host_config, c->networking, reterr);
-    if (r < 0)
-        return r;
+    settle_network(e, c->host_config, c->networking);
     runtime_config_defaults(e->runtime, c->config, c->host_config, c->id);
-    if (r >= 0)
-        r = settle_joins(e, c->config, c->host_config, reterr);
-    return r;
+    settle_joins(e, c->config, c->host_config);
+    return 0;
 }
 
 int engine_container_create(struct engine *e, const char *name, json_t *body, int api_version,

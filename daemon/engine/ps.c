@@ -190,7 +190,8 @@ static int run_ps(const char *args, char **ret, struct err *reterr)
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        r = err_set(reterr, ERR_SYSTEM, EINVAL, "ps: %.400s", *ret);
+        /* The first line says what is wrong, the others how to use ps(1). */
+        r = err_set(reterr, ERR_SYSTEM, EINVAL, "ps: %.*s", (int)strcspn(*ret, "\n"), *ret);
         free(TAKE_PTR(*ret));
         return r;
     }

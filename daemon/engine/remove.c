@@ -19,7 +19,7 @@ static void trash_run(void *arg)
     int r = storage_trash_remove(j->storage, j->trash);
 
     if (r < 0)
-        log_warn("cannot delete %s: %s", j->trash, strerror(-r));
+        log_warn("cannot delete %s: %s", j->trash, err_text(-r));
 }
 
 static void after_trash(void *arg)

@@ -561,6 +561,15 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
     return runtime_plan(c->engine->runtime, &spec, plan, warnings, reterr);
 }
 
+static int check_network(const struct container *c, struct err *reterr)
+{
+    const char *name = json_get_str(c->host_config, "NetworkMode", "bridge");
+
+    if (container_net_mode(c) != NET_BRIDGE || streq(name, "bridge"))
+        return 0;
+    return err_set(reterr, ERR_NOT_FOUND, ENOENT, "network %s not found", name);
+}
+
 static int begin_start(struct container *c, struct start_job *j, struct err *reterr)
 {
     _cleanup_(joined_done) struct joined joined = {0};
@@ -568,7 +577,9 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
     int r;
 
     j->mode = container_net_mode(c);
-    r = resolve_joins(c, &joined, reterr);
+    r = check_network(c, reterr);
+    if (r >= 0)
+        r = resolve_joins(c, &joined, reterr);
     if (r >= 0)
         r = take_idmap(c, &idmap, reterr);
     if (r >= 0 && j->mode == NET_BRIDGE)

@@ -72,7 +72,7 @@ static int read_json(int dirfd, const char *name, json_t **ret, struct err *rete
 
     if (n < 0)
         return err_set(reterr, ERR_INVALID, (int)-n, "invalid image archive: %s: %s", name,
-                       strerror((int)-n));
+                       err_text((int)-n));
     *ret = json_loadb(text, (size_t)n, 0, &e);
     if (!*ret)
         return err_set(reterr, ERR_INVALID, EBADMSG, "invalid image archive: %s: %s", name, e.text);
@@ -128,7 +128,7 @@ static int read_config(int dirfd, const char *name, struct load_image *img, size
 
     if (n < 0)
         return err_set(reterr, ERR_INVALID, (int)-n, "invalid image archive: config %s: %s", name,
-                       strerror((int)-n));
+                       err_text((int)-n));
     return load_image_set_config(img, text, (size_t)n, n_blobs, reterr);
 }
 

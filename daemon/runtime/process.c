@@ -157,9 +157,11 @@ static void add_user(struct plan *plan, const char *user, const json_t *groups)
     strv_free(v);
 }
 
-static void add_program(struct plan *plan, char *const *argv, char *const *env, const char *cwd)
+/* A container's working directory is made, an exec's must be there. */
+static void add_program(struct plan *plan, char *const *argv, char *const *env, const char *cwd,
+                        bool make_cwd)
 {
-    plan_add(plan, PLAN_CWD, 1, 0, 0, 0, *cwd ? cwd : "/", NULL);
+    plan_add(plan, PLAN_CWD, make_cwd, 0, 0, 0, *cwd ? cwd : "/", NULL);
     plan_add_strv(plan, PLAN_ENV, 0, env);
     plan_add_strv(plan, PLAN_ARGV, 0, argv);
 }
@@ -201,7 +203,7 @@ int process_plan(struct build *b)
     if (json_get_bool(b->hc, "Init", false))
         plan_add(b->plan, PLAN_INIT, 0, 0, 0, 0, NULL);
     plan_add(b->plan, PLAN_UMASK, 0022, 0, 0, 0, NULL);
-    add_program(b->plan, argv, env, json_get_str(config, "WorkingDir", ""));
+    add_program(b->plan, argv, env, json_get_str(config, "WorkingDir", ""), true);
     return 0;
 }
 
@@ -278,6 +280,6 @@ int runtime_exec_plan(struct runtime *rt, const struct runtime_exec_spec *spec, 
     if (r < 0)
         return r;
     plan_add(plan, PLAN_UMASK, 0022, 0, 0, 0, NULL);
-    add_program(plan, argv, env, *cwd ? cwd : json_get_str(spec->config, "WorkingDir", ""));
+    add_program(plan, argv, env, *cwd ? cwd : json_get_str(spec->config, "WorkingDir", ""), false);
     return 0;
 }

@@ -5,8 +5,6 @@
 
 #include "protocol.h"
 
-/* Go's text for an errno: the C library's, in lower case.  Static storage. */
-const char *failure_text(int errnum);
 /* Message, errno and the exit code clients are given for it: 127, 126, else 128. */
 void failure_describe(struct shim_fail *f, const struct err *e);
 /* Whether it is about a user or group: Docker says that without runc's prefix. */

@@ -32,8 +32,8 @@ static int check_given(const char *name, struct err *reterr)
         return 0;
     if (stat(name, &st) < 0)
         return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": stat %s: %s", name, name,
-                       failure_text(-r));
-    return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": %s", name, failure_text(-r));
+                       err_text(-r));
+    return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": %s", name, err_text(-r));
 }
 
 int lookup_program(const char *name, const char *path, char ret[PATH_MAX], struct err *reterr)

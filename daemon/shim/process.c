@@ -288,7 +288,7 @@ static int enter_cwd(const void *plan, struct err *reterr)
     if (chdir(path) < 0)
         return err_set(reterr, ERR_INVALID, errno,
                        "chdir to cwd (\"%s\") set in config.json failed: %s", path,
-                       failure_text(errno));
+                       err_text(errno));
     if (!getcwd(cwd, sizeof(cwd)) || cwd[0] != '/')
         return err_set(reterr, ERR_SYSTEM, EXDEV,
                        "current working directory is outside of container");
@@ -357,7 +357,7 @@ static int enter(struct process *p, struct err *reterr)
 /* From here on the container counts as started, as with runc: its own standard error tells. */
 static _Noreturn void refused(const char *program, int errnum)
 {
-    dprintf(2, "exec %s: %s\n", program, failure_text(errnum));
+    dprintf(2, "exec %s: %s\n", program, err_text(errnum));
     _exit(255);
 }
 

@@ -80,10 +80,10 @@ int storage_rootfs_prepare(struct storage *st, const char *container_id, uid_t u
 /* Directories for overlay's lower list, top first; a new vector (strv_free).
  *
  * The last one is the init layer, shared by all containers and *below* the image: its entries
- * (/etc/hosts, hostname, resolv.conf, mtab, /dev with console, pts, shm; /proc; /sys) appear
- * exactly where the image has none, and the modes, owners and symlinks of the image win.  An image
- * may still hide one (whiteout, opaque or non-directory /etc): whoever mounts must make a missing
- * mount point in the upper layer, resolving inside the root.
+ * (/.dockerenv; /etc/hosts, hostname, resolv.conf, mtab, /dev with console, pts, shm; /proc; /sys)
+ * appear exactly where the image has none, and the modes, owners and symlinks of the image win.  An
+ * image may still hide one (whiteout, opaque or non-directory /etc): whoever mounts must make a
+ * missing mount point in the upper layer, resolving inside the root.
  *
  * The list may pass the page that mount(2) and, before Linux 6.5, fsconfig(2) allow for it;
  * use lowerdir+ or /proc/self/fd/N of O_PATH descriptors when it is long. */

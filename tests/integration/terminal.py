@@ -11,6 +11,10 @@ import termios
 import time
 
 
+def set_size(fd, rows, columns):
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
 class Terminal:
     def __init__(self, argv, env, rows=24, columns=80):
         self.output = ""     # all of it, for messages
@@ -18,12 +22,12 @@ class Terminal:
         self.argv = argv
         pid, fd = pty.fork()
         if pid == 0:
+            set_size(0, rows, columns)  # before the program can ask for it
             os.execvpe(argv[0], argv, env)
         self.pid, self.fd, self.status = pid, fd, None
-        self.resize(rows, columns)
 
     def resize(self, rows, columns):
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        set_size(self.fd, rows, columns)
 
     def send(self, text):
         os.write(self.fd, text.encode())

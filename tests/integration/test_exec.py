@@ -179,3 +179,12 @@ def test_many_at_once(d):
     for n, client in enumerate(clients):
         out, err = client.communicate(timeout=60)
         equal((client.returncode, out), (n, f"{n}\n".encode()), err)
+
+
+def test_working_directory_must_be_there(d):
+    """Unlike a container's own, an exec's is not made."""
+    container = d.sleeper()
+    done = d.ctl("exec", "-w", "/not/there", container, "pwd")
+    assert done.code in (126, 127), done
+    has(done.out + done.err, 'chdir to cwd ("/not/there")', "no such file or directory")
+    d.fails(1, "exec", container, "ls", "/not")

@@ -229,6 +229,12 @@ def test_unknown_network_fails_at_start(d):
     equal(done.code, 125)
     has(done.err, "network nope not found")
     equal(d.ok("ps", "-aq"), "")
+    # A 404 of create would send the stock client to pull the image.
+    container = d.ok("create", "--network", "nope", "busybox", "true")
+    d.api("POST", f"/containers/{container}/start", status=404)
+    for kind in ("network", "pid", "ipc"):
+        container = d.ok("create", f"--{kind}", "container:nope", "busybox", "true")
+        equal(d.api("POST", f"/containers/{container}/start", status=404).message, "No such container: nope")
 
 
 def test_rules_do_not_grow_with_containers(d):

@@ -335,7 +335,7 @@ START_TEST(devices)
     lacks(&r, "'/dev/zero' '/dev/zero'\n");
     ck_assert_int_eq(bad.r, -ENOENT);
     ck_assert_str_eq(bad.err.message, "error gathering device information while adding custom "
-                                      "device \"/proc/nonexistent\": No such file or directory");
+                                      "device \"/proc/nonexistent\": no such file or directory");
 }
 END_TEST
 
@@ -372,7 +372,7 @@ START_TEST(exec_plan)
                            "66 0 0 0 0 'u'\n"
                            "67 2199006478335 2199006478335 0 0\n"
                            "74 18 0 0 0\n"
-                           "70 1 0 0 0 '/w'\n"
+                           "70 0 0 0 0 '/w'\n"
                            "71 0 0 0 0 "
                            "'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "
                            "'HOSTNAME=hh' 'TERM=xterm' 'A=1' 'B=2'\n"
