@@ -149,6 +149,21 @@ int engine_logs_open(struct engine *e, const char *ref, const struct log_options
 void log_stream_resume(struct log_stream *s);
 void log_stream_close(struct log_stream *s); /* the reader lost interest; fn is not called again */
 
+/* ---- stats ---- */
+
+struct stats_options {
+    bool stream;   /* one sample a second; else one, after a second of watching */
+    bool one_shot; /* without stream: at once, with nothing to compare to */
+};
+struct stats_stream;
+/* fn gets each sample (a new reference) on the loop, never from inside this call.  Without stream
+ * the first is the last, and of a container that is down it holds the id and name only; a stream
+ * ends by NULL when the container is removed.  With the last one *ret is gone. */
+int engine_stats_open(struct engine *e, const char *ref, const struct stats_options *options,
+                      engine_json_fn *fn, void *arg, struct stats_stream **ret, struct err *reterr);
+void engine_stats_close(
+    struct stats_stream *s); /* the reader lost interest: fn is not called again */
+
 /* ---- exec ---- */
 
 /* *ret: {"Id"} */

@@ -32,7 +32,7 @@ const struct http_route http_routes[] = {
     {"POST", "/containers/{name}/attach", streams_attach, 0},
     {"POST", "/containers/{name}/wait", streams_wait, 0},
     {"POST", "/containers/{name}/exec", exec_create, HTTP_BODY_JSON},
-    {"GET", "/containers/{name}/stats", system_not_yet, 0},
+    {"GET", "/containers/{name}/stats", streams_stats, 0},
     {"GET", "/containers/{name}/changes", system_not_yet, 0},
     {"GET", "/containers/{name}/export", system_not_yet, 0},
     {"GET", "/containers/{name}/archive", system_not_yet, 0},

@@ -34,6 +34,7 @@ void containers_remove(struct http_req *req);
 void containers_prune(struct http_req *req);
 
 void streams_logs(struct http_req *req);
+void streams_stats(struct http_req *req);
 void streams_wait(struct http_req *req);
 void streams_attach(struct http_req *req);
 

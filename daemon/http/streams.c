@@ -1,4 +1,4 @@
-/* The long answers about containers: logs, wait, attach. */
+/* The long answers about containers: logs, stats, wait, attach. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -83,6 +83,58 @@ void streams_logs(struct http_req *req)
     mux = !tty && http_api_version(req) >= 142;
     a->stream =
         http_stream_open(req, 200, mux ? API_TYPE_MUX_STREAM : API_TYPE_RAW_STREAM, &logs_ops, a);
+}
+
+/* ---- stats ---- */
+
+struct stats_answer {
+    struct http_stream *stream;
+    struct stats_stream *stats; /* NULL once it has ended */
+    bool once;
+};
+
+static void on_stats(void *arg, json_t *sample, const struct err *err)
+{
+    struct stats_answer *a = arg;
+
+    (void)err;
+    if (a->once || !sample)
+        a->stats = NULL;
+    /* A reader that is behind misses samples: they are worth nothing late. */
+    if (sample && http_stream_queued(a->stream) < HTTP_STREAM_LOW_WATER)
+        http_stream_write_json(a->stream, sample);
+    else
+        json_decref(sample);
+    if (!a->stats)
+        http_stream_end(a->stream);
+}
+
+static void on_stats_closed(void *arg)
+{
+    struct stats_answer *a = arg;
+
+    if (a->stats)
+        engine_stats_close(a->stats);
+    free(a);
+}
+
+static const struct http_stream_ops stats_ops = {.on_close = on_stats_closed};
+
+void streams_stats(struct http_req *req)
+{
+    struct stats_options o = {.stream = http_query_bool(req, "stream", true),
+                              .one_shot = http_query_bool(req, "one-shot", false)};
+    struct stats_answer *a = xcalloc(1, sizeof(*a));
+    struct err err;
+
+    a->once = !o.stream;
+    if (engine_stats_open(http_context(req), http_param(req), &o, on_stats, a, &a->stats, &err) <
+        0) {
+        http_reply_err(req, &err);
+        free(a);
+        return;
+    }
+    a->stream = http_stream_open(req, 200, API_TYPE_JSON, &stats_ops, a);
 }
 
 /* ---- wait ---- */
