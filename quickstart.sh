@@ -14,7 +14,7 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config check busybox-static
     libmnl-dev libsqlite3-dev libseccomp-dev libarchive-dev libzstd-dev libssl-dev nettle-dev libsystemd-dev"
 # docker.io: the stock client drives our daemon, the stock daemon is the yardstick.
 test_packages="docker.io curl python3 python3-docker python3-yaml python3-jsonschema socat
-    iproute2 nftables procps systemd"
+    iproute2 nftables procps systemd qemu-system-x86 mmdebstrap e2fsprogs"
 
 socket=/var/run/daemon.sock
 pidfile=/run/containerd-lite.pid

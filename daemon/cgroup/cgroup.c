@@ -231,6 +231,7 @@ int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *dr
     if (r < 0)
         return r;
     probe_features(cg);
+    cgroup_shims_prepare(cg);
     *ret = TAKE_PTR(cg);
     return 0;
 }
@@ -238,6 +239,8 @@ int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *dr
 void cgroup_close(struct cgroup *cg)
 {
     cgroup_layout_done(&cg->layout);
+    for (size_t i = 0; i < ARRAY_SIZE(cg->shims); i++)
+        free(cg->shims[i]);
     free(cg->parent);
     free(cg);
 }
@@ -246,6 +249,10 @@ int cgroup_remove_parent(const struct cgroup *cg)
 {
     int result = 0;
 
+    for (size_t i = 0; i < ARRAY_SIZE(cg->shims); i++) {
+        if (cg->shims[i])
+            rmdir(cg->shims[i]);
+    }
     for (unsigned i = 0; i < cg->layout.n; i++) {
         _cleanup_free_ char *dir = path_join(cg->layout.hierarchy[i].mount, cg->parent);
 

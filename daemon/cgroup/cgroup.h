@@ -155,6 +155,11 @@ int cgroup_remove(const struct cgroup *cg, const char *parent, const char *id);
 /* Names of the containers' cgroups below the daemon's parent, in any hierarchy (strv_free). */
 int cgroup_list(const struct cgroup *cg, char ***ret);
 
+/* Is the daemon a service's process, so that shims must be taken out of the service's cgroup? */
+bool cgroup_keeps_shims(const struct cgroup *cg);
+/* Move a shim there; best effort.  Pool thread: the move may wait for an RCU grace period. */
+void cgroup_take_shim(const struct cgroup *cg, pid_t pid);
+
 /* ---- readings ---- */
 
 /* OOM kills so far; -ENOENT if there is no such cgroup. */

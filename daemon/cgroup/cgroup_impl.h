@@ -12,6 +12,7 @@ struct cgroup {
     int where[CGROUP_CONTROLLERS]; /* index of the controller's hierarchy, -1: none */
     int v2;                        /* index of the cgroup2 hierarchy, -1: none */
     unsigned features;             /* 1u << enum cgroup_feature */
+    char *shims[2];                /* owned; where shims are kept, NULL: nowhere (shims.c) */
 };
 
 /* Files that not every kernel has, looked for once in the parent's directory. */
@@ -72,6 +73,11 @@ int64_t cgroup_read_key(const char *dir, const char *file, const char *key, int6
 /* Contents of DIR/FILE, or NULL; caller frees. */
 char *cgroup_read(const char *dir, const char *file);
 int cgroup_write(const char *dir, const char *file, const char *value);
+
+/* ---- shims.c ---- */
+
+/* Make the shims' cgroup if this process is a service's; else nothing. */
+void cgroup_shims_prepare(struct cgroup *cg);
 
 /* ---- limits.c ---- */
 

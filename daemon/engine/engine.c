@@ -249,8 +249,8 @@ static void start_handles(struct engine *e)
     uv_signal_start(&e->sigchld, on_sigchld, SIGCHLD);
     uv_timer_init(e->loop, &e->checkpoint_timer);
     e->checkpoint_timer.data = e;
-    uv_timer_start(&e->checkpoint_timer, on_checkpoint, CHECKPOINT_INTERVAL_MS,
-                   CHECKPOINT_INTERVAL_MS);
+    /* The first one at once: the last daemon may have left a long log. */
+    uv_timer_start(&e->checkpoint_timer, on_checkpoint, 0, CHECKPOINT_INTERVAL_MS);
 }
 
 /* ---- the whole ---- */

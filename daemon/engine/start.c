@@ -266,6 +266,30 @@ static void start_succeeded(struct start_job *j)
     attach_requests_free(late);
 }
 
+struct keep_job {
+    const struct cgroup *cgroup;
+    pid_t pid;
+};
+
+static void keep_job_run(void *arg)
+{
+    const struct keep_job *k = arg;
+
+    cgroup_take_shim(k->cgroup, k->pid);
+}
+
+/* Nobody waits for it: the container runs already. */
+static void keep_shim(struct engine *e, pid_t pid)
+{
+    struct keep_job *k;
+
+    if (!cgroup_keeps_shims(e->cgroup))
+        return;
+    k = xmalloc(sizeof(*k));
+    *k = (struct keep_job){e->cgroup, pid};
+    job_run(e, keep_job_run, free, k);
+}
+
 static void after_start(void *arg)
 {
     struct start_job *j = arg;
@@ -276,6 +300,7 @@ static void after_start(void *arg)
     if (j->r >= 0) {
         start_succeeded(j);
         pending_finish(&c->start_pending, NULL);
+        keep_shim(c->engine, j->shim_pid);
         shim_sync(c); /* a short-lived program may have ended already */
     } else {
         shim_reap(c->engine, j->shim_pid);

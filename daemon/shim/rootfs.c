@@ -5,8 +5,10 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include "fd.h"
@@ -72,7 +74,22 @@ static void set_features(int fs)
     fsconfig(fs, FSCONFIG_SET_STRING, "redirect_dir", "off", 0);
 }
 
-/* Linux 6.7 and later: "lowerdir+" takes any number of layers one by one.  -EINVAL: older. */
+/* "lowerdir+" is Linux 6.7's.  Older ones refuse it, but not without a line in the kernel's log. */
+static bool knows_single_layers(void)
+{
+    struct utsname u;
+    char *end;
+    unsigned long major, minor = 0;
+
+    if (uname(&u) < 0)
+        return true;
+    major = strtoul(u.release, &end, 10);
+    if (*end == '.')
+        minor = strtoul(end + 1, NULL, 10);
+    return major > 6 || (major == 6 && minor >= 7);
+}
+
+/* Any number of layers one by one.  -EINVAL: this kernel cannot, whatever its number says. */
 static int overlay_new(const struct plan_op *op, int userns, struct err *reterr)
 {
     _cleanup_close_ int fs = fsopen("overlay", FSOPEN_CLOEXEC);
@@ -223,7 +240,7 @@ int rootfs_mount(const void *plan, int userns, struct err *reterr)
     }
     if (!(op->arg[0] & PLAN_ROOTFS_IDMAP))
         userns = -EBADF;
-    r = overlay_new(op, userns, reterr);
+    r = knows_single_layers() ? overlay_new(op, userns, reterr) : -EINVAL;
     if (r == -EINVAL)
         r = overlay_old(op, userns, reterr);
     return r;

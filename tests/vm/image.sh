@@ -1,0 +1,79 @@
+#!/bin/bash
+# image.sh DIR
+# Builds the guest that run.sh boots, a small Debian 12 with systemd: DIR/vmlinuz and DIR/root.img.
+# Does nothing when DIR holds the same guest already.  Runs as root; needs mmdebstrap and e2fsprogs.
+set -euo pipefail
+[ $# -eq 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+for tool in mmdebstrap mke2fs; do
+    command -v $tool >/dev/null || { echo "image.sh: $tool is missing" >&2; exit 2; }
+done
+
+packages=(linux-image-cloud-amd64 systemd-sysv dbus udev kmod iproute2 nftables procps curl
+    libmicrohttpd12 libjansson4 libuv1 libnl-3-200 libnl-route-3-200 libnftnl11 libmnl0
+    libsqlite3-0 libseccomp2 libarchive13 libzstd1 libssl3 libnettle8 libsystemd0)
+disk_size=4G # of the root file system; the file is sparse
+
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+exec 9>"$out/lock"
+flock 9
+stamp=$(printf '%s\n' "${packages[@]}" | cat - "$0" | sha256sum)
+[ ! -f "$out/stamp" ] || [ "$(<"$out/stamp")" != "$stamp" ] || exit 0
+rm -f "$out/stamp"
+work=$(mktemp -d "$out/build.XXXXXX")
+trap 'rm -rf --one-file-system "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+root=$work/root
+
+# No initrd: the drivers of the root disk and its file system are built into the cloud kernel.
+INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
+    --include="$(IFS=,; echo "${packages[*]}")" --aptopt='APT::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' bookworm "$root"
+
+echo vm >"$root/etc/hostname"
+echo '127.0.0.1 localhost vm' >"$root/etc/hosts"
+echo '/dev/nvme0n1 / ext4 rw,noatime 0 0' >"$root/etc/fstab"
+for unit in getty@tty1.service serial-getty@ttyS0.service systemd-timesyncd.service \
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer \
+    e2scrub_all.timer e2scrub_reap.service; do
+    ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
+
+# The guest's end of run.sh: unpack the job, run it, send back its output and its status.
+cat >"$root/usr/local/sbin/vm-job" <<'JOB'
+#!/bin/bash
+disk=/dev/disk/by-id/virtio-job port=/dev/virtio-ports/vm
+finish() { echo "$1" >$port.status; sync; sleep 0.1; poweroff -ff; }
+for ((i = 0; i < 600; i++)); do
+    [ -e $disk ] && [ -e $port.output ] && [ -e $port.status ] && break
+    sleep 0.1
+done
+tar -xpf $disk -C / --keep-directory-symlink || finish 125
+cd /job || finish 125
+bash ./command >$port.output 2>&1 </dev/null
+finish $?
+JOB
+chmod 755 "$root/usr/local/sbin/vm-job"
+cat >"$root/etc/systemd/system/vm-job.service" <<'UNIT'
+[Unit]
+Description=The command given to run.sh
+After=basic.target dbus.socket
+[Service]
+Type=exec
+ExecStart=/usr/local/sbin/vm-job
+Environment=HOME=/root LC_ALL=C.UTF-8
+Delegate=yes
+TasksMax=infinity
+OOMPolicy=continue
+UNIT
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+ln -s ../vm-job.service "$root/etc/systemd/system/multi-user.target.wants/vm-job.service"
+
+cp "$root"/boot/vmlinuz-* "$out/vmlinuz"
+rm -rf "${root:?}"/boot/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
+rm -f "$out/root.img"
+truncate -s $disk_size "$out/root.img"
+mke2fs -q -t ext4 -m 0 -E lazy_itable_init=1,lazy_journal_init=1 -d "$root" "$out/root.img"
+echo "$stamp" >"$out/stamp"

@@ -1,0 +1,343 @@
+#!/bin/bash
+# What the guest proves: the engine as installed, started by systemd, on pure cgroup v2 and a kernel
+# without the newer mount options.  Runs in the guest only; each case is a function of the
+# name t_*, in the order of this file; it fails by the first command that does.
+set -u
+export CTLC_TIMEOUT=60
+unit=containerd-lite.service
+parent=/sys/fs/cgroup/containerd-lite
+image=busybox
+
+fail() { echo "    $*"; exit 1; }
+same() { [ "$1" = "$2" ] || fail "${3-} is '$1', not '$2'"; }
+has() { case $1 in *"$2"*) ;; *) fail "no '$2' in: $1" ;; esac; }
+# The engine may hang but not the test; the status is the command's, 124 for a hang.
+ctlc() { timeout -k 1 $CTLC_TIMEOUT ctlc "$@"; }
+# Run a command until it succeeds, for ten seconds.
+until_true() {
+    for ((i = 0; i < 100; i++)); do
+        "$@" && return 0
+        sleep 0.1
+    done
+    fail "never true: $*"
+}
+main_pid() { systemctl show -P MainPID $unit; }
+inspect() { ctlc inspect -f "{{$2}}" "$1"; }
+limit() { cat "$parent/$id/$1"; }
+# Start a container that waits, its id in $id; removed when the case ends.
+start() {
+    id=$(ctlc run -d "$@") || fail "run -d $* failed: $?"
+    trap 'ctlc rm -f $id >/dev/null' EXIT
+}
+
+# ---- under systemd ----
+
+t_socket_activates() {
+    systemctl start containerd-lite.socket
+    same "$(systemctl is-active $unit)" inactive "before the first request"
+    same "$(stat -c '%a %G' /run/daemon.sock)" '660 containerd-lite' "the socket"
+    ctlc version >/dev/null || fail "no answer by the socket: $?"
+    same "$(systemctl is-active $unit)" active "after the first request"
+}
+
+t_notifies() {
+    systemctl stop $unit
+    systemctl start $unit
+    same "$(systemctl show -P Type,StatusErrno $unit | head -n 1)" notify
+    same "$(systemctl show -P SubState $unit)" running
+    curl -sf --unix-socket /run/daemon.sock http://d/_ping >/dev/null || fail "not ready though it said so"
+    same "$(systemctl show -P NRestarts $unit)" 0 restarts
+}
+
+t_unified() {
+    same "$(ctlc info -f '{{.CgroupVersion}} {{.CgroupDriver}}')" '2 cgroupfs'
+    same "$(ctlc info 2>&1 | grep -c WARNING)" 0 "warnings of info"
+    has "$(cat $parent/cgroup.subtree_control)" 'cpuset cpu io memory pids'
+}
+
+t_run() {
+    same "$(ctlc run --rm $image echo hello)" hello
+    ctlc run --rm $image sh -c 'exit 3'
+    same $? 3 status
+    ctlc run --rm $image /nowhere 2>/dev/null
+    same $? 127 "status of a missing program"
+}
+
+# What goes on must be the process, its log, its exit code and the shim, whoever ends the daemon.
+survive() {
+    local pid log
+    start $image sh -c 'i=0; while [ ! -e /stop ]; do echo $((i += 1)); sleep 0.2; done; exit 7'
+    pid=$(inspect "$id" .State.Pid)
+    "$@"
+    same "$(inspect "$id" .State.Running)" true "running after $*"
+    same "$(inspect "$id" .State.Pid)" "$pid" "pid after $*"
+    log=$(ctlc logs "$id" | wc -l)
+    sleep 1
+    [ "$(ctlc logs "$id" | wc -l)" -gt "$log" ] || fail "the log stands still after $*"
+    ctlc exec "$id" touch /stop || fail "exec after $*: $?"
+    same "$(ctlc wait "$id")" 7 "exit code"
+}
+
+t_restart() { survive systemctl restart $unit; }
+
+kill_daemon() {
+    local old
+    old=$(main_pid)
+    systemctl kill -s KILL "$@" $unit
+    changed() { [ "$(main_pid)" != "$old" ] && [ "$(systemctl is-active $unit)" = active ]; }
+    until_true changed
+}
+t_kill_main() { survive kill_daemon --kill-whom=main; }
+t_kill_all() { survive kill_daemon --kill-whom=all; }
+
+t_daemon_reload() {
+    start --memory 64m $image sleep 1000
+    systemctl daemon-reload
+    same "$(limit memory.max)" $((64 << 20)) memory.max
+    ctlc run --rm --cpus 1 --pids-limit 9 $image true || fail "run after daemon-reload: $?"
+}
+
+# ---- limits ----
+
+t_memory() {
+    start -m 64m --memory-reservation 32m --memory-swap 96m $image sleep 1000
+    same "$(limit memory.max)" $((64 << 20)) memory.max
+    same "$(limit memory.low)" $((32 << 20)) memory.low
+    same "$(limit memory.swap.max)" $((32 << 20)) memory.swap.max
+    ctlc update -m 80m --memory-swap 80m "$id" >/dev/null || fail "update: $?"
+    same "$(limit memory.max)" $((80 << 20)) "updated memory.max"
+    same "$(limit memory.swap.max)" 0 "updated memory.swap.max"
+}
+
+t_cpu() {
+    start --cpus 0.5 --cpu-shares 2048 --cpuset-cpus 1 --cpuset-mems 0 $image sleep 1000
+    same "$(limit cpu.max)" '50000 100000' cpu.max
+    same "$(limit cpu.weight)" "$(weight 2048)" cpu.weight
+    same "$(limit cpuset.cpus)" 1 cpuset.cpus
+    same "$(limit cpuset.mems)" 0 cpuset.mems
+    has "$(ctlc exec "$id" grep Cpus_allowed_list /proc/self/status)" '	1'
+}
+
+t_cpu_bites() {
+    start --cpus 0.2 $image sh -c 'while :; do :; done'
+    sleep 3
+    has "$(grep '^nr_throttled' "$parent/$id/cpu.stat")" nr_throttled
+    [ "$(awk '/^nr_throttled/ {print $2}' "$parent/$id/cpu.stat")" -gt 5 ] || fail "never throttled"
+}
+
+t_pids() {
+    start --pids-limit 5 $image sleep 1000
+    same "$(limit pids.max)" 5 pids.max
+    ctlc exec "$id" sh -c 'for i in 1 2 3 4 5 6 7; do sleep 50 & done' 2>/dev/null && fail "too many forks"
+    [ "$(limit pids.current)" -le 5 ] || fail "pids.current $(limit pids.current)"
+}
+
+t_io() {
+    local root
+    root=$(lsblk_number /dev/nvme0n1)
+    start --device-read-bps /dev/nvme0n1:2mb --device-write-bps /dev/nvme0n1:1mb \
+        --device-read-iops /dev/nvme0n1:300 --device-write-iops /dev/nvme0n1:200 $image sleep 1000
+    same "$(limit io.max)" "$root rbps=2097152 wbps=1048576 riops=300 wiops=200" io.max
+    SECONDS=0
+    ctlc exec "$id" dd if=/dev/zero of=/file bs=64k count=48 conv=fsync 2>/dev/null || fail "dd: $?"
+    [ $SECONDS -ge 2 ] || fail "3 MB at 1 MB/s were written in $SECONDS s"
+}
+
+t_ulimits() {
+    same "$(ctlc run --rm --ulimit nofile=2000000:2000000 --ulimit core=0 $image sh -c 'ulimit -n; ulimit -Hc')" \
+        '1048576
+0' "above the service's own limit"
+}
+
+t_oom() {
+    id=$(ctlc create -m 24m --memory-swap 24m $image sh -c 'tail /dev/zero')
+    ctlc start "$id" >/dev/null
+    same "$(ctlc wait "$id")" 137 "exit code"
+    same "$(inspect "$id" .State.OOMKilled)" true OOMKilled
+    ctlc rm "$id" >/dev/null
+}
+
+t_stats() {
+    start -m 64m $image sleep 1000
+    has "$(ctlc stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' "$id")" '/ 64MiB 1'
+    has "$(ctlc top "$id")" 'sleep 1000'
+}
+
+# ---- life ----
+
+t_pause() {
+    start $image sh -c 'while echo; do sleep 0.1; done'
+    ctlc pause "$id" >/dev/null || fail "pause: $?"
+    same "$(inspect "$id" .State.Status)" paused
+    has "$(limit cgroup.events)" 'frozen 1'
+    ctlc unpause "$id" >/dev/null || fail "unpause: $?"
+    has "$(limit cgroup.events)" 'frozen 0'
+    ctlc pause "$id" >/dev/null
+    ctlc kill "$id" >/dev/null || fail "kill of a paused container: $?"
+    same "$(ctlc wait "$id")" 137 "exit code"
+}
+
+t_exec() {
+    start $image sleep 1000
+    same "$(echo text | ctlc exec -i "$id" cat)" text
+    ctlc exec "$id" sh -c 'exit 9'
+    same $? 9 status
+    has "$(ctlc exec "$id" cat /proc/self/cgroup)" '0::/'
+}
+
+t_stop() {
+    start $image sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done'
+    ctlc stop -t 20 "$id" >/dev/null || fail "stop: $?"
+    same "$(inspect "$id" .State.ExitCode)" 5 "exit code"
+    [ ! -e "$parent/$id" ] || fail "its cgroup is left"
+}
+
+# ---- isolation ----
+
+# /dev/nvme0n1 is in no default list; mknod itself is allowed, opening must not be.
+t_devices() {
+    same "$(ctlc run --rm $image sh -c 'echo x >/dev/null && head -c 4 /dev/zero | wc -c')" 4
+    number=$(lsblk_number /dev/nvme0n1)
+    open="mknod /tmp/d b ${number/:/ } && head -c 1 /tmp/d >/dev/null"
+    has "$(ctlc run --rm $image sh -c "$open" 2>&1)" 'Operation not permitted'
+    ctlc run --rm --device /dev/nvme0n1:/dev/disk:r $image sh -c 'head -c 1 /dev/disk >/dev/null' ||
+        fail "--device: $?"
+    has "$(ctlc run --rm --device /dev/nvme0n1:/dev/disk:r $image sh -c ': >>/dev/disk' 2>&1)" 'not permitted'
+    ctlc run --rm --device-cgroup-rule "b $number r" $image sh -c "$open" || fail "--device-cgroup-rule: $?"
+}
+
+t_privileged() {
+    ctlc run --rm --privileged $image sh -c 'head -c 1 /dev/nvme0n1 >/dev/null && mount -t tmpfs t /tmp' ||
+        fail "--privileged: $?"
+    has "$(ctlc run --rm --privileged $image grep CapEff /proc/self/status)" "$(grep -o '[0-9a-f]*$' <<<"$(grep CapEff /proc/self/status)")"
+}
+
+t_userns() {
+    start --userns auto -p 8081:80 $image sh -c 'id -u; touch /file /home/f; mkdir -p /www; exec httpd -f -p 80 -h /'
+    local pid
+    pid=$(inspect "$id" .State.Pid)
+    [ "$(awk '{print $2}' "/proc/$pid/uid_map")" -ge 1000 ] || fail "root is $(cat "/proc/$pid/uid_map")"
+    same "$(ctlc exec "$id" stat -c %u:%g /bin/busybox /file | sort -u)" 0:0 "owner inside"
+    same "$(stat -c %u "/proc/$pid/root/file")" "$(awk '{print $2}' "/proc/$pid/uid_map")" "owner outside"
+}
+
+t_seccomp() {
+    same "$(ctlc run --rm $image grep -w Seccomp /proc/self/status | tr -d '\t ')" Seccomp:2
+    ctlc run --rm $image unshare -m true 2>/dev/null && fail "unshare was allowed"
+    same "$(ctlc run --rm --security-opt seccomp=unconfined $image grep -w Seccomp /proc/self/status | tr -d '\t ')" \
+        Seccomp:0
+}
+
+t_cgroupns() {
+    same "$(ctlc run --rm $image cat /proc/self/cgroup)" 0::/
+    same "$(ctlc run --rm -m 32m $image cat /sys/fs/cgroup/memory.max)" $((32 << 20)) "memory.max inside"
+    ctlc run --rm $image sh -c 'echo max >/sys/fs/cgroup/memory.max' 2>/dev/null && fail "writable inside"
+    same "$(ctlc run --rm --privileged $image sh -c 'mkdir /sys/fs/cgroup/sub && ls -d /sys/fs/cgroup/sub')" \
+        /sys/fs/cgroup/sub
+}
+
+t_publish() {
+    start -p 8080:80 $image sh -c 'mkdir /w; echo served >/w/index.html; exec httpd -f -p 80 -h /w'
+    served() { [ "$(curl -s -m 2 "http://$1/")" = served ]; }
+    until_true served 127.0.0.1:8080
+    until_true served "$(ip -4 -o addr show scope global | awk 'NR == 1 {sub("/.*", "", $4); print $4}'):8080"
+}
+
+# ---- layers ----
+
+# An image of busybox and $1 small layers, in the form that load takes.
+make_image() {
+    local dir=$work/layers base diffs='' layers='' i
+    mkdir -p "$dir/l"
+    base=$(echo /usr/local/share/containerd-lite/images/busybox.tar /usr/share/containerd-lite/images/busybox.tar |
+        tr ' ' '\n' | xargs ls 2>/dev/null)
+    tar -xf "$base" -C "$dir"
+    base=$(grep -o '"Layers":\["[^"]*' "$dir/manifest.json" | sed 's/.*"//')
+    diffs="\"sha256:${base##*/}\"" layers="\"$base\""
+    for ((i = 1; i <= $1; i++)); do
+        echo "$i" >"$dir/l/f$i"
+        echo "$i" >"$dir/l/top"
+        tar -cf "$dir/$i.tar" --owner=0 --group=0 -C "$dir/l" "f$i" top
+        diffs="$diffs,\"sha256:$(sha256sum "$dir/$i.tar" | cut -c-64)\"" layers="$layers,\"$i.tar\""
+    done
+    echo "{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Cmd\":[\"sh\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[$diffs]}}" >"$dir/config.json"
+    echo "[{\"Config\":\"config.json\",\"RepoTags\":[\"many:$1\"],\"Layers\":[$layers]}]" >"$dir/manifest.json"
+    tar -cf "$work/many.tar" -C "$dir" config.json manifest.json "$base" $(seq -f %g.tar "$1")
+    rm -rf "$dir"
+}
+
+t_many_layers() {
+    make_image 120
+    ctlc load -q -i "$work/many.tar" >/dev/null || fail "load: $?"
+    rm "$work/many.tar"
+    same "$(ctlc run --rm many:120 sh -c 'cat /top /f1 /f120; ls /f* | wc -l; echo w >/f7; cat /f7')" '120
+1
+120
+120
+w'
+    same "$(ctlc run --rm --userns auto many:120 sh -c 'cat /top; stat -c %u /f3; echo w >/f7; cat /f7')" '120
+0
+w'
+    ctlc rmi many:120 >/dev/null || fail "rmi: $?"
+}
+
+t_quiet_kernel() {
+    local told
+    # What t_pids provoked is no complaint about us.
+    told=$(dmesg | grep -i -e overlayfs -e 'cgroup:' | grep -v 'fork rejected by pids')
+    same "$told" '' "what the kernel complains of"
+}
+
+# ---- nothing is left ----
+
+t_leaves_nothing() {
+    same "$(ctlc ps -aq)" '' "containers"
+    no_shims() { ! pgrep -f containerd-lite-shim >/dev/null; }
+    until_true no_shims
+    same "$(find $parent -mindepth 1 -type d)" $parent/shims "cgroups"
+    same "$(cat $parent/shims/cgroup.procs)" '' "processes among the shims"
+    same "$(journalctl -u $unit -o cat --no-pager | grep -c -e left-over -e 'remains running')" 0 \
+        "processes left in the service's cgroup"
+    same "$(ip -o link show type veth)" '' "veth pairs"
+    same "$(grep -c -e overlay -e containerd-lite /proc/self/mountinfo)" "$mounts" "mounts"
+    same "$(nft list tables | wc -l)" 1 "nft tables"
+    has "$(nft list ruleset)" containerd
+    same "$(nft list ruleset | grep -c -e 808 -e 'elements')" 0 "nft elements: $(nft list ruleset | grep -A2 elements)"
+    same "$(ls /run/containerd-lite 2>/dev/null | grep -E '^[0-9a-f]{12,}$')" '' "run directories"
+    same "$(systemctl show -P NRestarts $unit)" 2 "restarts by systemd"
+    same "$(journalctl -u $unit -o cat --no-pager | grep -c -i -e assert -e ' error')" 0 \
+        "$(journalctl -u $unit -o cat --no-pager | grep -i -e assert -e error)"
+}
+
+t_stop_service() {
+    systemctl stop containerd-lite.socket $unit
+    same "$(systemctl show -P Result $unit)" success
+    same "$(systemctl show -P ExecMainStatus $unit)" 0
+}
+
+lsblk_number() { printf '%d:%d\n' $((16#$(stat -c %t "$1"))) $((16#$(stat -c %T "$1"))); }
+weight() { # opencontainers' formula for shares, not the older linear one
+    awk -v s="$1" 'BEGIN { l = log(s) / log(2); e = (l * l + 125 * l) / 612 - 7 / 34;
+                           w = exp(e * log(10)); print (w == int(w)) ? w : int(w) + 1 }'
+}
+
+work=$(mktemp -d /root/test.XXXXXX)
+systemd-sysusers && systemd-tmpfiles --create 2>/dev/null
+systemctl daemon-reload
+mounts=$(grep -c -e overlay -e containerd-lite /proc/self/mountinfo)
+passed=0 failed=0
+[ $# -gt 0 ] || mapfile -t selected < <(grep -o '^t_[a-z0-9_]*' "$0")
+[ $# -eq 0 ] || selected=("$@")
+for case in "${selected[@]}"; do
+    from=${EPOCHREALTIME/./}
+    if (ulimit -c 0; $case) >"$work/log" 2>&1; then
+        verdict=ok passed=$((passed + 1))
+    else
+        verdict=FAILED failed=$((failed + 1))
+    fi
+    printf '%-8s %-20s %6d ms\n' $verdict "${case#t_}" $(((${EPOCHREALTIME/./} - from) / 1000))
+    [ $verdict = ok ] || cat "$work/log"
+done
+[ $failed -eq 0 ] || journalctl -u $unit -o cat --no-pager | tail -n 40
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ] && [ $passed -gt 0 ]

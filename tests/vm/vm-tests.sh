@@ -1,0 +1,18 @@
+#!/bin/bash
+# vm-tests.sh BUILD [CASE...]
+# Installs the build into a guest with Debian's own kernel, systemd and pure cgroup v2, and runs
+# test.sh there.  The guest is made once, in BUILD/vm.
+set -euo pipefail
+[ $# -ge 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+for tool in qemu-system-x86_64 mmdebstrap mke2fs; do
+    command -v $tool >/dev/null ||
+        { echo "vm-tests.sh: $tool is missing: install qemu-system-x86, mmdebstrap, e2fsprogs" >&2; exit 2; }
+done
+here=$(dirname "$(readlink -f "$0")")
+build=$1
+shift
+bash "$here/image.sh" "$build/vm"
+rm -rf "$build/vm/tree"
+DESTDIR=$build/vm/tree cmake --install "$build" >/dev/null
+exec bash "$here/run.sh" -t "${VM_TIMEOUT:-840}" -l "$build/vm/console" -a "$here/test.sh" \
+    "$build/vm" "$build/vm/tree" bash ./test.sh "$@"
