@@ -331,6 +331,13 @@ static void exec_ended(struct exec *x, int code)
     exec_event(x, "exec_die", json_pack("{s:s}", "exitCode", text));
 }
 
+static enum err_kind fail_kind(const struct shim_fail *f)
+{
+    if (f->errnum == ESRCH)
+        return ERR_CONFLICT; /* the container ended meanwhile */
+    return f->code == 128 ? ERR_SYSTEM : ERR_INVALID;
+}
+
 void exec_message(struct container *c, const struct shim_msg *m)
 {
     struct exec *x = map_get(&c->engine->execs, m->exec_id);
@@ -339,7 +346,7 @@ void exec_message(struct container *c, const struct shim_msg *m)
     if (!x)
         x = adopt(c, m->exec_id);
     if (m->type == SHIM_EXEC_FAILED) {
-        err_set(&err, m->fail.code == 128 ? ERR_SYSTEM : ERR_INVALID, m->fail.errnum,
+        err_set(&err, fail_kind(&m->fail), m->fail.errnum,
                 "OCI runtime exec failed: exec failed: unable to start container process: %s: "
                 "unknown",
                 m->fail.message);

@@ -137,7 +137,7 @@ static int add_tag(struct load_image *img, const char *name, struct err *reterr)
     _cleanup_reference_ struct reference ref = {0};
     _cleanup_free_ char *canonical = NULL;
 
-    if (reference_parse(name, &ref, reterr) < 0)
+    if (reference_parse(name, &ref, reterr) < 0 || reference_check_tag(&ref, reterr) < 0)
         return err_wrap(reterr, "tag \"%.128s\"", name);
     if (strv_len(img->tags) >= MANIFEST_TAGS_MAX)
         return bad(reterr, "too many tags");

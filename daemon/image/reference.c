@@ -260,6 +260,16 @@ void reference_tag_default(struct reference *ref)
         ref->tag = xstrdup("latest");
 }
 
+int reference_check_tag(const struct reference *ref, struct err *reterr)
+{
+    _cleanup_free_ char *name = reference_familiar_name(ref);
+
+    if (streq(name, "sha256"))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "refusing to create an ambiguous tag using digest algorithm as name");
+    return 0;
+}
+
 int reference_parse_repo_tag(const char *repo, const char *tag, struct reference *ret,
                              struct err *reterr)
 {
@@ -271,6 +281,9 @@ int reference_parse_repo_tag(const char *repo, const char *tag, struct reference
     if (ref.digest)
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "refusing to create a tag with a digest reference");
+    r = reference_check_tag(&ref, reterr);
+    if (r < 0)
+        return r;
     if (!str_empty(tag)) {
         if (!reference_tag_valid(tag))
             return err_set(reterr, ERR_INVALID, EINVAL, "invalid tag format");

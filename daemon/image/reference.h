@@ -34,6 +34,10 @@ void reference_tag_default(struct reference *ref);
 int reference_parse_repo_tag(const char *repo, const char *tag, struct reference *ret,
                              struct err *reterr);
 
+/* May it be a tag's name?  One that starts with "sha256:" would be taken for an image's id, and
+ * never be found again. */
+int reference_check_tag(const struct reference *ref, struct err *reterr);
+
 /* "docker.io/library/busybox:latest", "...@sha256:.."; with both, both.  Caller frees. */
 char *reference_canonical(const struct reference *ref);
 /* The same without "docker.io/" and "library/". */

@@ -9,8 +9,10 @@
 #include "fd.h"
 #include "mem.h"
 #include "sys.h"
+#include "text.h"
 
 #define OPTION_MAX 256 /* fsconfig(2) takes no longer strings */
+#define LINKS_MAX 8    /* symlinks into the void on the way to a mount target */
 
 int mount_resolve(int root, const char *path, uint64_t flags)
 {
@@ -50,9 +52,36 @@ static int split(const char *path, char parent[PATH_MAX], char name[256])
     return 0;
 }
 
+/* Where a symlink that leads to nothing points, as a path below the root. */
+static int read_dangling(int dir, const char *parent, const char *name, char ret[PATH_MAX])
+{
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
+
+    if (n <= 0)
+        return n < 0 && errno != EINVAL ? -errno : -ELOOP;
+    target[n] = '\0';
+    return text_join(ret, PATH_MAX, target[0] == '/' ? "" : parent, "/", target, NULL);
+}
+
+static int make_dirs_at(int root, const char *path, unsigned links);
+
+/* A symlink is in the way whose target is not there: make that, as runc does. */
+static int make_dangling(int root, int dir, const char *parent, const char *name, unsigned links)
+{
+    _cleanup_close_ int fd = -EBADF;
+    char target[PATH_MAX];
+    int r = links == 0 ? -ELOOP : read_dangling(dir, parent, name, target);
+
+    if (r < 0)
+        return r;
+    fd = make_dirs_at(root, target, links - 1);
+    return fd < 0 ? fd : 0;
+}
+
 /* mkdir -p, one component at a time: each parent is a descriptor inside the root before the next
  * name is made in it, so that a symlink swapped in by someone else leads nowhere new. */
-static int make_dirs(int root, const char *path)
+static int make_dirs_at(int root, const char *path, unsigned links)
 {
     char prefix[PATH_MAX], parent[PATH_MAX], name[256];
     const char *p = path;
@@ -79,10 +108,19 @@ static int make_dirs(int root, const char *path)
         dir = mount_resolve(root, parent, O_DIRECTORY);
         if (dir < 0)
             return dir;
-        if (mkdirat(dir, name, 0755) < 0)
-            return errno == EEXIST ? -ELOOP : -errno;
+        if (mkdirat(dir, name, 0755) < 0) {
+            int r = errno == EEXIST ? make_dangling(root, dir, parent, name, links) : -errno;
+
+            if (r < 0)
+                return r;
+        }
     }
     return mount_resolve(root, path, O_DIRECTORY);
+}
+
+static int make_dirs(int root, const char *path)
+{
+    return make_dirs_at(root, path, LINKS_MAX);
 }
 
 int mount_parent(int root, const char *path, char name[256])
@@ -93,18 +131,24 @@ int mount_parent(int root, const char *path, char name[256])
     return r < 0 ? r : make_dirs(root, parent);
 }
 
-static int make_file(int root, const char *path)
+static int make_file(int root, const char *path, unsigned links)
 {
     _cleanup_close_ int dir = -EBADF, fd = -EBADF;
-    char name[256];
+    char parent[PATH_MAX], name[256], target[PATH_MAX];
+    int r = split(path, parent, name);
 
-    dir = mount_parent(root, path, name);
+    if (r < 0)
+        return r;
+    dir = make_dirs(root, parent);
     if (dir < 0)
         return dir;
     fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
-        return errno == EEXIST ? -ELOOP : -errno;
-    return mount_resolve(root, path, 0);
+    if (fd >= 0)
+        return mount_resolve(root, path, 0);
+    if (errno != EEXIST)
+        return -errno;
+    r = links == 0 ? -ELOOP : read_dangling(dir, parent, name, target);
+    return r < 0 ? r : make_file(root, target, links - 1);
 }
 
 int mount_target(int root, const char *path, bool directory)
@@ -113,7 +157,7 @@ int mount_target(int root, const char *path, bool directory)
     struct stat st;
 
     if (fd == -ENOENT)
-        fd = directory ? make_dirs(root, path) : make_file(root, path);
+        fd = directory ? make_dirs(root, path) : make_file(root, path, LINKS_MAX);
     if (fd < 0)
         return TAKE_FD(fd);
     if (same_file(root, fd))

@@ -226,7 +226,10 @@ static int start_child(struct task *t, struct stage *s, uint64_t flags, bool *re
         run_init(s);
     }
     if (pid < 0) {
-        r = err_sys(reterr, errno, "cannot clone");
+        /* clone(2): a pid namespace whose init is dead takes nobody more. */
+        r = s->exec && errno == ENOMEM
+                ? err_set(reterr, ERR_CONFLICT, ESRCH, "the container is not running")
+                : err_sys(reterr, errno, "cannot clone");
         fd_close(pair[0]);
         return r;
     }
