@@ -125,9 +125,9 @@ static uint64_t stdio_flags(int plan_fd)
     return flags;
 }
 
-static void refuse(const char *id, const char *why)
+static void refuse(const char *id, int errnum, const char *why)
 {
-    struct shim_fail f = {.code = 128, .errnum = EBUSY};
+    struct shim_fail f = {.code = 128, .errnum = errnum};
 
     memcpy(f.message, why, strlen(why));
     control_send_fail(SHIM_EXEC_FAILED, id, &f);
@@ -138,16 +138,16 @@ void exec_start(const struct shim_msg *m, int *fds, size_t n)
     struct task *t;
 
     if (n < 1 || !*m->exec_id || task_find(m->exec_id)) {
-        refuse(m->exec_id, "malformed exec request");
+        refuse(m->exec_id, EINVAL, "malformed exec request");
         return;
     }
     if (!task_main()->started || task_main()->reaped) {
-        refuse(m->exec_id, "the container is not running");
+        refuse(m->exec_id, ESRCH, "the container is not running");
         return;
     }
     t = task_new(m->exec_id);
     if (!t) {
-        refuse(m->exec_id, "too many processes are executed at once");
+        refuse(m->exec_id, EBUSY, "too many processes are executed at once");
         return;
     }
     t->flags = stdio_flags(fds[0]);

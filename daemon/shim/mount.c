@@ -12,7 +12,7 @@
 #include "text.h"
 
 #define OPTION_MAX 256 /* fsconfig(2) takes no longer strings */
-#define LINKS_MAX 8    /* symlinks into the void on the way to a mount target */
+#define LINKS_MAX 16   /* symlinks into the void on the way to one mount target */
 
 int mount_resolve(int root, const char *path, uint64_t flags)
 {
@@ -64,24 +64,26 @@ static int read_dangling(int dir, const char *parent, const char *name, char ret
     return text_join(ret, PATH_MAX, target[0] == '/' ? "" : parent, "/", target, NULL);
 }
 
-static int make_dirs_at(int root, const char *path, unsigned links);
+static int make_dirs(int root, const char *path, unsigned *left);
 
-/* A symlink is in the way whose target is not there: make that, as runc does. */
-static int make_dangling(int root, int dir, const char *parent, const char *name, unsigned links)
+/* A symlink is in the way whose target is not there: make that, as runc does.  The links of one
+ * target share a budget: it bounds the depth here, and what an image can make us walk. */
+static int make_dangling(int root, int dir, const char *parent, const char *name, unsigned *left)
 {
     _cleanup_close_ int fd = -EBADF;
     char target[PATH_MAX];
-    int r = links == 0 ? -ELOOP : read_dangling(dir, parent, name, target);
+    int r = *left == 0 ? -ELOOP : read_dangling(dir, parent, name, target);
 
     if (r < 0)
         return r;
-    fd = make_dirs_at(root, target, links - 1);
+    --*left;
+    fd = make_dirs(root, target, left);
     return fd < 0 ? fd : 0;
 }
 
 /* mkdir -p, one component at a time: each parent is a descriptor inside the root before the next
  * name is made in it, so that a symlink swapped in by someone else leads nowhere new. */
-static int make_dirs_at(int root, const char *path, unsigned links)
+static int make_dirs(int root, const char *path, unsigned *left)
 {
     char prefix[PATH_MAX], parent[PATH_MAX], name[256];
     const char *p = path;
@@ -109,7 +111,7 @@ static int make_dirs_at(int root, const char *path, unsigned links)
         if (dir < 0)
             return dir;
         if (mkdirat(dir, name, 0755) < 0) {
-            int r = errno == EEXIST ? make_dangling(root, dir, parent, name, links) : -errno;
+            int r = errno == EEXIST ? make_dangling(root, dir, parent, name, left) : -errno;
 
             if (r < 0)
                 return r;
@@ -118,20 +120,16 @@ static int make_dirs_at(int root, const char *path, unsigned links)
     return mount_resolve(root, path, O_DIRECTORY);
 }
 
-static int make_dirs(int root, const char *path)
-{
-    return make_dirs_at(root, path, LINKS_MAX);
-}
-
 int mount_parent(int root, const char *path, char name[256])
 {
+    unsigned left = LINKS_MAX;
     char parent[PATH_MAX];
     int r = split(path, parent, name);
 
-    return r < 0 ? r : make_dirs(root, parent);
+    return r < 0 ? r : make_dirs(root, parent, &left);
 }
 
-static int make_file(int root, const char *path, unsigned links)
+static int make_file(int root, const char *path, unsigned *left)
 {
     _cleanup_close_ int dir = -EBADF, fd = -EBADF;
     char parent[PATH_MAX], name[256], target[PATH_MAX];
@@ -139,7 +137,7 @@ static int make_file(int root, const char *path, unsigned links)
 
     if (r < 0)
         return r;
-    dir = make_dirs(root, parent);
+    dir = make_dirs(root, parent, left);
     if (dir < 0)
         return dir;
     fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -147,17 +145,21 @@ static int make_file(int root, const char *path, unsigned links)
         return mount_resolve(root, path, 0);
     if (errno != EEXIST)
         return -errno;
-    r = links == 0 ? -ELOOP : read_dangling(dir, parent, name, target);
-    return r < 0 ? r : make_file(root, target, links - 1);
+    r = *left == 0 ? -ELOOP : read_dangling(dir, parent, name, target);
+    if (r < 0)
+        return r;
+    --*left;
+    return make_file(root, target, left);
 }
 
 int mount_target(int root, const char *path, bool directory)
 {
     _cleanup_close_ int fd = mount_resolve(root, path, 0);
+    unsigned left = LINKS_MAX;
     struct stat st;
 
     if (fd == -ENOENT)
-        fd = directory ? make_dirs(root, path) : make_file(root, path, LINKS_MAX);
+        fd = directory ? make_dirs(root, path, &left) : make_file(root, path, &left);
     if (fd < 0)
         return TAKE_FD(fd);
     if (same_file(root, fd))

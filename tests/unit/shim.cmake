@@ -1,3 +1,3 @@
-foreach(module IN ITEMS plan jsonlog shim_user shim_detach shim_spill)
+foreach(module IN ITEMS plan jsonlog shim_mount shim_user shim_detach shim_spill)
     unit_test(${module} shim_parts)
 endforeach()

@@ -133,6 +133,20 @@ START_TEST(test_repo_tag)
 }
 END_TEST
 
+START_TEST(test_tag_names)
+{
+    _cleanup_reference_ struct reference hash = {0}, longer = {0}, other = {0}, tag = {0};
+
+    ck_assert_int_eq(reference_parse("sha256:abc", &hash, NULL), 0);
+    ck_assert_int_lt(reference_check_tag(&hash, NULL), 0);
+    ck_assert_int_eq(reference_parse("sha256/x:1", &longer, NULL), 0);
+    ck_assert_int_eq(reference_check_tag(&longer, NULL), 0);
+    ck_assert_int_eq(reference_parse("quay.io/sha256:1", &other, NULL), 0);
+    ck_assert_int_eq(reference_check_tag(&other, NULL), 0);
+    ck_assert_int_lt(reference_parse_repo_tag("sha256", "abc", &tag, NULL), 0);
+}
+END_TEST
+
 START_TEST(test_image_id)
 {
     ck_assert_str_eq(reference_image_id(HEX64), HEX64);
@@ -166,6 +180,7 @@ int main(void)
     tcase_add_loop_test(t, test_wrong, 0, (int)ARRAY_SIZE(wrong));
     tcase_add_test(t, test_limits);
     tcase_add_test(t, test_repo_tag);
+    tcase_add_test(t, test_tag_names);
     tcase_add_test(t, test_image_id);
     tcase_add_test(t, test_match);
     suite_add_tcase(s, t);
