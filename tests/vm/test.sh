@@ -80,6 +80,23 @@ survive() {
 
 t_restart() { survive systemctl restart $unit; }
 
+# What ends while there is no daemon is told by the one that the next request starts.
+t_ends_meanwhile() {
+    local flag=$work/flag pid
+    mkdir "$flag"
+    start -v "$flag:/flag" $image sh -c 'until [ -e /flag/stop ]; do sleep 0.1; done; echo last; exit 4'
+    pid=$(inspect "$id" .State.Pid)
+    systemctl stop $unit
+    [ -d "/proc/$pid" ] || fail "the container ended with the service"
+    touch "$flag/stop"
+    gone() { [ ! -d "/proc/$pid" ]; }
+    until_true gone
+    same "$(systemctl is-active $unit)" inactive "before the request"
+    same "$(ctlc wait "$id")" 4 "exit code"
+    same "$(ctlc logs "$id")" last log
+    same "$(systemctl is-active $unit)" active "after the request"
+}
+
 kill_daemon() {
     local old
     old=$(main_pid)
@@ -107,6 +124,14 @@ t_memory() {
     ctlc update -m 80m --memory-swap 80m "$id" >/dev/null || fail "update: $?"
     same "$(limit memory.max)" $((80 << 20)) "updated memory.max"
     same "$(limit memory.swap.max)" 0 "updated memory.swap.max"
+}
+
+t_swap() {
+    start -m 64m $image sleep 1000
+    same "$(limit memory.swap.max)" $((64 << 20)) "memory.swap.max by default"
+    ctlc rm -f "$id" >/dev/null
+    start -m 64m --memory-swap -1 $image sleep 1000
+    same "$(limit memory.swap.max)" max "unlimited memory.swap.max"
 }
 
 t_cpu() {
@@ -141,6 +166,28 @@ t_io() {
     SECONDS=0
     ctlc exec "$id" dd if=/dev/zero of=/file bs=64k count=48 conv=fsync 2>/dev/null || fail "dd: $?"
     [ $SECONDS -ge 2 ] || fail "3 MB at 1 MB/s were written in $SECONDS s"
+}
+
+t_io_weight() {
+    start --blkio-weight 300 $image sleep 1000
+    if [ -e "$parent/$id/io.bfq.weight" ]; then
+        same "$(limit io.bfq.weight)" 'default 300' io.bfq.weight
+    else
+        same "$(limit io.weight)" 'default 2930' io.weight # opencontainers' 1 + (300 - 10) * 9999 / 990
+    fi
+}
+
+t_cgroup_parent() {
+    start --cgroup-parent /own/parent -m 32m $image sleep 1000
+    same "$(cat "/sys/fs/cgroup/own/parent/$id/memory.max")" $((32 << 20)) memory.max
+    ctlc rm -f "$id" >/dev/null
+    rmdir /sys/fs/cgroup/own/parent /sys/fs/cgroup/own || fail "something is left in it"
+}
+
+# The service is protected from the OOM killer; its containers must not be.
+t_oom_score() {
+    same "$(ctlc run --rm $image cat /proc/self/oom_score_adj)" 0 "oom_score_adj"
+    same "$(ctlc run --rm --oom-score-adj -700 $image cat /proc/self/oom_score_adj)" -700 "oom_score_adj"
 }
 
 t_ulimits() {
@@ -182,7 +229,9 @@ t_exec() {
     same "$(echo text | ctlc exec -i "$id" cat)" text
     ctlc exec "$id" sh -c 'exit 9'
     same $? 9 status
-    has "$(ctlc exec "$id" cat /proc/self/cgroup)" '0::/'
+    same "$(ctlc exec "$id" cat /proc/self/cgroup)" 0::/ "cgroup by exec"
+    same "$(ctlc exec "$id" cat /proc/self/oom_score_adj)" 0 "oom_score_adj by exec"
+    same "$(ctlc exec -t "$id" tty)" $'/dev/pts/0\r' "terminal of exec"
 }
 
 t_stop() {
@@ -228,10 +277,20 @@ t_seccomp() {
         Seccomp:0
 }
 
+# AppArmor is on in this kernel, and no profile is loaded: containers run unconfined, none is promised.
+t_apparmor() {
+    same "$(cat /sys/module/apparmor/parameters/enabled)" Y AppArmor
+    same "$(ctlc run --rm $image cat /proc/self/attr/apparmor/current)" unconfined "the profile"
+    same "$(ctlc info -f '{{range .SecurityOptions}}{{println .}}{{end}}' | sort | xargs)" \
+        'name=cgroupns name=seccomp,profile=builtin' SecurityOptions
+    ctlc run --rm --security-opt apparmor=unconfined $image true || fail "apparmor=unconfined: $?"
+}
+
 t_cgroupns() {
     same "$(ctlc run --rm $image cat /proc/self/cgroup)" 0::/
     same "$(ctlc run --rm -m 32m $image cat /sys/fs/cgroup/memory.max)" $((32 << 20)) "memory.max inside"
     ctlc run --rm $image sh -c 'echo max >/sys/fs/cgroup/memory.max' 2>/dev/null && fail "writable inside"
+    same "$(ctlc run --rm --cgroupns host $image sed 's,/[0-9a-f]*$,,' /proc/self/cgroup)" 0::/containerd-lite
     same "$(ctlc run --rm --privileged $image sh -c 'mkdir /sys/fs/cgroup/sub && ls -d /sys/fs/cgroup/sub')" \
         /sys/fs/cgroup/sub
 }
@@ -243,33 +302,37 @@ t_publish() {
     until_true served "$(ip -4 -o addr show scope global | awk 'NR == 1 {sub("/.*", "", $4); print $4}'):8080"
 }
 
-# ---- layers ----
-
-# An image of busybox and $1 small layers, in the form that load takes.
-make_image() {
-    local dir=$work/layers base diffs='' layers='' i
-    mkdir -p "$dir/l"
-    base=$(echo /usr/local/share/containerd-lite/images/busybox.tar /usr/share/containerd-lite/images/busybox.tar |
-        tr ' ' '\n' | xargs ls 2>/dev/null)
-    tar -xf "$base" -C "$dir"
-    base=$(grep -o '"Layers":\["[^"]*' "$dir/manifest.json" | sed 's/.*"//')
-    diffs="\"sha256:${base##*/}\"" layers="\"$base\""
-    for ((i = 1; i <= $1; i++)); do
-        echo "$i" >"$dir/l/f$i"
-        echo "$i" >"$dir/l/top"
-        tar -cf "$dir/$i.tar" --owner=0 --group=0 -C "$dir/l" "f$i" top
-        diffs="$diffs,\"sha256:$(sha256sum "$dir/$i.tar" | cut -c-64)\"" layers="$layers,\"$i.tar\""
-    done
-    echo "{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Cmd\":[\"sh\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[$diffs]}}" >"$dir/config.json"
-    echo "[{\"Config\":\"config.json\",\"RepoTags\":[\"many:$1\"],\"Layers\":[$layers]}]" >"$dir/manifest.json"
-    tar -cf "$work/many.tar" -C "$dir" config.json manifest.json "$base" $(seq -f %g.tar "$1")
-    rm -rf "$dir"
+# A second host, in a network namespace: it reaches a published port, and is reached from behind
+# the guest's address.
+t_outside() {
+    local listen='$s = IO::Socket::INET->new(Listen => 1, LocalPort => 99) or die $!;
+        $c = $s->accept or die; print $c $c->peerhost, "\n"'
+    ip netns add outside
+    ip link add outer type veth peer name inner netns outside
+    trap 'ctlc rm -f $id >/dev/null; ip netns del outside; kill %1 2>/dev/null' EXIT
+    ip addr add 10.99.0.1/24 dev outer
+    ip link set outer up
+    ip -n outside addr add 10.99.0.2/24 dev inner
+    ip -n outside link set inner up
+    id=$(ctlc run -d -p 8080:80 $image sh -c 'mkdir /w; echo served >/w/index.html; exec httpd -f -p 80 -h /w')
+    served() { [ "$(ip netns exec outside curl -s -m 2 http://10.99.0.1:8080/)" = served ]; }
+    until_true served
+    timeout 30 ip netns exec outside perl -MIO::Socket::INET -e "$listen" &
+    listens() { ip netns exec outside ss -ltn | grep -q ':99 '; }
+    until_true listens
+    same "$(ctlc exec "$id" nc 10.99.0.2 99 </dev/null)" 10.99.0.1 "the container's address outside"
 }
 
+t_at_once() {
+    same "$(seq 12 | xargs -P 6 -I {} timeout 120 ctlc run --rm -m 32m $image echo {} | sort -n | xargs)" \
+        '1 2 3 4 5 6 7 8 9 10 11 12' "what was said"
+}
+
+# ---- layers ----
+
+# Made by many_layers.py.
 t_many_layers() {
-    make_image 120
-    ctlc load -q -i "$work/many.tar" >/dev/null || fail "load: $?"
-    rm "$work/many.tar"
+    ctlc load -q -i many.tar >/dev/null || fail "load: $?"
     same "$(ctlc run --rm many:120 sh -c 'cat /top /f1 /f120; ls /f* | wc -l; echo w >/f7; cat /f7')" '120
 1
 120
