@@ -137,7 +137,8 @@ int cmd_pull(struct invocation *inv)
     const struct pull_options *o = inv->options;
     struct refname ref = {0};
     struct err e = {0};
-    bool bare = !strchr(inv->args[0], '@') && !strchr(inv->args[0], ':');
+    const char *slash = strrchr(inv->args[0], '/');
+    bool bare = !strpbrk(slash ? slash : inv->args[0], "@:"); /* a port is no tag */
     int r = refname_parse(inv->args[0], &ref);
 
     if (r < 0) {

@@ -118,6 +118,7 @@ static int open_engine(struct program *p, struct err *reterr)
                               .images_dir = p->images,
                               .registry_mirrors = (const char *const *)o->registry_mirrors,
                               .insecure_registries = (const char *const *)o->insecure_registries,
+                              .registry_certs = o->registry_certs,
                               .labels = (const char *const *)o->labels,
                               .default_init = o->init,
                               .keep_dynmods = o->no_favordynmods,

@@ -8,6 +8,7 @@
 #include "api.h"
 #include "engine.h"
 #include "fd.h"
+#include "hosts.h"
 #include "json.h"
 #include "log.h"
 #include "str.h"
@@ -53,6 +54,8 @@ static const struct option_row {
      "Preferred mirror of the default registry"},
     {"insecure-registry", 0, "insecure-registries", OPT_LIST,
      offsetof(struct options, insecure_registries), "Registry to be reached without TLS"},
+    {"registry-certs", 0, "registry-certs", OPT_STRING, offsetof(struct options, registry_certs),
+     "Directory of registries' certificates (default \"" HOSTS_CERTS_DIR "\")"},
     {"label", 0, "labels", OPT_LIST, offsetof(struct options, labels), "key=value of this daemon"},
     {"init", 0, "init", OPT_BOOL, offsetof(struct options, init),
      "Run an init in every container that does not say otherwise"},

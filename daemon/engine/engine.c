@@ -207,7 +207,10 @@ static int open_images(struct engine *e, struct err *reterr)
         .storage = e->storage,
         .loop = e->loop,
         .worker_path = e->config.worker_path,
-        .hooks = {.arg = e, .event = image_event, .containers = containers_of_image}};
+        .hooks = {.arg = e, .event = image_event, .containers = containers_of_image},
+        .registries = {.mirrors = e->config.registry_mirrors,
+                       .insecure = e->config.insecure_registries,
+                       .certs_dir = e->config.registry_certs}};
 
     return images_open(&o, &e->images, reterr);
 }

@@ -33,8 +33,9 @@ struct engine_config {
     const char *shim_path;                  /* executable files */
     const char *worker_path;                /* containerd-lite-layer */
     const char *images_dir;                 /* embedded images, NULL for none */
-    const char *const *registry_mirrors;    /* NULL-terminated, for /info */
+    const char *const *registry_mirrors;    /* NULL-terminated */
     const char *const *insecure_registries; /* the same */
+    const char *registry_certs;             /* NULL for HOSTS_CERTS_DIR */
     const char *const *labels;              /* the same */
     bool default_init;                      /* --init */
     bool keep_dynmods;                      /* leave the host's cgroup2 mount options alone */

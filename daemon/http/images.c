@@ -255,39 +255,12 @@ static void import_route(struct http_req *req)
     begin_upload(req, &o);
 }
 
-/* Pulling comes with the registry client; what is there is told, what is not is refused. */
 void images_route_create(struct http_req *req)
 {
-    const char *from = http_query(req, "fromImage"), *tag = http_query(req, "tag");
-    _cleanup_free_ char *ref = NULL;
-    struct image *img;
-    struct err err;
-
-    if (!str_empty(http_query(req, "fromSrc"))) {
+    if (!str_empty(http_query(req, "fromSrc")))
         import_route(req);
-        return;
-    }
-    if (str_empty(from)) {
+    else if (str_empty(http_query(req, "fromImage")))
         http_reply_error(req, 400, "image name cannot be blank");
-        return;
-    }
-    ref = str_empty(tag) ? xstrdup(from)
-                         : xasprintf("%s%s%s", from, strchr(tag, ':') ? "@" : ":", tag);
-    if (images_lookup(store(req), ref, &img, &err) >= 0) {
-        json_t *line = json_pack("{s:s++}", "status", "Status: Image is up to date for ", ref, "");
-        struct http_stream *s = http_stream_open(req, 200, API_TYPE_JSON, &progress_ops, NULL);
-
-        image_unref(img);
-        http_stream_write_json(s, line);
-        http_stream_end(s);
-        return;
-    }
-    if (err.kind == ERR_NOT_FOUND)
-        http_reply_error(req, 404,
-                         "pull access denied for %s, repository does not exist or may require "
-                         "'docker login': this version of containerd-lite does not pull from "
-                         "registries",
-                         from);
     else
-        http_reply_err(req, &err);
+        pulls_start(req);
 }

@@ -13,8 +13,10 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "auth.h"
 #include "db.h"
 #include "err.h"
+#include "hosts.h"
 #include "mem.h"
 #include "storage.h"
 #include "str.h"
@@ -39,7 +41,7 @@ DEFINE_FREEP(struct image *, image_unref)
 /* What the store must know from the engine.  Any member may be NULL. */
 struct images_hooks {
     void *arg;
-    /* action: load import tag untag delete; name: familiar reference or "sha256:..id"; labels:
+    /* action: load import pull tag untag delete; name: familiar reference or "sha256:..id"; labels:
      * borrowed object or NULL. */
     void (*event)(void *arg, const char *action, const char *image_id, const char *name,
                   const json_t *labels);
@@ -50,11 +52,12 @@ struct images_hooks {
 };
 
 struct images_options {
-    struct db *db;             /* borrowed, outlives the images */
-    struct storage *storage;   /* borrowed likewise */
-    uv_loop_t *loop;           /* borrowed */
-    const char *worker_path;   /* of containerd-lite-layer; copied */
-    struct images_hooks hooks; /* copied */
+    struct db *db;                   /* borrowed, outlives the images */
+    struct storage *storage;         /* borrowed likewise */
+    uv_loop_t *loop;                 /* borrowed */
+    const char *worker_path;         /* of containerd-lite-layer; copied */
+    struct images_hooks hooks;       /* copied */
+    struct hosts_options registries; /* copied */
 };
 
 /* Also deletes layer directories that no row names (a crash between rename and commit). */
@@ -141,6 +144,23 @@ struct image_import {
  * names and platforms fail at once (NULL, ERR_INVALID). */
 struct image_job *images_import(struct images *im, int in_fd, const struct image_import *opt,
                                 const struct image_job_callbacks *cb, struct err *reterr);
+
+struct image_pull;
+
+struct image_pull_options {
+    const char *name;     /* "busybox", with tag or digest or without */
+    const char *tag;      /* tag or digest; NULL or "": name's own; neither: all tags there are */
+    const char *platform; /* NULL or "": this machine's */
+    const struct registry_auth *auth; /* NULL: anonymous; copied */
+};
+
+/* docker pull.  Progress in the shape of API.md 7.4; a failure before the first line is one of the
+ * request itself (the errors of registries become 404, 401 ... there).  Invalid names and platforms
+ * fail at once (NULL). */
+struct image_pull *images_pull(struct images *im, const struct image_pull_options *opt,
+                               const struct image_job_callbacks *cb, struct err *reterr);
+/* Blobs that are half here stay for the next pull.  No callback afterwards. */
+void image_pull_cancel(struct image_pull *pull);
 
 /* The client went away: stops the worker and removes what was staged.  No callback afterwards. */
 void image_job_cancel(struct image_job *job);

@@ -120,7 +120,7 @@ static void worker_done(void *arg, const struct worker_result *result)
     free(run);
 }
 
-static int make_dir(struct image_job *job, const char *dir, struct err *reterr)
+int image_job_dir(struct image_job *job, const char *dir, struct err *reterr)
 {
     _cleanup_close_ int fd = -EBADF;
 
@@ -137,7 +137,7 @@ int image_job_worker(struct image_job *job, const char *command, int in_fd, cons
                      void (*done)(struct image_job *job, const struct worker_result *result),
                      struct err *reterr)
 {
-    _cleanup_close_ int dir_fd = make_dir(job, dir, reterr);
+    _cleanup_close_ int dir_fd = image_job_dir(job, dir, reterr);
     struct run *run;
     int r;
 
@@ -183,6 +183,8 @@ static void discarded(uv_work_t *work, int status)
     leave(job);
     if (!job->cancelled && job->cb.done)
         job->cb.done(job->cb.arg, job->err.kind != ERR_NONE ? &job->err : NULL);
+    if (job->on_free)
+        job->on_free(job);
     load_plan_done(&job->plan);
     free(job->made);
     free(job->import_name);
@@ -203,6 +205,8 @@ void image_job_cancel(struct image_job *job)
     job->cancelled = true;
     if (job->worker)
         worker_kill(job->worker);
+    if (job->on_cancel)
+        job->on_cancel(job);
 }
 
 /* ---- recording ---- */

@@ -28,6 +28,11 @@ struct image_job {
     int (*pool)(struct image_job *job, struct err *reterr);
     void (*then)(struct image_job *job);
     void (*recorded)(struct image_job *job);
+
+    /* Of an operation that has more than one worker; may be NULL. */
+    void *data;
+    void (*on_cancel)(struct image_job *job); /* calls image_job_finish() when all is still */
+    void (*on_free)(struct image_job *job);
 };
 
 /* Join the store's list; the stage is made here. */
@@ -41,6 +46,8 @@ void image_job_pool(struct image_job *job, int (*pool)(struct image_job *job, st
 int image_job_worker(struct image_job *job, const char *command, int in_fd, const char *dir,
                      void (*done)(struct image_job *job, const struct worker_result *result),
                      struct err *reterr);
+/* Make stage/<dir>, 0755; an O_DIRECTORY descriptor. */
+int image_job_dir(struct image_job *job, const char *dir, struct err *reterr);
 void image_job_fail(struct image_job *job, const struct err *err);
 /* Remove the stage in the pool, call done, free. */
 void image_job_finish(struct image_job *job);

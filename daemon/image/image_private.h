@@ -16,6 +16,9 @@ struct images {
     struct images_hooks hooks;
     struct image *cache[IMAGE_CACHE_SIZE]; /* most recently used first */
     struct image_job *jobs;                /* list */
+    struct image_pull *pulls;              /* list */
+    struct fetch *fetches;                 /* list */
+    struct registry *registry;             /* owned */
     unsigned pending;                      /* jobs and pool work that will still call back */
     bool collect_later;                    /* layers were given up while a job may rely on them */
     bool closing;

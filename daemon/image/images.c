@@ -2,10 +2,13 @@
 
 #include <errno.h>
 
+#include "fetch.h"
 #include "image_job.h"
+#include "image_pull.h"
 #include "json.h"
 #include "log.h"
 #include "reference.h"
+#include "registry.h"
 
 /* ---- snapshots ---- */
 
@@ -124,6 +127,7 @@ static int remove_orphans(struct images *im, struct err *reterr)
 int images_open(const struct images_options *opt, struct images **ret, struct err *reterr)
 {
     struct images *im = xcalloc(1, sizeof(*im));
+    struct hosts *hosts;
     int r;
 
     im->db = opt->db;
@@ -131,8 +135,17 @@ int images_open(const struct images_options *opt, struct images **ret, struct er
     im->loop = opt->loop;
     im->worker_path = xstrdup(opt->worker_path);
     im->hooks = opt->hooks;
+    r = hosts_new(&opt->registries, &hosts, reterr);
+    if (r < 0) {
+        free(im->worker_path);
+        free(im);
+        return r;
+    }
+    im->registry = registry_new(opt->loop, hosts);
     images_begin(im); /* ended by images_close() */
     r = remove_orphans(im, reterr);
+    if (r >= 0)
+        r = fetch_prepare(im, reterr);
     if (r < 0) {
         images_close(im);
         return r;
@@ -144,8 +157,10 @@ int images_open(const struct images_options *opt, struct images **ret, struct er
 void images_close(struct images *im)
 {
     im->closing = true;
+    image_pulls_cancel(im);
     for (struct image_job *job = im->jobs; job; job = job->next)
         image_job_cancel(job);
+    registry_close(im->registry);
     images_done(im);
 }
 

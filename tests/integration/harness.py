@@ -117,7 +117,7 @@ def demultiplex(data):
 class Daemon:
     """One daemon.  Its roots, socket and log are in a directory of its own below /tmp."""
 
-    def __init__(self, *args, start=True, load=True, data=None):
+    def __init__(self, *args, start=True, load=True, data=None, env=None):
         self.root = tempfile.mkdtemp(prefix=host.PREFIX)
         os.chmod(self.root, 0o755)
         with open(f"{self.root}/{host.OWNER}", "w") as file:
@@ -125,7 +125,7 @@ class Daemon:
         self.data, self.run = data or f"{self.root}/data", f"{self.root}/run"
         self.sock, self.log = f"{self.root}/sock", f"{self.root}/log"
         self.args, self.process, self.load = list(args), None, load
-        self.terminals = []
+        self.terminals, self.env = [], env or {}
         with open(f"{self.root}/daemon.json", "w") as file:
             file.write("{}")
         daemons.append(self)
@@ -146,6 +146,11 @@ class Daemon:
 
     def spawn(self, argv=None, env=None):
         """Start without waiting; for tests of the start itself."""
+        # Nothing in these tests may depend on, or bother, the world's registries.
+        nowhere = "http://127.0.0.1:1"
+        env = {name: value for name, value in (os.environ if env is None else env).items()
+               if not name.lower().endswith("_proxy")}
+        env |= {"HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, **self.env}
         log = open(self.log, "ab")
         self.process = subprocess.Popen(argv or self.argv(), stdin=subprocess.DEVNULL, stdout=log,
                                         stderr=log, env=env, start_new_session=True)

@@ -49,7 +49,7 @@ def test_failures_leave_nothing(d):
                ("--network", "nope", "busybox", "true"), ("-v", "/proc/nope/x:/in", "busybox", "true"),
                ("--sysctl", "kernel.nonsense=1", "busybox", "true"), ("-p", "127.0.0.1:99999:80", "busybox", "true"),
                ("--device", "/dev/nonsense", "busybox", "true"), ("-w", "/etc/passwd/x", "busybox", "true"),
-               ("nosuchimage:1", "true"))
+               ("127.0.0.1:1/nosuchimage:1", "true"))
     for args in failing:
         d.ctl("run", "--rm", *args)
     before = d.settled_census()

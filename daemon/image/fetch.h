@@ -1,0 +1,40 @@
+/* Blobs on their way from a registry.  A blob is fetched once, however many pulls want it: they
+ * join the fetch that is under way.  Bytes go to blobs/partial/<digest>, hashed as they come; what
+ * is there from an earlier try is hashed and kept.  Loop thread; hashing and writing are done in
+ * the pool, at most 2 x FETCH_CHUNK bytes wait for it. */
+#pragma once
+
+#include "image_private.h"
+#include "registry.h"
+#include "registry_manifest.h"
+
+#define FETCH_DIR "blobs/partial"
+#define FETCH_CHUNK ((size_t)256 << 10)
+#define FETCH_FLUSH ((size_t)64 << 10) /* an idle pool gets what is there from here on */
+#define FETCH_RESTARTS 1               /* of a blob whose bytes turned out wrong */
+
+struct fetch_user;
+
+/* Make the directory, before anything else here. */
+int fetch_prepare(struct images *im, struct err *reterr);
+
+struct fetch_callbacks {
+    void *arg;
+    /* So many bytes are hashed and written. */
+    void (*progress)(void *arg, int64_t bytes);
+    /* All are there; the digest is being compared.  May be NULL. */
+    void (*verifying)(void *arg);
+    /* Once, never from inside fetch_join(): err NULL: the bytes are what the digest says.  The user
+     * stays until fetch_leave(). */
+    void (*done)(void *arg, const struct err *err);
+};
+
+/* remote is referenced: the one that the first user came with is asked. */
+int fetch_join(struct images *im, struct remote *remote, const struct descriptor *d,
+               const struct fetch_callbacks *cb, struct fetch_user **ret, struct err *reterr);
+/* At any time; without users the fetch ends, and what is there stays for the next one. */
+void fetch_leave(struct fetch_user *u);
+/* The image is recorded: nobody needs the file any more. */
+void fetch_remove(struct fetch_user *u);
+/* A new descriptor on the file, to be read; its offset is its own.  -errno. */
+int fetch_open(const struct fetch_user *u, struct err *reterr);

@@ -1,0 +1,400 @@
+"""Pulling: names, manifests, layers, platforms, from docker-registry and from a registry that fails
+in all the ways that networks and servers do."""
+import json
+import os
+import threading
+
+import imagemaker
+from harness import IMAGE, equal, has, wait_for
+from imagemaker import layer, sha256
+from registries import (OCI_INDEX, OCI_MANIFEST, Fake, Image, Registry, Server, body, cut_after, digest,
+                        free_port, index, skopeo, status)
+
+
+def runnable(text="hello", **options):
+    files = {**imagemaker.busybox_files(IMAGE), "text": f"{text}\n".encode()}
+    return Image([layer(files)], {"Cmd": ["/bin/busybox", "cat", "/text"]}, **options)
+
+
+def small(*names, **options):
+    return Image([layer({name: name.encode() * 1000}) for name in names or ("a", "b", "c")], **options)
+
+
+def noise(count):
+    return os.urandom(count)
+
+
+def lines(reply):
+    return [json.loads(line) for line in reply.body.splitlines() if line.strip()]
+
+
+def statuses(reply):
+    return [line.get("status") for line in lines(reply)]
+
+
+def pull(d, name, want=200, **parameters):
+    return d.api("POST", "/images/create", fromImage=name, status=want, **parameters)
+
+
+def error_of(reply):
+    last = lines(reply)[-1]
+    equal(last["error"], last["errorDetail"]["message"])
+    return last["error"]
+
+
+def partial(d, image):
+    """Blobs of the image that are half here: {digest: bytes}"""
+    names = [f"{d.data}/blobs/partial/{sha256(blob)}" for blob in image.blobs]
+    return {os.path.basename(name): os.path.getsize(name) for name in names if os.path.exists(name)}
+
+
+def test_pull_and_run(d):
+    with Fake() as fake:
+        fake.add("team/app", "v1", runnable("pulled"))
+        name = f"{fake.host}/team/app:v1"
+        out = d.ok("pull", name).splitlines()
+        equal(out[0], "v1: Pulling from team/app")
+        has("\n".join(out), "Pulling fs layer", "Download complete", "Pull complete")
+        assert out[-3].startswith("Digest: sha256:"), out
+        equal(out[-2:], [f"Status: Downloaded newer image for {name}", name])
+        equal(d.ok("run", "--rm", name), "pulled")
+        equal(d.ok("pull", name).splitlines()[-2], f"Status: Image is up to date for {name}")
+
+
+def test_pull_progress_lines(d):
+    image = small("x", "y")
+    with Fake() as fake:
+        manifest = fake.add("app", "v1", image)
+        got = lines(pull(d, f"{fake.host}/app", tag="v1"))
+    short = [digest(blob)[7:19] for blob in image.layers]
+    equal(got[0], {"status": "Pulling from app", "id": "v1"})
+    for line in got[1:-2]:
+        assert "progressDetail" in line and line["id"] in short, line
+    for one in short:
+        told = [line["status"] for line in got if line.get("id") == one]
+        told = [word for n, word in enumerate(told) if word not in ("Downloading", "Extracting")]
+        equal(told, ["Pulling fs layer", "Verifying Checksum", "Download complete", "Pull complete"])
+    equal(got[-2:], [{"status": f"Digest: {manifest}"},
+                     {"status": f"Status: Downloaded newer image for {fake.host}/app:v1"}])
+
+
+def test_kinds_of_images(d):
+    """Docker schema 2 and OCI, layers plain, gzip, zstd."""
+    kinds = {"docker": {}, "oci": {"oci": True}, "zstd": {"oci": True, "packing": "zstd"},
+             "plain": {"oci": True, "packing": None}}
+    with Fake() as fake:
+        for kind, options in kinds.items():
+            fake.add("app", kind, runnable(kind, **options))
+            equal(d.ok("run", "--rm", f"{fake.host}/app:{kind}"), kind)
+
+
+def test_run_pulls_what_is_missing(d):
+    with Fake() as fake:
+        fake.add("app", "latest", runnable("first"))
+        name = f"{fake.host}/app"
+        err = d.fails(125, "run", "--rm", "--pull", "never", name)
+        has(err, f"No such image: {name}:latest")
+        equal(fake.requests, [], "requests of --pull never")
+        done = d.ctl("run", "--rm", name)
+        equal((done.code, done.out), (0, "first\n"))
+        has(done.err, f"Unable to find image '{name}:latest' locally", "latest: Pulling from app")
+        fake.add("app", "latest", runnable("second"))
+        equal(d.ok("run", "--rm", name), "first")
+        equal(d.ok("run", "--rm", "--pull", "always", name), "second")
+        equal(d.ok("run", "--rm", "-q", "--pull", "always", name), "second")
+
+
+def test_pull_output(d):
+    with Fake() as fake:
+        fake.add("app", "latest", small())
+        name = f"{fake.host}/app"
+        equal(d.ok("pull", "-q", name), f"{name}:latest")
+        equal(d.ok("pull", name).splitlines()[0], "Using default tag: latest")
+        d.ok("rmi", name)
+        terminal = d.terminal("pull", name)
+        equal(terminal.wait(), 0)
+        has(terminal.output, "Pull complete", "\x1b[")
+
+
+def test_stock_client_pulls(d):
+    with Fake() as fake:
+        fake.add("app", "v1", runnable("stock"))
+        out = d.docker_ok("pull", f"{fake.host}/app:v1")
+        has(out, "v1: Pulling from app", "Pull complete", "Status: Downloaded newer image")
+        equal(d.docker_ok("run", "--rm", f"{fake.host}/app:v1"), "stock")
+
+
+def test_pull_by_digest(d):
+    with Fake() as fake:
+        manifest = fake.add("app", "v1", runnable("pinned"))
+        name = f"{fake.host}/app@{manifest}"
+        out = d.ok("pull", name).splitlines()
+        equal(out[0], f"{manifest}: Pulling from app")
+        equal(out[-2], f"Status: Downloaded newer image for {name}")
+        equal(d.ok("run", "--rm", name), "pinned")
+        other = small("x")
+        fake.add("app", "v2", other)
+        fake.manifests["app", manifest] = (other.manifest, other.media_type)
+        d.ok("rmi", "-f", name)
+        has(d.fails(1, "pull", name), f"manifest verification failed for digest {manifest}")
+
+
+def test_platforms(d):
+    with Fake() as fake:
+        images = [runnable("amd"), runnable("arm", arch="arm64")]
+        for oci in (True, False):
+            for image in images:
+                fake.add("app", None, image)
+            fake.add_manifest("app", "multi", index(images, oci), OCI_INDEX if oci else
+                              "application/vnd.docker.distribution.manifest.list.v2+json")
+            name = f"{fake.host}/app:multi"
+            has(d.ok("pull", name), f"Digest: {digest(index(images, oci))}")
+            equal(d.ok("run", "--rm", name), "amd")
+            d.ok("pull", "-q", "--platform", "linux/arm64", name)
+            equal(d.api("GET", f"/images/{name}/json", status=200).json["Architecture"], "arm64")
+            d.ok("rmi", "-f", name)
+        reply = pull(d, f"{fake.host}/app", 404, tag="multi", platform="linux/s390x")
+        equal(reply.message, "no matching manifest for linux/s390x in the manifest list entries")
+        fake.add("app", "single", images[0])
+        equal(lines(pull(d, f"{fake.host}/app", tag="single", platform="linux/amd64"))[-1]["status"],
+              f"Status: Downloaded newer image for {fake.host}/app:single")
+        has(error_of(pull(d, f"{fake.host}/app", tag="single", platform="arm64")),
+            "does not match the specified platform (linux/arm64)")
+        equal(pull(d, f"{fake.host}/app", 400, tag="single", platform="a/b/c/d").status, 400)
+
+
+def test_what_is_not_there(d):
+    with Fake() as fake:
+        name = f"{fake.host}/app"
+        equal(pull(d, name, 404, tag="v9").message,
+              f"manifest for {name}:v9 not found: manifest unknown: manifest unknown")
+        for code, message in (("DENIED", "requested access to the resource is denied"),
+                              ("NAME_UNKNOWN", "repository name not known to registry")):
+            fake.fail("manifests", "v9", lambda request, code=code, message=message: request.answer(
+                403 if code == "DENIED" else 404,
+                {"errors": [{"code": code, "message": message}]}) or True)
+            got = pull(d, name, 404, tag="v9").message
+            has(got, f"pull access denied for {name}, repository does not exist or may require "
+                     "'docker login'", message)
+        for bad in ("UPPER", "a//b", "a b"):
+            equal(pull(d, bad, 400, tag="x").status, 400)
+        equal(pull(d, name, 400, tag="no spaces").message, "invalid reference format")
+    reply = pull(d, f"127.0.0.1:{free_port()}/app", 503, tag="v1")
+    has(reply.message, "Get \"http://", "connect: connection refused")
+    equal(d.api("POST", "/images/create", status=400).message, "image name cannot be blank")
+
+
+def test_what_is_refused(d):
+    foreign = small("f")
+    foreign.document["layers"][0]["mediaType"] = \
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+    foreign.document["layers"][0]["urls"] = ["http://127.0.0.1:1/layer"]
+    artifact = small("f", oci=True)
+    artifact.document["config"]["mediaType"] = "application/vnd.cncf.helm.config.v1+json"
+    both = small("f", oci=True)
+    both.document["manifests"] = []
+    unknown = small("f", oci=True)
+    unknown.document["layers"][0]["mediaType"] += "+encrypted"
+    fewer = small("f", "g")
+    fewer.document["layers"].pop()
+    with Fake() as fake:
+        for image, text in ((foreign, "foreign layer"), (both, "both index and manifest"),
+                            (artifact, "application/vnd.cncf.helm.config.v1+json"),
+                            (unknown, "is of a kind that is not supported"),
+                            (fewer, "layers and diff ids differ in number")):
+            fake.add("app", "bad", image)
+            reply = pull(d, f"{fake.host}/app", None, tag="bad")
+            has(reply.message if reply.status != 200 else error_of(reply), text)
+        fake.add_manifest("app", "old", b'{"schemaVersion":1,"name":"app","tag":"old","fsLayers":[]}',
+                          "application/vnd.docker.distribution.manifest.v1+prettyjws")
+        has(pull(d, f"{fake.host}/app", 400, tag="old").message, "schema 1")
+        fake.add_manifest("app", "cut", foreign.manifest[:100], foreign.media_type)
+        has(pull(d, f"{fake.host}/app", 400, tag="cut").message, "invalid manifest")
+    equal(d.ok("images", "-q", fake.host + "/app"), "")
+
+
+# Networks and servers that fail
+
+def test_cut_connections_are_resumed(d):
+    blob_bytes = noise(3_000_000)
+    image = Image([layer({"noise": blob_bytes})])
+    blob = image.layers[0]
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.fail("blobs", digest(blob), cut_after(blob, 1_000_000), cut_after(blob, 1_500_000))
+        d.ok("pull", f"{fake.host}/app:v1")
+        ranges = [r[2].get("Range") for r in fake.asked("GET", digest(blob))]
+        equal(ranges[0], None)
+        assert ranges[1] and ranges[2], ranges
+        starts = [int(r[6:-1]) for r in ranges[1:]]
+        assert 0 < starts[0] <= 1_000_000 and starts[0] < starts[1], starts
+    equal(partial(d, image), {})
+
+
+def test_a_pull_goes_on_where_another_broke(d):
+    image = Image([layer({"noise": noise(2_000_000)})])
+    blob = image.layers[0]
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.fail("blobs", digest(blob), cut_after(blob, 1_000_000), *[status(404)] * 2)
+        has(error_of(pull(d, f"{fake.host}/app", tag="v1")), "try later")
+        equal(partial(d, image), {sha256(blob): 1_000_000})
+        fake.faults.clear()
+        fake.requests.clear()
+        d.ok("pull", f"{fake.host}/app:v1")
+        equal([r[2].get("Range") for r in fake.asked("GET", digest(blob))], ["bytes=1000000-"])
+
+
+def test_a_server_without_ranges(d):
+    image = Image([layer({"noise": noise(1_000_000)})])
+    blob = image.layers[0]
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.fail("blobs", digest(blob), cut_after(blob, 500_000), body(blob))
+        d.ok("pull", f"{fake.host}/app:v1")
+        equal(len(fake.asked("GET", digest(blob))), 2)
+
+
+def test_wrong_bytes(d):
+    image = Image([layer({"noise": noise(300_000)})])
+    blob = image.layers[0]
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        wrong = body(blob[:-1] + b"x")
+        fake.fail("blobs", digest(blob), wrong)
+        d.ok("pull", f"{fake.host}/app:v1")  # the second try brings the right ones
+        d.ok("rmi", f"{fake.host}/app:v1")
+        for fault in (wrong, body(blob[:-1]), body(blob + b"x")):
+            fake.faults.clear()
+            fake.fail("blobs", digest(blob), *[fault] * 9)
+            has(error_of(pull(d, f"{fake.host}/app", tag="v1")), digest(blob))
+        fake.faults.clear()
+        fake.fail("blobs", digest(image.config), *[body(image.config + b" ")] * 9)
+        pull(d, f"{fake.host}/app", 200, tag="v1")
+        equal(d.ok("images", "-q", f"{fake.host}/app"), "")
+        fake.faults.clear()
+        d.ok("pull", f"{fake.host}/app:v1")
+
+
+def test_a_layer_that_is_not_what_its_config_says(d):
+    image, other = small("a"), small("b")
+    image.layers = other.layers
+    image.document["layers"] = other.document["layers"]
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        has(error_of(pull(d, f"{fake.host}/app", tag="v1")), "unpacks to sha256:")
+    equal(d.ok("images", "-q", f"{fake.host}/app"), "")
+
+
+def test_busy_and_failing_servers(d):
+    image = small("a")
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.fail("manifests", "v1", status(429, Retry_After="0"), status(500), status(503))
+        fake.fail("blobs", digest(image.layers[0]), status(502), status(429, Retry_After="1"))
+        d.ok("pull", f"{fake.host}/app:v1")
+        equal(len(fake.asked("GET", "/manifests/v1")), 4)
+        fake.fail("manifests", "v1", status(429, Retry_After="86400"))
+        equal(pull(d, f"{fake.host}/app", 503, tag="v1").message, "unavailable: try later")
+        fake.fail("manifests", "v1", *[status(500, Retry_After="0")] * 20)
+        fake.requests.clear()
+        equal(pull(d, f"{fake.host}/app", 503, tag="v1").status, 503)
+        equal(len(fake.requests), 5, "tries")
+
+
+def test_digest_lies(d):
+    image = small("a")
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.fail("manifests", "v1", lambda request: request.answer(
+            200, image.manifest, image.media_type, {"Docker-Content-Digest": digest(b"x")}) or True)
+        has(pull(d, f"{fake.host}/app", 500, tag="v1").message, "manifest verification failed")
+
+
+class Elsewhere(Server):
+    """A blob store behind a redirect."""
+
+    def __init__(self, blobs):
+        self.blobs = blobs
+        super().__init__()
+
+    def handle(self, request):
+        key = request.path.strip("/").split("?")[0]
+        Fake.send(request, self.blobs[key])
+
+
+def test_redirected_blobs(d):
+    image = small("a")
+    with Fake() as fake, Elsewhere(fake.blobs) as store:
+        fake.add("app", "v1", image)
+        for blob in image.blobs:
+            fake.fail("blobs", digest(blob), lambda request, blob=blob: request.answer(
+                307, headers={"Location": f"http://{store.host}/{digest(blob)}?sig=secret"}) or True)
+        reply = d.api("POST", "/images/create", fromImage=f"{fake.host}/app", tag="v1", status=200)
+        has(lines(reply)[-1]["status"], "Downloaded newer image")
+        equal(len(store.requests), 2)
+        fake.add("app", "v2", small("b"))
+        fake.fail("manifests", "v2", *[lambda request: request.answer(
+            307, headers={"Location": request.path}) or True] * 50)
+        has(pull(d, f"{fake.host}/app", 503, tag="v2").message, "redirects")
+
+
+# Several at once
+
+def test_two_pulls_share_a_download(d):
+    image = Image([layer({"noise": noise(500_000)})])
+    with Fake() as fake:
+        fake.gate = threading.Event()
+        fake.add("one", "v1", image)
+        fake.add("two", "v1", image)
+        clients = [d.spawn_client("pull", f"{fake.host}/{name}:v1") for name in ("one", "two")]
+        wait_for(lambda: len(fake.asked("GET", digest(image.config))) == 2, "both configs")
+        fake.gate.set()
+        for client in clients:
+            out, err = client.communicate(timeout=60)
+            equal(client.returncode, 0, err)
+        equal(len(fake.asked("GET", digest(image.layers[0]))), 1, "downloads of the layer")
+    equal(partial(d, image), {})
+
+
+def test_a_client_that_leaves_ends_its_pull(d):
+    image = Image([layer({"noise": noise(500_000)})])
+    stage = f"{d.data}/tmp"
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.gate = threading.Event()
+        fake.fail("blobs", digest(image.config), body(image.config))
+        fake.fail("blobs", digest(image.layers[0]),
+                  lambda request: request.answer(200, image.layers[0][:100_000], headers={
+                      "Content-Length": str(len(image.layers[0]))}) or fake.gate.wait(30))
+        client = d.spawn_client("pull", f"{fake.host}/app:v1")
+        wait_for(lambda: partial(d, image), "the blob to begin")
+        client.kill()
+        client.wait()
+        wait_for(lambda: not os.listdir(stage), "the stage to be removed")
+        fake.gate.set()
+        fake.gate = None
+        equal(d.ok("images", "-q", f"{fake.host}/app"), "")
+        d.ok("pull", f"{fake.host}/app:v1")
+
+
+def test_daemon_killed_in_a_pull(d):
+    image = Image([layer({"noise": noise(1_000_000)}), layer({"b": b"b"})])
+    blob = image.layers[0]
+    with Fake() as fake:
+        fake.gate = threading.Event()
+        fake.add("app", "v1", image)
+        fake.fail("blobs", digest(image.config), body(image.config))
+        fake.fail("blobs", digest(blob), lambda request: request.answer(
+            200, blob[:600_000], headers={"Content-Length": str(len(blob))}) or fake.gate.wait(30))
+        client = d.spawn_client("pull", f"{fake.host}/app:v1")
+        wait_for(lambda: partial(d, image).get(sha256(blob), 0) >= 500_000, "the blob to come in")
+        d.kill9()
+        client.wait()
+        fake.gate.set()
+        fake.gate = None
+        d.start()
+        equal(os.listdir(f"{d.data}/tmp"), [])
+        fake.requests.clear()
+        d.ok("pull", f"{fake.host}/app:v1")
+        assert fake.asked("GET", digest(blob))[0][2].get("Range"), "it did not go on"

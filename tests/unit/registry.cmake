@@ -1,0 +1,2 @@
+unit_test(registry registry)
+unit_test(registry_manifest image)
