@@ -46,16 +46,18 @@ static void emit_write(void *arg, enum cgroup_controller c, const char *file, co
 
 /* Each mkdir costs some 30 us, so hierarchies that give a container nothing are left out: a v1
  * cpuset without a setting, and those of hugetlb, perf_event, net_cls, net_prio, for which the API
- * has no knob.  cgroup2 is always there: cgroup.kill, CLONE_INTO_CGROUP. */
-static bool is_used(const struct build *b, const struct cgroup_hierarchy *h)
+ * has no knob.  A privileged container may write to what it is shown, so it has its own of each.
+ * cgroup2 is always there: cgroup.kill, CLONE_INTO_CGROUP. */
+static bool is_used(const struct cgroup *cg, const struct cgroup_spec *spec,
+                    const struct cgroup_hierarchy *h)
 {
     unsigned used = CGROUP_BIT(CGROUP_CPU) | CGROUP_BIT(CGROUP_CPUACCT) |
                     CGROUP_BIT(CGROUP_MEMORY) | CGROUP_BIT(CGROUP_DEVICES) |
                     CGROUP_BIT(CGROUP_FREEZER) | CGROUP_BIT(CGROUP_BLKIO) | CGROUP_BIT(CGROUP_PIDS);
 
-    if (cgroup_wants_cpuset(b->cg, b->spec->host_config))
+    if (cgroup_wants_cpuset(cg, spec->host_config))
         used |= CGROUP_BIT(CGROUP_CPUSET);
-    return h->v2 || h->controllers & used;
+    return h->v2 || spec->all_devices || h->controllers & used;
 }
 
 /* cpuset.cpus and cpuset.mems of the parent, before any process joins; own settings follow. */
@@ -80,7 +82,7 @@ static void make_dirs(struct build *b, const char *parent)
     for (unsigned i = 0; i < b->cg->layout.n; i++) {
         const struct cgroup_hierarchy *h = &b->cg->layout.hierarchy[i];
 
-        if (!is_used(b, h))
+        if (!is_used(b->cg, b->spec, h))
             continue;
         b->dir[i] = cgroup_dir(b->cg, h, parent, b->spec->id);
         plan_add(b->plan, PLAN_CGROUP_MKDIR, PLAN_CGROUP_JOIN | (h->v2 ? PLAN_CGROUP_V2 : 0), 0, 0,
@@ -180,4 +182,33 @@ int cgroup_plan(const struct cgroup *cg, const struct cgroup_spec *spec, struct 
     if (r >= 0)
         add_oom_file(&b);
     return r;
+}
+
+int cgroup_mounts(const struct cgroup *cg, const struct cgroup_spec *spec,
+                  struct cgroup_mounts *ret, struct err *reterr)
+{
+    _cleanup_free_ char *parent = NULL;
+    int r = cgroup_parent_clean(cg, spec->parent, &parent, reterr);
+
+    if (r < 0)
+        return r;
+    ret->n = cg->layout.n;
+    for (unsigned i = 0; i < cg->layout.n; i++) {
+        const struct cgroup_hierarchy *h = &cg->layout.hierarchy[i];
+
+        ret->mount[i] = (struct cgroup_mount){
+            .dir = is_used(cg, spec, h) ? cgroup_dir(cg, h, parent, spec->id) : xstrdup(h->mount),
+            .name = h->name,
+            .controllers = h->controllers,
+            .v2 = h->v2,
+        };
+    }
+    return 0;
+}
+
+void cgroup_mounts_done(struct cgroup_mounts *mounts)
+{
+    for (size_t i = 0; i < mounts->n; i++)
+        free(mounts->mount[i].dir);
+    mounts->n = 0;
 }

@@ -359,13 +359,3 @@ const struct cgroup_hierarchy *cgroup_main_hierarchy(const struct cgroup *cg)
     }
     return &cg->layout.hierarchy[0];
 }
-
-size_t cgroup_mounts(const struct cgroup *cg, struct cgroup_mount ret[CGROUP_HIERARCHIES_MAX])
-{
-    for (unsigned i = 0; i < cg->layout.n; i++) {
-        const struct cgroup_hierarchy *h = &cg->layout.hierarchy[i];
-
-        ret[i] = (struct cgroup_mount){.name = h->name, .options = h->options, .v2 = h->v2};
-    }
-    return cg->layout.n;
-}

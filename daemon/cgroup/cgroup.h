@@ -95,14 +95,6 @@ json_t *cgroup_info(const struct cgroup *cg);
 char *cgroup_path(const struct cgroup *cg, enum cgroup_controller c, const char *parent,
                   const char *id);
 
-/* What a container may mount below /sys/fs/cgroup: one entry a hierarchy, all borrowed from cg. */
-struct cgroup_mount {
-    const char *name;    /* directory below /sys/fs/cgroup, e.g. "cpu,cpuacct" */
-    const char *options; /* mount data of a v1 hierarchy, "" for v2 */
-    bool v2;
-};
-size_t cgroup_mounts(const struct cgroup *cg, struct cgroup_mount ret[CGROUP_HIERARCHIES_MAX]);
-
 /* ---- limits ---- */
 
 enum { CGROUP_DEV_READ = 1, CGROUP_DEV_WRITE = 2, CGROUP_DEV_MKNOD = 4 };
@@ -129,6 +121,25 @@ struct cgroup_spec {
  * when spec->parent is set: that parent is made. */
 int cgroup_plan(const struct cgroup *cg, const struct cgroup_spec *spec, struct plan *plan,
                 json_t *warnings, struct err *reterr);
+
+/* What a container may be shown below /sys/fs/cgroup: one entry a hierarchy, strings owned. */
+struct cgroup_mount {
+    char *dir;        /* the container's own cgroup; the hierarchy's mount point when it stays out
+                         of this one */
+    const char *name; /* borrowed from cg: directory below /sys/fs/cgroup, e.g. "cpu,cpuacct" */
+    unsigned controllers; /* 1u << enum cgroup_controller */
+    bool v2;
+};
+
+struct cgroup_mounts {
+    struct cgroup_mount mount[CGROUP_HIERARCHIES_MAX];
+    size_t n;
+};
+
+/* For the same spec as cgroup_plan(); fails as that does. */
+int cgroup_mounts(const struct cgroup *cg, const struct cgroup_spec *spec,
+                  struct cgroup_mounts *ret, struct err *reterr);
+void cgroup_mounts_done(struct cgroup_mounts *mounts);
 
 /* The warnings and errors that cgroup_plan() would give for these limits, CgroupParent included:
  * for the reply to create. */

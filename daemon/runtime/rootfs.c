@@ -65,52 +65,69 @@ static void add_sys(struct build *b)
         add_mount(b, "sysfs", "sysfs", "/sys", "", MS_BASE | readonly);
 }
 
-/* v1: a mount costs some 20 us, so a container is shown those hierarchies from which programs read
+/* v1: a mount costs some 10 us, so a container is shown those hierarchies from which programs read
  * their limits and usage (JVM, Go and Python run-times, cadvisor); a privileged one, which may be
  * an engine itself, gets all. */
-static bool is_shown(const char *options, bool privileged)
+static bool is_shown(const struct build *b, const struct cgroup_mount *m)
 {
-    static const char *const read_by_programs[] = {"memory", "cpu", "pids", "blkio"};
+    const unsigned read_by_programs = 1u << CGROUP_MEMORY | 1u << CGROUP_CPU |
+                                      1u << CGROUP_CPUACCT | 1u << CGROUP_CPUSET |
+                                      1u << CGROUP_PIDS | 1u << CGROUP_BLKIO;
 
-    for (size_t i = 0; i < ARRAY_SIZE(read_by_programs); i++) {
-        if (strstr(options, read_by_programs[i]))
-            return true;
-    }
-    return privileged;
+    return b->privileged || (!m->v2 && m->controllers & read_by_programs);
 }
 
-/* Each shows the container's own cgroup as its root: the shim mounts them from within a cgroup
- * namespace even when the container keeps the host's.  The tmpfs is small because it is writable
- * until the container is gone. */
-static void add_cgroups_v1(struct build *b)
+/* The controllers of "cpu,cpuacct" are looked for under their own names, too. */
+static void add_controller_links(struct build *b, const char *name)
 {
-    struct cgroup_mount mounts[CGROUP_HIERARCHIES_MAX];
-    size_t n = cgroup_mounts(b->rt->cg, mounts);
+    const char *p = name;
+
+    if (!strchr(name, ','))
+        return;
+    while (*p) {
+        size_t n = strcspn(p, ",");
+        _cleanup_free_ char *link = xasprintf("/sys/fs/cgroup/%.*s", (int)n, p);
+
+        plan_add(b->plan, PLAN_SYMLINK, 0, 0, 0, 0, name, link, NULL);
+        p += n + (p[n] == ',');
+    }
+}
+
+/* Each shows the container's own cgroup as its root, whether or not it has a cgroup namespace.  The
+ * tmpfs is small because it is writable until the container is gone. */
+static int add_cgroups_v1(struct build *b)
+{
+    _cleanup_(cgroup_mounts_done) struct cgroup_mounts mounts = {0};
+    struct cgroup_spec cs = runtime_cgroup_spec(b);
     uint64_t flags = MS_BASE | (b->privileged ? 0 : MS_RDONLY);
+    int r = cgroup_mounts(b->rt->cg, &cs, &mounts, b->reterr);
 
+    if (r < 0)
+        return r;
     add_mount(b, "tmpfs", "tmpfs", "/sys/fs/cgroup", "mode=755,size=64k", MS_BASE);
-    for (size_t i = 0; i < n; i++) {
-        char target[256];
+    for (size_t i = 0; i < mounts.n; i++) {
+        const struct cgroup_mount *m = &mounts.mount[i];
+        _cleanup_free_ char *target = NULL;
 
-        if (mounts[i].v2 ? !b->privileged : !is_shown(mounts[i].options, b->privileged))
+        if (!is_shown(b, m))
             continue;
-        snprintf(target, sizeof(target), "/sys/fs/cgroup/%s", mounts[i].name);
-        add_mount(b, mounts[i].v2 ? "cgroup2" : "cgroup", "cgroup", target, mounts[i].options,
-                  flags);
+        target = xasprintf("/sys/fs/cgroup/%s", m->name);
+        plan_add(b->plan, PLAN_CGROUP_BIND, flags, 0, 0, 0, m->dir, target, NULL);
+        add_controller_links(b, m->name);
     }
+    return 0;
 }
 
-static void add_cgroups(struct build *b)
+static int add_cgroups(struct build *b)
 {
     if (!b->rt->cg || is_overridden(b, "/sys/fs/cgroup"))
-        return;
-    if (cgroup_is_unified(b->rt->cg)) {
-        /* Shows the root of the mounter's cgroup namespace. */
-        add_mount(b, "cgroup2", "cgroup", "/sys/fs/cgroup", "",
-                  MS_BASE | (b->privileged ? 0 : MS_RDONLY));
-        return;
-    }
-    add_cgroups_v1(b);
+        return 0;
+    if (!cgroup_is_unified(b->rt->cg))
+        return add_cgroups_v1(b);
+    /* Shows the root of the mounter's cgroup namespace. */
+    add_mount(b, "cgroup2", "cgroup", "/sys/fs/cgroup", "",
+              MS_BASE | (b->privileged ? 0 : MS_RDONLY));
+    return 0;
 }
 
 /* The other container's, cloned out of its mount namespace: /proc/PID/ns/ipc tells which. */
@@ -312,7 +329,9 @@ int rootfs_plan(struct build *b)
     add_proc(b);
     add_dev(b);
     add_sys(b);
-    add_cgroups(b);
+    r = add_cgroups(b);
+    if (r < 0)
+        return r;
     add_user_mounts(b);
     plan_add(b->plan, PLAN_PIVOT, 0, 0, 0, 0, NULL);
     r = add_sysctls(b);

@@ -270,9 +270,9 @@ static void add_stdio(struct build *b)
              0, b->spec->log_path, NULL);
 }
 
-static int add_cgroup(struct build *b)
+struct cgroup_spec runtime_cgroup_spec(const struct build *b)
 {
-    struct cgroup_spec cs = {
+    return (struct cgroup_spec){
         .id = b->spec->id,
         .parent = json_get_str(b->hc, "CgroupParent", ""),
         .host_config = b->hc,
@@ -280,6 +280,11 @@ static int add_cgroup(struct build *b)
         .n_devices = b->devices.n_rules,
         .all_devices = b->privileged,
     };
+}
+
+static int add_cgroup(struct build *b)
+{
+    struct cgroup_spec cs = runtime_cgroup_spec(b);
 
     /* The limits' warnings were told when the container was created. */
     return b->rt->cg ? cgroup_plan(b->rt->cg, &cs, b->plan, NULL, b->reterr) : 0;

@@ -47,6 +47,9 @@ int rootfs_plan(struct build *b);
 /* process.c: the LAST stage of a container; of an exec by runtime_exec_plan(). */
 int process_plan(struct build *b);
 
+/* runtime.c: the container's cgroups, all strings borrowed from b. */
+struct cgroup_spec runtime_cgroup_spec(const struct build *b);
+
 /* runtime.c: PLAN_SECCOMP for these capabilities, by the cache for the default profile. */
 int runtime_add_filter(struct runtime *rt, const struct secopt *so, uint64_t caps,
                        struct plan *plan, struct err *reterr);

@@ -81,6 +81,20 @@ static int make_dangling(int root, int dir, const char *parent, const char *name
     return fd < 0 ? fd : 0;
 }
 
+/* The short way, when nothing but the last component is missing; -ENOENT if it is not so simple. */
+static int make_last(int root, const char *path)
+{
+    char parent[PATH_MAX], name[256];
+    _cleanup_close_ int dir = -EBADF;
+
+    if (split(path, parent, name) < 0)
+        return -ENOENT;
+    dir = mount_resolve(root, parent, O_DIRECTORY);
+    if (dir < 0 || mkdirat(dir, name, 0755) < 0)
+        return -ENOENT;
+    return mount_resolve(dir, name, O_DIRECTORY | O_NOFOLLOW);
+}
+
 /* mkdir -p, one component at a time: each parent is a descriptor inside the root before the next
  * name is made in it, so that a symlink swapped in by someone else leads nowhere new. */
 static int make_dirs(int root, const char *path, unsigned *left)
@@ -89,6 +103,8 @@ static int make_dirs(int root, const char *path, unsigned *left)
     const char *p = path;
     int fd = mount_resolve(root, path, O_DIRECTORY);
 
+    if (fd == -ENOENT)
+        fd = make_last(root, path);
     if (fd != -ENOENT)
         return fd;
     while (*p) {
@@ -190,7 +206,7 @@ static int set_option(int fs, const char *option, size_t len)
     return 0;
 }
 
-static uint64_t attr_of_flags(uint64_t flags)
+uint64_t mount_attr(uint64_t flags)
 {
     static const struct {
         uint64_t ms, attr;
@@ -228,7 +244,7 @@ int mount_new(const char *type, const char *source, const char *data, uint64_t f
     }
     if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return -errno;
-    fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)attr_of_flags(flags));
+    fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)mount_attr(flags));
     return fd < 0 ? -errno : fd;
 }
 

@@ -25,6 +25,9 @@ int mount_new(const char *type, const char *source, const char *data, uint64_t f
 /* A detached clone of what is mounted at dirfd/path ("" : dirfd itself). */
 int mount_clone(int dirfd, const char *path, bool recursive);
 
+/* MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC and the access time's as MOUNT_ATTR_*. */
+uint64_t mount_attr(uint64_t flags);
+
 /* MOUNT_ATTR_* to set, propagation MS_* (0: as it is). */
 int mount_set(int fd, uint64_t attr, uint64_t propagation, bool recursive);
 int mount_idmap(int fd, int userns, bool recursive);

@@ -67,7 +67,9 @@ enum plan_code {
                       read-only (last) */
     PLAN_SYSCTL,   /* s0 name with dots, s1 value */
     PLAN_HOSTNAME, /* s0 */
-    PLAN_DOMAINNAME, /* s0 */
+    PLAN_DOMAINNAME,  /* s0 */
+    PLAN_CGROUP_BIND, /* s0 host path of a cgroup, s1 target directory; a0 MS_* flags.  Unlike
+                         PLAN_BIND it is taken once the processes are in their cgroups */
 
     /* ---- LAST ---- */
     PLAN_RLIMIT = 64,   /* a0 RLIMIT_*, a1 soft, a2 hard; without CAP_SYS_RESOURCE clamped to the

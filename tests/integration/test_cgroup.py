@@ -176,3 +176,56 @@ def test_cgroup_view(d):
         equal(line, "0::/")
     private = d.shell("cat /proc/self/cgroup", "--cgroupns", "private").splitlines()
     assert all(l.split(":", 2)[2] == "/" for l in private), private
+
+
+LIMIT_FILE = "/sys/fs/cgroup/memory.max" if host.pure_v2() else "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+# The default on v2 is a cgroup namespace of its own; with the host's the whole tree is seen, as in Docker.
+VIEWS = [(), ("--cgroupns", "private")] + ([] if host.pure_v2() else [("--cgroupns", "host")])
+
+
+def test_programs_find_their_limits(d):
+    """What a JVM or Go run-time reads below /sys/fs/cgroup is the container's own, not the host's."""
+    for view in VIEWS:
+        equal(d.shell(f"cat {LIMIT_FILE}", "-m", "64m", *view), str(64 * MIB), view)
+    if not host.pure_v2():
+        for view in VIEWS:
+            equal(d.shell("cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/pids/pids.max; "
+                          "cat /sys/fs/cgroup/cpuset/cpuset.cpus",
+                          "--cpus", "0.5", "--pids-limit", "77", "--cpuset-cpus", "0", *view).split(),
+                  ["50000", "77", "0"], view)
+        # Without a limit on processors the set is still there: JVMs want it.
+        equal(d.shell("cat /sys/fs/cgroup/cpuset/cpuset.cpus"), f"0-{os.cpu_count() - 1}")
+        # The processes that it lists are the container's.
+        assert "1" in d.shell("cat /sys/fs/cgroup/memory/cgroup.procs").split()
+
+
+def test_cgroups_cannot_be_written(d):
+    directory = os.path.dirname(LIMIT_FILE)
+    for options in ((), ("--cgroupns", "private"), ("--userns", "auto"), ("--cap-add", "SYS_ADMIN")):
+        if STOCK and "auto" in options:
+            continue
+        got = d.shell(f"echo 1000000000 >{LIMIT_FILE} || echo refused; mkdir {directory}/x || echo refused; "
+                      "echo 1 >/sys/fs/cgroup/cpuset/cgroup.procs || echo refused", "-m", "64m", *options)
+        equal(got.split().count("refused"), 3, (options, got))
+    equal(d.shell(f"mount -o remount,rw {directory} && echo may; true", "-m", "64m"), "")
+
+
+def test_privileged_may_write_cgroups(d):
+    directory = os.path.dirname(LIMIT_FILE)
+    container = d.sleeper("--privileged", "-m", "64m")
+    d.exec(container, "sh", "-c", f"echo {32 * MIB} >{LIMIT_FILE}")
+    name, controller = os.path.basename(LIMIT_FILE), "" if host.pure_v2() else "memory"
+    equal(value(d, container, controller, name), str(32 * MIB))
+    d.exec(container, "mkdir", f"{directory}/below")
+    # Whatever it has made there lies in its own cgroup and goes with it.
+    own = os.path.dirname(host.cgroup_file(d.state(container)["Pid"], controller, name))
+    assert os.path.isdir(f"{own}/below"), own
+    d.ok("rm", "-f", container)
+    assert not os.path.exists(own), own
+    if not host.pure_v2():
+        container = d.sleeper("--privileged")
+        d.exec(container, "sh", "-c", "for c in /sys/fs/cgroup/*; do mkdir $c/below || exit 1; done")
+        for line in host.read(f"/proc/{d.state(container)['Pid']}/cgroup").splitlines():
+            if "name=" not in line:
+                has(line, container)
+        d.ok("rm", "-f", container)
