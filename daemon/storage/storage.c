@@ -11,16 +11,11 @@
 #include "driver.h"
 #include "fd.h"
 #include "path.h"
+#include "storage_impl.h"
 #include "str.h"
 #include "usage.h"
 
 static const struct driver *const drivers[] = {&overlay_driver};
-
-struct storage {
-    const struct driver *driver;
-    char *root; /* owned, absolute */
-    int root_fd, layers_fd, containers_fd, tmp_fd;
-};
 
 static const struct {
     const char *name;
@@ -30,6 +25,9 @@ static const struct {
     /* Passable, so that a mapped root reaches its own directory; those are 0710. */
     {"containers", 0711},
     {"tmp", 0700},
+    {BLOBS_DIR, 0700},
+    {BLOBS_SHA256_DIR, 0700},
+    {BLOBS_PARTIAL_DIR, 0700},
     {INIT_DIR, 0755},
     {INIT_DIR "/etc", 0755},
     {INIT_DIR "/dev", 0755},
@@ -96,8 +94,11 @@ static int open_dirs(struct storage *st, struct err *reterr)
     struct {
         int *fd;
         const char *name;
-    } v[] = {
-        {&st->layers_fd, LAYERS_DIR}, {&st->containers_fd, "containers"}, {&st->tmp_fd, "tmp"}};
+    } v[] = {{&st->layers_fd, LAYERS_DIR},
+             {&st->containers_fd, "containers"},
+             {&st->tmp_fd, "tmp"},
+             {&st->blobs_fd, BLOBS_SHA256_DIR},
+             {&st->partial_fd, BLOBS_PARTIAL_DIR}};
 
     for (size_t i = 0; i < ARRAY_SIZE(v); i++) {
         *v[i].fd = open_dir(st->root_fd, v[i].name);
@@ -107,8 +108,7 @@ static int open_dirs(struct storage *st, struct err *reterr)
     return 0;
 }
 
-/* Names in a directory that dirfd is open on, without "." and "..". */
-static int list_dir(int dirfd, char ***ret)
+int storage_list_dir(int dirfd, char ***ret)
 {
     _cleanup_(strv_freep) char **v = NULL;
     int fd = open_dir(dirfd, ".");
@@ -135,7 +135,7 @@ static int list_dir(int dirfd, char ***ret)
 static int clean_tmp(struct storage *st, struct err *reterr)
 {
     _cleanup_(strv_freep) char **v = NULL;
-    int r = list_dir(st->tmp_fd, &v);
+    int r = storage_list_dir(st->tmp_fd, &v);
 
     for (size_t i = 0; r >= 0 && v && v[i]; i++)
         r = path_rm_rf(st->tmp_fd, v[i]);
@@ -149,7 +149,8 @@ int storage_open(const char *data_root, const char *driver, struct storage **ret
     char real[PATH_MAX];
     int r;
 
-    st->root_fd = st->layers_fd = st->containers_fd = st->tmp_fd = -EBADF;
+    st->root_fd = st->layers_fd = st->containers_fd = -EBADF;
+    st->tmp_fd = st->blobs_fd = st->partial_fd = -EBADF;
     r = select_driver(driver, &st->driver, reterr);
     if (r < 0)
         return r;
@@ -182,6 +183,8 @@ void storage_close(struct storage *st)
     fd_close(st->layers_fd);
     fd_close(st->containers_fd);
     fd_close(st->tmp_fd);
+    fd_close(st->blobs_fd);
+    fd_close(st->partial_fd);
     free(st->root);
     free(st);
 }
@@ -274,8 +277,8 @@ int storage_trash_remove(struct storage *st, const char *trash)
     return trash ? path_rm_rf(st->tmp_fd, trash) : 0;
 }
 
-static int remove_named(struct storage *st, int dirfd, const char *what, const char *name,
-                        char **ret_trash, struct err *reterr)
+int storage_remove_named(struct storage *st, int dirfd, const char *what, const char *name,
+                         char **ret_trash, struct err *reterr)
 {
     _cleanup_free_ char *trash = NULL;
     int r = str_is_filename(name) ? move_to_trash(st, dirfd, name, &trash) : -EINVAL;
@@ -294,14 +297,14 @@ static int remove_named(struct storage *st, int dirfd, const char *what, const c
 int storage_layer_remove(struct storage *st, const char *chain_id, char **ret_trash,
                          struct err *reterr)
 {
-    return remove_named(st, st->layers_fd, LAYERS_DIR, chain_id, ret_trash, reterr);
+    return storage_remove_named(st, st->layers_fd, LAYERS_DIR, chain_id, ret_trash, reterr);
 }
 
 int storage_layer_orphans(struct storage *st, bool (*known)(void *arg, const char *chain_id),
                           void *arg, char ***ret, struct err *reterr)
 {
     _cleanup_(strv_freep) char **all = NULL, **orphans = NULL;
-    int r = list_dir(st->layers_fd, &all);
+    int r = storage_list_dir(st->layers_fd, &all);
 
     if (r < 0)
         return err_sys(reterr, -r, "list %s/" LAYERS_DIR, st->root);
@@ -350,7 +353,8 @@ int storage_rootfs_remove(struct storage *st, const char *container_id, struct e
 int storage_container_remove(struct storage *st, const char *container_id, char **ret_trash,
                              struct err *reterr)
 {
-    return remove_named(st, st->containers_fd, "containers", container_id, ret_trash, reterr);
+    return storage_remove_named(st, st->containers_fd, "containers", container_id, ret_trash,
+                                reterr);
 }
 
 int storage_rootfs_usage(struct storage *st, const char *container_id, int64_t *ret,

@@ -2,6 +2,7 @@
  * refers to it is the store's business; this module owns the bytes.
  *
  *   layers/<chain id>/diff   0700 layers/ ; a read-only image layer (overlay whiteout format)
+ *   blobs/                   0700; layers as they came, and what is half here (blobs.h)
  *   init/                    the shared init layer: empty mount points (see storage_rootfs_lowers)
  *   containers/<id>/         0710 root:<gid of the mapped root>; upper/ and work/ are this
  * module's, every other name in it is the engine's (hosts, hostname, log ...) tmp/ 0700; private

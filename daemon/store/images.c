@@ -3,42 +3,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "column.h"
+
 void image_row_done(struct image_row *row)
 {
     free(row->id);
     free(row->config);
     *row = (struct image_row){0};
-}
-
-/* Collect column 0 of all rows. */
-static int column_list(struct db *db, sqlite3_stmt *st, char ***ret, struct err *reterr)
-{
-    _cleanup_(strv_freep) char **v = NULL;
-    int r;
-
-    while ((r = db_step(db, st, reterr)) > 0)
-        v = strv_append(v, (const char *)sqlite3_column_text(st, 0));
-    if (r < 0)
-        return r;
-    *ret = TAKE_PTR(v);
-    return 0;
-}
-
-/* Column 0 of the first row into an id: 1, 0 or -errno. */
-static int column_id(struct db *db, sqlite3_stmt *st, char ret[ID_LEN + 1], struct err *reterr)
-{
-    int r = db_step(db, st, reterr);
-
-    if (r <= 0)
-        return r;
-    if (sqlite3_column_bytes(st, 0) != ID_LEN) {
-        sqlite3_reset(st);
-        return err_set(reterr, ERR_SYSTEM, EUCLEAN, "database: malformed image id");
-    }
-    memcpy(ret, sqlite3_column_text(st, 0), ID_LEN);
-    ret[ID_LEN] = '\0';
-    sqlite3_reset(st);
-    return 1;
 }
 
 /* ---- images ---- */

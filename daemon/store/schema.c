@@ -47,6 +47,27 @@ const char *const schema_migrations[] = {
     /* slot * 65536 + base is the first host id of a --userns=auto container. */
     "CREATE TABLE id_ranges(slot INTEGER PRIMARY KEY, container_id TEXT NOT NULL UNIQUE"
     " REFERENCES containers(id) ON DELETE CASCADE);",
+
+    /* 2: blobs, as images came.  Digests are 64 hex digits without the algorithm. */
+    "CREATE TABLE blobs(digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;"
+    /* A blob unpacks to the layers of that diff id, and lives as long as one of them. */
+    "CREATE TABLE layer_blobs(diff_id TEXT NOT NULL, digest TEXT NOT NULL REFERENCES blobs(digest),"
+    " media_type TEXT NOT NULL, PRIMARY KEY(diff_id, digest)) WITHOUT ROWID;"
+    "CREATE INDEX layer_blobs_digest ON layer_blobs(digest);"
+    "CREATE INDEX layers_diff ON layers(diff_id);"
+    /* Manifests and indexes that an image came with, byte for byte.  They are small: in here they
+     * change in the transaction that records the image. */
+    "CREATE TABLE image_manifests(image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+    " digest TEXT NOT NULL, media_type TEXT NOT NULL, body BLOB NOT NULL,"
+    " UNIQUE(image_id, digest));"
+    /* repository: canonical name without tag; digest: of a manifest or an index.  RepoDigests. */
+    "CREATE TABLE repo_digests(repository TEXT NOT NULL, digest TEXT NOT NULL, image_id TEXT NOT"
+    " NULL REFERENCES images(id) ON DELETE CASCADE, PRIMARY KEY(repository, digest))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX repo_digests_image ON repo_digests(image_id);"
+    /* Repositories that are known to have a blob: a push mounts from there. */
+    "CREATE TABLE blob_sources(digest TEXT NOT NULL REFERENCES blobs(digest) ON DELETE CASCADE,"
+    " repository TEXT NOT NULL, PRIMARY KEY(digest, repository)) WITHOUT ROWID;",
 };
 
 const int schema_version = ARRAY_SIZE(schema_migrations);

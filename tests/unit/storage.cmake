@@ -1,2 +1,3 @@
 unit_test(storage storage)
+unit_test(blobs storage)
 unit_test(tree layer_worker)

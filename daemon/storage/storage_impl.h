@@ -1,0 +1,21 @@
+/* What the files of the storage module share; not for other folders. */
+#pragma once
+
+#include "storage.h"
+
+#define BLOBS_DIR "blobs"
+#define BLOBS_SHA256_DIR BLOBS_DIR "/sha256"
+#define BLOBS_PARTIAL_DIR BLOBS_DIR "/partial"
+
+struct storage {
+    const struct driver *driver;
+    char *root; /* owned, absolute */
+    int root_fd, layers_fd, containers_fd, tmp_fd, blobs_fd, partial_fd;
+};
+
+/* Names in the directory that dirfd is open on, without "." and ".." (strv_free). */
+int storage_list_dir(int dirfd, char ***ret);
+/* Move dirfd/name into tmp/ (*ret_trash), or delete it when that is NULL.  Missing: 0.  what: of
+ * the directory, for messages. */
+int storage_remove_named(struct storage *st, int dirfd, const char *what, const char *name,
+                         char **ret_trash, struct err *reterr);
