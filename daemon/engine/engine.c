@@ -235,6 +235,7 @@ static void nothing(void *arg)
 
 static void on_checkpoint(uv_timer_t *t)
 {
+    containers_save_again(t->data);
     job_run(t->data, checkpoint_run, nothing, t->data);
 }
 

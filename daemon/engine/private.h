@@ -87,6 +87,7 @@ struct container {
     bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
+    bool unsaved;         /* its row is older than what is here: it could not be written */
     int pid;
     int exit_code;
     bool oom_killed;
@@ -205,6 +206,8 @@ void network_event(struct container *c, const char *action);
 /* The process is running / has ended; state is what the shim or its exit file told. */
 void container_started(struct container *c, const struct shim_state *state);
 void container_exited(struct container *c, const struct shim_state *state);
+/* What the database had no room for when it happened. */
+void containers_save_again(struct engine *e);
 
 /* ---- waits.c ---- */
 

@@ -87,9 +87,11 @@ int record_save_state(struct container *c, struct err *reterr)
 {
     _cleanup_free_ char *state = state_to_text(c);
     struct db *db = c->engine->db;
+    int r = db_run(db, db_query(db, "UPDATE containers SET state=? WHERE id=?", "ss", state, c->id),
+                   reterr);
 
-    return db_run(db, db_query(db, "UPDATE containers SET state=? WHERE id=?", "ss", state, c->id),
-                  reterr);
+    c->unsaved = r < 0;
+    return r;
 }
 
 int record_save_config(struct container *c, struct err *reterr)

@@ -72,6 +72,7 @@ void container_remove_finish(struct container *c)
     if (remove_all(c, &err) < 0) {
         log_error("container %s: %s", c->id, err.message);
         c->status = STATUS_DEAD;
+        c->unsaved = true;
         pending_finish(&c->remove_pending, &err);
         return;
     }

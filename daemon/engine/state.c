@@ -101,7 +101,14 @@ static void after_clean(void *arg)
 
 static void clean(struct container *c)
 {
-    struct clean_job *j = xcalloc(1, sizeof(*j));
+    struct clean_job *j;
+
+    /* What the exit file says must be in the database before it goes. */
+    if (c->unsaved && !c->gone) {
+        pending_finish(&c->clean_pending, NULL);
+        return;
+    }
+    j = xcalloc(1, sizeof(*j));
 
     j->container = container_ref(c);
     j->run_dir = container_run_dir(c);
@@ -123,17 +130,35 @@ static void finish_exit(void *arg)
         endpoint_release(c);
         if (restart)
             restart_schedule(c);
-        /* The exit file goes now: what it says must be in the database before. */
         if (record_save_state(c, &err) < 0)
             log_error("container %s: %s", c->id, err.message);
+        clean(c);
     }
-    clean(c);
     logs_container_exited(c);
     waits_fire(c, WAIT_EXIT, NULL);
     pending_finish(&c->exit_pending, NULL);
-    if (remove && !c->gone)
-        container_remove_finish(c);
+    if (remove) {
+        if (!c->gone)
+            container_remove_finish(c);
+        clean(c);
+    }
     container_unref(c);
+}
+
+void containers_save_again(struct engine *e)
+{
+    _cleanup_free_ struct container **all = registry_sorted(e);
+    struct err err;
+
+    for (size_t i = 0; all[i]; i++) {
+        struct container *c = all[i];
+        bool busy = c->starting || c->exiting || c->cleaning || container_is_up(c);
+
+        if (c->unsaved && record_save_state(c, &err) >= 0 && !busy)
+            clean(c);
+        if (c->status == STATUS_DEAD && c->auto_remove && !busy)
+            container_remove_finish(c);
+    }
 }
 
 static void after_ports(void *arg)

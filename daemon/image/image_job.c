@@ -103,6 +103,21 @@ static void worker_progress(void *arg, int64_t bytes)
                                       (json_int_t)job->input_size, "id", l->diff_id, (size_t)12));
 }
 
+/* The worker sees its directory as "/", and tells nothing but text. */
+static void name_the_disk(const struct image_job *job, struct err *e)
+{
+    static const int troubles[] = {ENOSPC, EDQUOT, EROFS, EIO};
+
+    for (size_t i = 0; i < ARRAY_SIZE(troubles); i++) {
+        if (!str_ends(e->message, err_text(troubles[i])))
+            continue;
+        e->kind = ERR_SYSTEM;
+        e->errnum = troubles[i];
+        err_wrap(e, "%s", job->stage.path);
+        return;
+    }
+}
+
 static void worker_done(void *arg, const struct worker_result *result)
 {
     struct run *run = arg;
@@ -112,7 +127,10 @@ static void worker_done(void *arg, const struct worker_result *result)
     if (job->cancelled) {
         image_job_finish(job);
     } else if (result->status < 0) {
-        image_job_fail(job, &result->err);
+        struct err e = result->err;
+
+        name_the_disk(job, &e);
+        image_job_fail(job, &e);
     } else {
         worker_progress(run, job->input_size);
         run->done(job, result);

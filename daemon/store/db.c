@@ -1,35 +1,67 @@
 #include "db.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "fd.h"
 #include "log.h"
 #include "map.h"
 #include "schema.h"
 #include "str.h"
 
+/* Room that is kept for the database alone: some hundred state changes and removals, so that a full
+ * disk can be emptied again. */
+#define RESERVE (1 << 20)
+
 struct db {
+    char *path;            /* owned */
     sqlite3 *sql;          /* owned */
     struct map statements; /* SQL text -> sqlite3_stmt *, owned */
     int depth;             /* of nested transactions */
 };
 
+/* Why a write to the log failed: sqlite3_system_errno() tells what came after it. */
+static int log_errno(struct db *db)
+{
+    sqlite3_file *log = NULL;
+    int n = 0;
+
+    if (sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+        log && log->pMethods)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &n);
+    return n > 0 ? n : EIO;
+}
+
+/* The disk's fault, as errno; 0 if it is not. */
+static int disk_errno(struct db *db, int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_FULL:
+        return ENOSPC;
+    case SQLITE_READONLY:
+        return EROFS;
+    case SQLITE_IOERR:
+        return log_errno(db);
+    default:
+        return 0;
+    }
+}
+
 static int fail(struct db *db, struct err *reterr, const char *what)
 {
-    int code = sqlite3_extended_errcode(db->sql);
-    int errnum = EIO;
+    int code = sqlite3_extended_errcode(db->sql), errnum = disk_errno(db, code);
 
     if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY)
         return err_set(reterr, ERR_CONFLICT, EEXIST, "%s: already exists", what);
-    if ((code & 0xff) == SQLITE_FULL)
-        errnum = ENOSPC;
-    else if ((code & 0xff) == SQLITE_READONLY)
-        errnum = EROFS;
-    else if ((code & 0xff) == SQLITE_CONSTRAINT)
-        errnum = EBUSY;
-    return err_set(reterr, ERR_SYSTEM, errnum, "database: %s: %s", what, sqlite3_errmsg(db->sql));
+    if (errnum != 0)
+        return err_sys(reterr, errnum, "cannot write %s", db->path);
+    errnum = (code & 0xff) == SQLITE_CONSTRAINT ? EBUSY : EIO;
+    return err_set(reterr, ERR_SYSTEM, errnum, "database %s: %s: %s", db->path, what,
+                   sqlite3_errmsg(db->sql));
 }
 
 static int exec(struct db *db, const char *sql, struct err *reterr)
@@ -49,9 +81,9 @@ static int migrate(struct db *db, struct err *reterr)
     sqlite3_reset(st);
     if (version > schema_version)
         return err_set(reterr, ERR_SYSTEM, ENOTSUP,
-                       "database has schema %d, this daemon knows %d: it was written by a newer "
+                       "database %s has schema %d, this daemon knows %d: it was written by a newer "
                        "version",
-                       version, schema_version);
+                       db->path, version, schema_version);
     for (; version < schema_version; version++) {
         _cleanup_free_ char *bump = xasprintf("PRAGMA user_version=%d", version + 1);
 
@@ -70,11 +102,26 @@ static int migrate(struct db *db, struct err *reterr)
     return 0;
 }
 
+/* Blocks behind the end of a file, which are there when it grows into them.  A file system that
+ * cannot do that leaves us without.  The database itself must not be open yet: closing any
+ * descriptor of it would take SQLite's locks away (fcntl(2)). */
+static void reserve(const char *path, const char *suffix)
+{
+    _cleanup_free_ char *name = xasprintf("%s%s", path, suffix);
+    _cleanup_close_ int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+
+    if (fd >= 0 && end < RESERVE && fallocate(fd, FALLOC_FL_KEEP_SIZE, end, RESERVE - end) < 0)
+        log_debug("no reserve for %s: %s", name, err_text(errno));
+}
+
 int db_open(const char *path, struct db **ret, struct err *reterr)
 {
     _cleanup_(db_closep) struct db *db = xcalloc(1, sizeof(*db));
     int r;
 
+    db->path = xstrdup(path);
+    reserve(path, "");
     r = sqlite3_open_v2(path, &db->sql,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                             SQLITE_OPEN_EXRESCODE,
@@ -90,7 +137,8 @@ int db_open(const char *path, struct db **ret, struct err *reterr)
     if (r >= 0)
         r = migrate(db, reterr);
     if (r < 0)
-        return err_wrap(reterr, "database %s", path);
+        return r;
+    reserve(path, "-wal");
     *ret = TAKE_PTR(db);
     return 0;
 }
@@ -103,6 +151,7 @@ void db_close(struct db *db)
         sqlite3_finalize(e->value);
     map_done(&db->statements);
     sqlite3_close(db->sql);
+    free(db->path);
     free(db);
 }
 
@@ -133,14 +182,17 @@ int db_begin(struct db *db, struct err *reterr)
 
 int db_commit(struct db *db, struct err *reterr)
 {
+    int r;
+
     if (db->depth > 1) {
         db->depth--;
         return 0;
     }
-    if (exec(db, "COMMIT", reterr) < 0) {
-        int r = reterr ? -reterr->errnum : -EIO;
-
+    r = exec(db, "COMMIT", reterr);
+    if (r < 0) {
         db_rollback(db);
+        if (r == -ENOSPC)
+            db_checkpoint(db->path); /* for the next one */
         return r;
     }
     db->depth = 0;
@@ -202,10 +254,21 @@ int db_run(struct db *db, sqlite3_stmt *st, struct err *reterr)
     return r < 0 ? r : 0;
 }
 
+/* What is in the log goes where it belongs, and the log begins anew in the place it has. */
+static bool make_room(struct db *db)
+{
+    return db->depth == 0 && db_checkpoint(db->path) == 0;
+}
+
 int db_step(struct db *db, sqlite3_stmt *st, struct err *reterr)
 {
     int code = sqlite3_step(st);
     int r;
+
+    if ((code & 0xff) == SQLITE_FULL && make_room(db)) {
+        sqlite3_reset(st);
+        code = sqlite3_step(st);
+    }
 
     if (code == SQLITE_ROW)
         return 1;
