@@ -41,7 +41,9 @@ for unit in getty@tty1.service serial-getty@ttyS0.service systemd-timesyncd.serv
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 
-# The guest's end of run.sh: unpack the job, run it, send back its output and its status.
+# The guest's end of run.sh: unpack the job, run it, send back its output and its status.  Where the
+# command left the file /job/again before it reset the machine, it runs again; without it a second
+# boot is a crash.
 cat >"$root/usr/local/sbin/vm-job" <<'JOB'
 #!/bin/bash
 disk=/dev/disk/by-id/virtio-job port=/dev/virtio-ports/vm
@@ -50,7 +52,14 @@ for ((i = 0; i < 600; i++)); do
     [ -e $disk ] && [ -e $port.output ] && [ -e $port.status ] && break
     sleep 0.1
 done
-tar -xpf $disk -C / --keep-directory-symlink || finish 125
+if [ ! -e /job/again ]; then
+    if [ -e /job ]; then
+        echo "the guest came up again on its own" >$port.output
+        finish 125
+    fi
+    tar -xpf $disk -C / --keep-directory-symlink || finish 125
+    sync
+fi
 cd /job || finish 125
 bash ./command >$port.output 2>&1 </dev/null
 finish $?

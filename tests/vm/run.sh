@@ -2,11 +2,12 @@
 # run.sh [-t SECONDS] [-l FILE] [-a FILE]... IMAGE_DIR TREE COMMAND...
 # Boots the guest that image.sh built, throw-away and without a network; copies TREE over its root
 # and the files given by -a into /job; runs COMMAND there, prints its output (both streams as
-# one) and exits with its status.  -t: time limit, default 600; -l: keep the console's log.
+# one) and exits with its status.  A command that writes /job/again and resets the guest is run
+# once more.  -t: time limit, default 600; -l: keep the console's log.
 # 124: out of time.  125: the guest failed; the end of its console is on stderr.
 # VM_ACCEL=kvm where that works: the default is emulation, which works everywhere.
 set -euo pipefail
-usage() { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+usage() { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
 limit=600 log='' add=()
 while getopts t:l:a: opt; do
     case $opt in
@@ -33,7 +34,7 @@ tar -cf "$work/job.tar" --owner=0 --group=0 -C "$tree" . -C "$work" job
 : >"$work/output"
 TMPDIR=$work setpriv --pdeathsig TERM timeout -k 5 "$limit" \
     qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi,tb-size=512}" -cpu "${VM_CPU:-Nehalem}" \
-    -M q35 -smp 2 -m 2G -nodefaults -no-user-config -no-reboot -display none -nic none \
+    -M q35 -smp 2 -m 2G -nodefaults -no-user-config -display none -nic none \
     -kernel "$image/vmlinuz" \
     -append 'root=/dev/nvme0n1 rootfstype=ext4 rw console=ttyS0 panic=-1 mitigations=off loglevel=5' \
     -drive "if=none,id=root,file=$image/root.img,format=raw,snapshot=on,cache=unsafe" \
