@@ -157,6 +157,23 @@ int cmd_push(struct invocation *inv);
 int cmd_save(struct invocation *inv);
 int cmd_export(struct invocation *inv);
 
+/* login.c */
+struct login_options {
+    const char *username, *password;
+    bool password_stdin;
+};
+struct search_options {
+    char **filters;
+    const char *format;
+    int64_t limit;
+    bool no_trunc;
+};
+extern const struct opt login_opts[], search_opts[];
+extern const struct search_options search_defaults;
+int cmd_login(struct invocation *inv);
+int cmd_logout(struct invocation *inv);
+int cmd_search(struct invocation *inv);
+
 /* prune.c */
 struct prune_options {
     char **filters;

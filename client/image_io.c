@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "credentials.h"
 #include "progress.h"
 #include "pull.h"
 #include "str.h"
@@ -168,7 +169,8 @@ int cmd_push(struct invocation *inv)
     const struct pull_options *o = inv->options;
     _cleanup_free_ char *url = NULL;
     _cleanup_conn_ struct conn conn = CONN_INIT;
-    struct request req = {.method = "POST", .header = "X-Registry-Auth: e30="};
+    _cleanup_free_ char *header = NULL;
+    struct request req = {.method = "POST"};
     struct refname ref = {0};
     struct err e = {0};
     int r = refname_parse(inv->args[0], &ref);
@@ -177,6 +179,7 @@ int cmd_push(struct invocation *inv)
         fprintf(stderr, "invalid reference format\n");
         return 1;
     }
+    req.header = header = credentials_header(ref.repository);
     url = url_format("/images/%s/push", ref.repository);
     url_add(&url, "tag", o->all_tags ? NULL : ref.tag);
     url_add(&url, "platform", o->platform);

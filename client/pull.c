@@ -1,5 +1,6 @@
 #include "pull.h"
 
+#include "credentials.h"
 #include "progress.h"
 #include "url.h"
 
@@ -7,9 +8,9 @@ int pull_image(struct client *c, const struct refname *ref, const char *platform
                bool quiet, struct err *reterr)
 {
     _cleanup_free_ char *url = xstrdup("/images/create");
+    _cleanup_free_ char *header = credentials_header(ref->repository);
     _cleanup_conn_ struct conn conn = CONN_INIT;
-    struct request req = {.method = "POST",
-                          .header = "X-Registry-Auth: e30="}; /* {}: no credentials */
+    struct request req = {.method = "POST", .header = header};
     int r;
 
     url_add(&url, "fromImage", ref->repository);

@@ -11,7 +11,7 @@ const struct http_route http_routes[] = {
     {"GET", "/version", system_version, 0},
     {"GET", "/info", system_info, 0},
     {"GET", "/events", system_events, 0},
-    {"POST", "/auth", system_auth, 0},
+    {"POST", "/auth", registries_login, HTTP_BODY_JSON},
     {"GET", "/plugins", system_empty_list, 0},
 
     {"POST", "/containers/create", containers_create, HTTP_BODY_JSON},
@@ -48,7 +48,7 @@ const struct http_route http_routes[] = {
     {"POST", "/images/create", images_route_create, HTTP_BODY_STREAM},
     {"POST", "/images/load", images_route_load, HTTP_BODY_STREAM},
     {"POST", "/images/prune", images_route_prune, 0},
-    {"GET", "/images/search", system_not_yet, 0},
+    {"GET", "/images/search", registries_search, 0},
     {"GET", "/images/get", system_not_yet, 0},
     {"GET", "/images/{name}/get", system_not_yet, 0},
     {"GET", "/images/{name}/json", images_route_inspect, 0},
@@ -59,7 +59,7 @@ const struct http_route http_routes[] = {
     {"POST", "/build", system_not_yet, HTTP_BODY_STREAM},
     {"POST", "/build/prune", system_build_prune, 0},
     {"POST", "/commit", system_not_yet, 0},
-    {"GET", "/distribution/{name}/json", system_not_yet, 0},
+    {"GET", "/distribution/{name}/json", registries_distribution, 0},
 
     {"GET", "/networks", networks_list, 0},
     {"GET", "/networks/", networks_list, 0},

@@ -11,7 +11,6 @@ void system_ping(struct http_req *req);
 void system_version(struct http_req *req);
 void system_info(struct http_req *req);
 void system_events(struct http_req *req);
-void system_auth(struct http_req *req);
 void system_empty_list(struct http_req *req);
 void system_not_swarm(struct http_req *req);
 void system_not_yet(struct http_req *req);
@@ -52,6 +51,10 @@ void images_route_load(struct http_req *req);
 void images_route_tag(struct http_req *req);
 void images_route_remove(struct http_req *req);
 void images_route_prune(struct http_req *req);
+
+void registries_login(struct http_req *req);
+void registries_distribution(struct http_req *req);
+void registries_search(struct http_req *req);
 
 void networks_list(struct http_req *req);
 void networks_inspect(struct http_req *req);

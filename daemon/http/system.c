@@ -52,11 +52,6 @@ void system_build_prune(struct http_req *req)
     http_reply_json(req, 200, json_pack("{s:n, s:i}", "CachesDeleted", "SpaceReclaimed", 0));
 }
 
-void system_auth(struct http_req *req)
-{
-    http_reply_error(req, 501, "registries are not supported by this version of containerd-lite");
-}
-
 /* ---- events ---- */
 
 struct events_stream {

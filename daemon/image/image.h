@@ -162,5 +162,39 @@ struct image_pull *images_pull(struct images *im, const struct image_pull_option
 /* Blobs that are half here stay for the next pull.  No callback afterwards. */
 void image_pull_cancel(struct image_pull *pull);
 
+/* ---- questions to registries ---- */
+
+struct registry_query;
+
+struct registry_query_callbacks {
+    void *arg;
+    /* Once, never from inside the function that asked; result is stolen, NULL with err. */
+    void (*done)(void *arg, json_t *result, const struct err *err);
+};
+
+/* {"Status","IdentityToken"}: whether the credentials are good for auth->server. */
+struct registry_query *images_login(struct images *im, const struct registry_auth *auth,
+                                    const struct registry_query_callbacks *cb, struct err *reterr);
+/* {"Descriptor","Platforms"} of what a name stands for in its registry. */
+struct registry_query *images_distribution(struct images *im, const char *name,
+                                           const struct registry_auth *auth,
+                                           const struct registry_query_callbacks *cb,
+                                           struct err *reterr);
+
+#define IMAGE_SEARCH_LIMIT 25
+#define IMAGE_SEARCH_LIMIT_MAX 100
+
+struct image_search {
+    const char *term; /* "busybox", or "registry.example/busybox" */
+    int64_t limit;
+    const json_t *filters; /* {"key":["value"]}: is-official, is-automated, stars; NULL: none */
+    const struct registry_auth *auth; /* may be NULL */
+};
+
+/* [{"name","description","star_count","is_official","is_automated"}] */
+struct registry_query *images_search(struct images *im, const struct image_search *opt,
+                                     const struct registry_query_callbacks *cb, struct err *reterr);
+void registry_query_cancel(struct registry_query *q); /* no callback afterwards */
+
 /* The client went away: stops the worker and removes what was staged.  No callback afterwards. */
 void image_job_cancel(struct image_job *job);

@@ -17,6 +17,7 @@ struct images {
     struct image *cache[IMAGE_CACHE_SIZE]; /* most recently used first */
     struct image_job *jobs;                /* list */
     struct image_pull *pulls;              /* list */
+    struct registry_query *queries;        /* list */
     struct fetch *fetches;                 /* list */
     struct registry *registry;             /* owned */
     unsigned pending;                      /* jobs and pool work that will still call back */

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "reference.h"
 #include "registry.h"
+#include "remote_query.h"
 
 /* ---- snapshots ---- */
 
@@ -158,6 +159,7 @@ void images_close(struct images *im)
 {
     im->closing = true;
     image_pulls_cancel(im);
+    registry_queries_cancel(im);
     for (struct image_job *job = im->jobs; job; job = job->next)
         image_job_cancel(job);
     registry_close(im->registry);

@@ -73,6 +73,9 @@ static void translate(struct pull_one *p, const struct remote_call *c, const str
         if (!*code)
             err_set(ret, ERR_NOT_FOUND, ENOENT, "manifest unknown: manifest unknown");
         err_wrap(ret, "manifest for %s not found", full);
+    } else if (err->kind == ERR_UNAUTHORIZED) {
+        /* On 401 Docker's client would ask for a password, even where there is nobody to ask. */
+        ret->kind = ERR_SYSTEM;
     }
 }
 

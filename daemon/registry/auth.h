@@ -29,8 +29,3 @@ void registry_auth_from_json(const json_t *obj, struct registry_auth *ret);
 /* Base64 of that JSON, either alphabet, padded or not.  NULL and "" give no credentials; -EINVAL
  * for garbage. */
 int registry_auth_decode(const char *header, struct registry_auth *ret, struct err *reterr);
-
-/* Base64 with the standard alphabet, padded. */
-char *base64_encode(const void *data, size_t len);
-/* Either alphabet, padding optional; NULL if it is none.  *ret_len may be NULL; NUL-terminated. */
-char *base64_decode(const char *text, size_t *ret_len);

@@ -204,6 +204,7 @@ static void set_tls(struct web_request *rq, const char *host)
         c->easy_setopt(rq->easy, CURLOPT_SSLCERT, tls->cert_file);
         c->easy_setopt(rq->easy, CURLOPT_SSLKEY, tls->key_file);
     }
+    c->easy_setopt(rq->easy, CURLOPT_CA_CACHE_TIMEOUT, 0L); /* a changed ca.crt counts at once */
     c->easy_setopt(rq->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (tls->insecure) {
         c->easy_setopt(rq->easy, CURLOPT_SSL_VERIFYPEER, 0L);

@@ -66,15 +66,20 @@ struct remote *remote_new(struct registry *reg, const char *domain, const char *
     r->n_endpoints = hosts_endpoints(reg->hosts, domain, list);
     for (size_t i = 0; i < r->n_endpoints; i++)
         r->endpoints[i].e = list[i];
-    /* What is to be written goes to the registry itself. */
-    while (!streq(actions, "pull") && r->endpoints[r->at].e.mirror)
-        r->at++;
+    if (!streq(actions, "pull"))
+        remote_no_mirrors(r);
     r->next = reg->remotes;
     r->prev_next = &reg->remotes;
     if (r->next)
         r->next->prev_next = &r->next;
     reg->remotes = r;
     return r;
+}
+
+void remote_no_mirrors(struct remote *r)
+{
+    while (r->endpoints[r->at].e.mirror)
+        r->at++;
 }
 
 void remote_add_scope(struct remote *r, const char *scope)

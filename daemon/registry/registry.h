@@ -41,6 +41,8 @@ void remote_add_scope(struct remote *r, const char *scope);
 struct remote *remote_ref(struct remote *r);
 void remote_unref(struct remote *r);
 DEFINE_FREEP(struct remote *, remote_unref)
+/* What is asked concerns the registry itself. */
+void remote_no_mirrors(struct remote *r);
 /* For a login: ask token servers for a refresh token; remote_identity() is it, borrowed, or NULL.
  */
 void remote_want_identity(struct remote *r);

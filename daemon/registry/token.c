@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base64.h"
 #include "json.h"
 #include "log.h"
 #include "remote_impl.h"

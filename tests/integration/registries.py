@@ -1,6 +1,7 @@
 """Registries to pull from and push to, all on loopback: Debian's docker-registry in each of its
 ways to be reached, and one of our own that serves what no honest registry would."""
 import base64
+import crypt
 import gzip
 import hashlib
 import http.server
@@ -320,6 +321,15 @@ class Registry:
 
     def __exit__(self, *_):
         self.close()
+
+
+def htpasswd(path, **users):
+    """The registry takes bcrypt only."""
+    with open(path, "w") as file:
+        for name, password in users.items():
+            salt = crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)
+            file.write(f"{name}:{crypt.crypt(password, salt)}\n")
+    return {"htpasswd": {"realm": "test realm", "path": path}}
 
 
 def skopeo(*args, fails=False):

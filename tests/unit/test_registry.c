@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "auth.h"
+#include "base64.h"
 #include "challenge.h"
 #include "hosts.h"
 #include "remote_impl.h"
