@@ -79,6 +79,9 @@ int engine_container_attach_check(struct engine *e, const char *ref,
     if (c->status == STATUS_PAUSED)
         return err_set(reterr, ERR_CONFLICT, EBUSY,
                        "container %s is paused, unpause the container before attach", ref);
+    if (c->status == STATUS_RESTARTING)
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "container %s is restarting, wait until the container is running", ref);
     *ret_tty = c->tty;
     return 0;
 }
@@ -217,7 +220,7 @@ int engine_container_resize(struct engine *e, const char *ref, uint16_t rows, ui
         return r;
     shim_sync(c);
     if (!container_is_up(c))
-        return err_set(reterr, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
+        return container_not_running(c, reterr);
     m.resize.rows = rows;
     m.resize.columns = columns;
     r = shim_send(c->shim.fd, &m, NULL, 0);

@@ -140,12 +140,7 @@ static int check_running(struct container *c, struct err *reterr)
     if (c->status == STATUS_PAUSED)
         return err_set(reterr, ERR_CONFLICT, EBUSY,
                        "Container %s is paused, unpause the container before exec", c->id);
-    if (c->status == STATUS_RESTARTING)
-        return err_set(reterr, ERR_CONFLICT, EBUSY,
-                       "Container %s is restarting, wait until the container is running", c->id);
-    if (!container_is_up(c))
-        return err_set(reterr, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
-    return 0;
+    return container_is_up(c) ? 0 : container_not_running(c, reterr);
 }
 
 int engine_exec_create(struct engine *e, const char *ref, json_t *body, json_t **ret,

@@ -94,6 +94,7 @@ struct container {
     char *error; /* of the last failed start, or NULL */
     int64_t started_ns, finished_ns;
     int restart_count;
+    bool started_by_policy; /* while starting: nobody asked for it but the restart policy */
     struct endpoint endpoint;
 
     struct shim_conn shim;
@@ -203,6 +204,8 @@ void pending_finish(struct pending **list, const struct err *err);
 
 void container_event(struct container *c, const char *action, json_t *extra);
 void network_event(struct container *c, const char *action);
+/* The error of what needs a running container. */
+int container_not_running(const struct container *c, struct err *reterr);
 /* The process is running / has ended; state is what the shim or its exit file told. */
 void container_started(struct container *c, const struct shim_state *state);
 void container_exited(struct container *c, const struct shim_state *state);
@@ -228,10 +231,24 @@ void endpoint_spec_of(const struct container *c, struct endpoint_spec *ret);
 
 /* ---- restart.c ---- */
 
+/* Milliseconds to wait before the next try: last_ms is the pause before (0: there was none), run_ns
+ * how long the container ran after it. */
+int64_t restart_backoff(int64_t last_ms, int64_t run_ns);
+/* It has ended: does its policy start it again? */
 bool restart_wanted(const struct container *c);
+/* A stop or kill has been sent by a client. */
+void restart_stopped_by_user(struct container *c);
+/* A client starts it: tries are counted from zero. */
+void restart_by_user(struct container *c);
 void restart_schedule(struct container *c);
+/* A start that failed with err and c->exit_code: true if it was the policy's and is tried again. */
+bool restart_try_again(struct container *c, const struct err *err);
 /* Back to STATUS_EXITED, if it was waiting. */
 void restart_cancel(struct container *c);
+/* The same by a client's stop or kill: waiters are told. */
+int restart_stop(struct container *c, struct err *reterr);
+/* The daemon has started: what was waiting for its turn waits again, what its policy wants up is
+ * started. */
 void restart_resume(struct container *c);
 
 /* ---- shims.c ---- */

@@ -9,45 +9,93 @@
 #define BACKOFF_MAX_MS 60000
 #define BACKOFF_RESET_NS (INT64_C(10) * 1000000000)
 
+int64_t restart_backoff(int64_t last_ms, int64_t run_ns)
+{
+    if (last_ms <= 0 || run_ns >= BACKOFF_RESET_NS)
+        return BACKOFF_FIRST_MS;
+    return last_ms >= BACKOFF_MAX_MS / 2 ? BACKOFF_MAX_MS : last_ms * 2;
+}
+
 static const char *policy_of(const struct container *c)
 {
     return json_get_str(json_get(c->host_config, "RestartPolicy"), "Name", "");
 }
 
-bool restart_wanted(const struct container *c)
+static bool policy_wants(const struct container *c)
 {
     const json_t *policy = json_get(c->host_config, "RestartPolicy");
     const char *name = policy_of(c);
     int64_t max = json_get_int(policy, "MaximumRetryCount", 0);
 
-    if (c->stopped_by_user || c->remove_after_exit || c->auto_remove)
-        return false;
     if (streq(name, "always") || streq(name, "unless-stopped"))
         return true;
     return streq(name, "on-failure") && c->exit_code != 0 && (max <= 0 || c->restart_count < max);
+}
+
+bool restart_wanted(const struct container *c)
+{
+    return !c->stopped_by_user && !c->remove_after_exit && !c->auto_remove && policy_wants(c);
+}
+
+void restart_stopped_by_user(struct container *c)
+{
+    const char *name = policy_of(c);
+    struct err err;
+
+    c->stopped_by_user = true;
+    /* The daemon may die before the container has ended. */
+    if (*name && !streq(name, "no") && record_save_state(c, &err) < 0)
+        log_error("container %s: %s", c->id, err.message);
+}
+
+void restart_by_user(struct container *c)
+{
+    if (container_is_up(c) || c->starting)
+        return;
+    c->restart_count = 0;
+    c->backoff_ms = 0;
+    c->started_by_policy = false;
 }
 
 static void on_restart(uv_timer_t *t)
 {
     struct container *c = t->data;
 
+    /* Without a pause it is the daemon's start that starts it, not its own end. */
+    if (c->backoff_ms > 0)
+        c->restart_count++;
+    c->started_by_policy = true;
     restart_cancel(c);
-    c->restart_count++;
     container_start(c, NULL, NULL);
 }
 
-void restart_schedule(struct container *c)
+static void schedule(struct container *c)
 {
-    bool long_run = c->finished_ns - c->started_ns >= BACKOFF_RESET_NS;
-
-    c->backoff_ms = c->backoff_ms == 0 || long_run ? BACKOFF_FIRST_MS : c->backoff_ms * 2;
-    if (c->backoff_ms > BACKOFF_MAX_MS)
-        c->backoff_ms = BACKOFF_MAX_MS;
     c->status = STATUS_RESTARTING;
     c->restart_timer = xcalloc(1, sizeof(*c->restart_timer));
     uv_timer_init(c->engine->loop, c->restart_timer);
     c->restart_timer->data = c;
     uv_timer_start(c->restart_timer, on_restart, (uint64_t)c->backoff_ms, 0);
+}
+
+void restart_schedule(struct container *c)
+{
+    c->backoff_ms = restart_backoff(c->backoff_ms, c->finished_ns - c->started_ns);
+    schedule(c);
+}
+
+/* A command that cannot be run will not be there the next time; what else fails (an address, a
+ * port, the container whose network is joined) may well be. */
+bool restart_try_again(struct container *c, const struct err *err)
+{
+    if (!c->started_by_policy)
+        return false;
+    log_error("container %s: its restart failed: %s", c->id, err->message);
+    if (c->exit_code == 126 || c->exit_code == 127 || !restart_wanted(c))
+        return false;
+    c->backoff_ms = restart_backoff(c->backoff_ms, 0);
+    schedule(c);
+    return true;
 }
 
 void restart_cancel(struct container *c)
@@ -56,18 +104,36 @@ void restart_cancel(struct container *c)
         uv_timer_stop(c->restart_timer);
         uv_close((uv_handle_t *)TAKE_PTR(c->restart_timer), (uv_close_cb)free);
     }
-    if (c->status == STATUS_RESTARTING)
+    /* While its policy starts it, it is still restarting. */
+    if (c->status == STATUS_RESTARTING && !c->started_by_policy)
         c->status = STATUS_EXITED;
 }
 
-/* The daemon has started: what was waiting for its turn waits again, and "always" means that a stop
- * does not outlast the daemon. */
+int restart_stop(struct container *c, struct err *reterr)
+{
+    restart_cancel(c);
+    c->stopped_by_user = true;
+    waits_fire(c, WAIT_EXIT, NULL);
+    return record_save_state(c, reterr);
+}
+
+/* "always" means that a stop does not outlast the daemon. */
+static bool wanted_at_start(const struct container *c)
+{
+    bool stopped = c->stopped_by_user && !streq(policy_of(c), "always");
+
+    return c->status == STATUS_EXITED && c->started_ns > 0 && !c->auto_remove && !stopped &&
+           policy_wants(c);
+}
+
 void restart_resume(struct container *c)
 {
-    bool always = streq(policy_of(c), "always") && c->status == STATUS_EXITED && c->started_ns > 0;
-
     if (c->exiting || c->starting)
         return;
-    if (c->status == STATUS_RESTARTING || always)
+    if (c->status == STATUS_RESTARTING) {
         restart_schedule(c);
+    } else if (wanted_at_start(c)) {
+        restart_by_user(c);
+        schedule(c);
+    }
 }

@@ -225,9 +225,11 @@ void endpoint_release(struct container *c)
     c->endpoint = (struct endpoint){0};
 }
 
-static int fail_start(struct container *c, const struct err *err, int exit_code)
+/* Returns whether its restart policy tries again. */
+static bool fail_start(struct container *c, const struct err *err, int exit_code)
 {
     struct err ignored;
+    bool again;
 
     endpoint_release(c);
     if (c->started_ns > 0)
@@ -235,9 +237,11 @@ static int fail_start(struct container *c, const struct err *err, int exit_code)
     c->exit_code = exit_code;
     free(c->error);
     c->error = xstrdup(err->message);
+    again = restart_try_again(c, err);
+    c->started_by_policy = false;
     if (record_save_state(c, &ignored) < 0)
         log_error("container %s: %s", c->id, ignored.message);
-    return 0;
+    return again;
 }
 
 static void log_warnings(const struct container *c, const json_t *warnings)
@@ -299,19 +303,22 @@ static void after_start(void *arg)
     log_warnings(c, j->warnings);
     if (j->r >= 0) {
         start_succeeded(j);
+        c->started_by_policy = false;
         pending_finish(&c->start_pending, NULL);
         keep_shim(c->engine, j->shim_pid);
         shim_sync(c); /* a short-lived program may have ended already */
     } else {
+        bool again;
+
         shim_reap(c->engine, j->shim_pid);
-        fail_start(c, &j->err, j->exit_code);
+        again = fail_start(c, &j->err, j->exit_code);
         attach_requests_free(TAKE_PTR(c->attaches));
         attach_requests_free(TAKE_PTR(j->attaches));
         if (c->auto_remove || c->remove_after_exit) {
             c->exiting = false;
             waits_fire(c, WAIT_EXIT, &j->err);
             container_remove_finish(c);
-        } else {
+        } else if (!again) {
             waits_fire(c, WAIT_START_FAILED, &j->err);
         }
         logs_container_exited(c);
@@ -700,8 +707,10 @@ void engine_container_start(struct engine *e, const char *ref, engine_done_fn *d
     struct container *c;
     struct err err;
 
-    if (registry_find(e, ref, &c, &err) < 0)
+    if (registry_find(e, ref, &c, &err) < 0) {
         done(arg, &err);
-    else
-        container_start(c, done, arg);
+        return;
+    }
+    restart_by_user(c);
+    container_start(c, done, arg);
 }

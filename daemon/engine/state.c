@@ -22,6 +22,14 @@ void container_event(struct container *c, const char *action, json_t *extra)
     events_emit(c->engine->events, "container", action, c->id, c->image_ref, attributes);
 }
 
+int container_not_running(const struct container *c, struct err *reterr)
+{
+    if (c->status == STATUS_RESTARTING)
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "Container %s is restarting, wait until the container is running", c->id);
+    return err_set(reterr, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
+}
+
 void network_event(struct container *c, const char *action)
 {
     static const struct {
@@ -116,12 +124,21 @@ static void clean(struct container *c)
     job_run(c->engine, clean_job_run, after_clean, j);
 }
 
+static bool is_to_be_removed(const struct container *c)
+{
+    return (c->auto_remove && !c->restarting) || c->remove_after_exit;
+}
+
+static bool starts_again(const struct container *c)
+{
+    return !is_to_be_removed(c) && !c->restarting && !c->starting && restart_wanted(c);
+}
+
 /* All it had is given back: record it and tell those who wait. */
 static void finish_exit(void *arg)
 {
     struct container *c = arg;
-    bool remove = (c->auto_remove && !c->restarting) || c->remove_after_exit;
-    bool restart = !remove && !c->restarting && restart_wanted(c);
+    bool remove = is_to_be_removed(c), restart = starts_again(c);
     struct err err;
 
     c->exiting = false;
@@ -130,6 +147,8 @@ static void finish_exit(void *arg)
         endpoint_release(c);
         if (restart)
             restart_schedule(c);
+        else
+            restart_cancel(c);
         if (record_save_state(c, &err) < 0)
             log_error("container %s: %s", c->id, err.message);
         clean(c);
@@ -220,6 +239,9 @@ void container_exited(struct container *c, const struct shim_state *state)
     c->exit_code = state->code;
     c->oom_killed = state->oom != 0;
     c->finished_ns = state->finished_ns;
+    /* At once: nobody shall take it for one that stays down. */
+    if (starts_again(c))
+        c->status = STATUS_RESTARTING;
     emit_die(c);
 
     /* Callers may hold the container only by its place in the registry: it goes from the loop. */

@@ -8,11 +8,6 @@
 
 #define KILL_RETRY_MS 1000
 
-static int not_running(const struct container *c, struct err *reterr)
-{
-    return err_set(reterr, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
-}
-
 /* ---- freezing, on the pool ---- */
 
 struct freeze_job {
@@ -51,7 +46,7 @@ static void after_freeze(void *arg)
         container_event(c, j->freeze ? "pause" : "unpause", NULL);
     }
     if (j->r < 0 && j->err.errnum == ENOENT) /* its cgroup went first: it has ended */
-        not_running(c, &j->err);
+        container_not_running(c, &j->err);
     if (j->done)
         j->done(j->arg, j->r < 0 ? &j->err : NULL);
     if (c->killed)
@@ -86,7 +81,7 @@ static void thaw_if_frozen(struct container *c)
 static int check_freeze(struct container *c, bool on, struct err *reterr)
 {
     if (!container_is_up(c) || c->killed)
-        return not_running(c, reterr);
+        return container_not_running(c, reterr);
     if (c->freezing || (on && c->status == STATUS_PAUSED))
         return err_set(reterr, ERR_CONFLICT, EALREADY, "container %s is already paused", c->id);
     if (!on && c->status != STATUS_PAUSED)
@@ -138,7 +133,7 @@ int container_signal(struct container *c, int signo, struct err *reterr)
 
     if (r == -EPIPE || r == -ECONNRESET) {
         shim_sync(c); /* it ended a moment ago */
-        return not_running(c, reterr);
+        return container_not_running(c, reterr);
     }
     if (r < 0)
         return err_sys(reterr, -r, "cannot signal container %s", c->id);
@@ -188,6 +183,15 @@ static void stop_later(struct container *c, bool kill, int64_t timeout, const ch
     pending_add(&c->start_pending, stop_after_start, l);
 }
 
+/* The container's own, SIGTERM if it names none (or a bad one). */
+static int stop_signal(const struct container *c)
+{
+    const char *name = json_get_str(c->config, "StopSignal", "");
+    int signo = str_empty(name) ? SIGTERM : signal_parse(name, NULL);
+
+    return signo < 0 ? SIGTERM : signo;
+}
+
 void engine_container_kill(struct engine *e, const char *ref, const char *signal,
                            engine_done_fn *done, void *arg)
 {
@@ -203,6 +207,16 @@ void engine_container_kill(struct engine *e, const char *ref, const char *signal
     }
     if (r >= 0) {
         shim_sync(c);
+        if (c->status == STATUS_RESTARTING && c->exiting) {
+            c->stopped_by_user = true;
+            pending_add(&c->exit_pending, done, arg);
+            return;
+        }
+        if (c->status == STATUS_RESTARTING) {
+            r = restart_stop(c, &err);
+            done(arg, r < 0 ? &err : NULL);
+            return;
+        }
         if (!container_is_up(c))
             r = err_set(&err, ERR_CONFLICT, ESRCH,
                         "cannot kill container: %s: container %s is not running", ref, c->id);
@@ -213,8 +227,8 @@ void engine_container_kill(struct engine *e, const char *ref, const char *signal
         done(arg, &err);
         return;
     }
-    if (signo == SIGKILL || signo == SIGTERM)
-        c->stopped_by_user = true;
+    if (signo == SIGKILL || signo == stop_signal(c))
+        restart_stopped_by_user(c);
     kill_event(c, signo);
     if (signo == SIGKILL)
         /* Docker's clients rely on a KILL being over when the call is. */
@@ -272,7 +286,8 @@ static int begin_stop(struct container *c, int64_t timeout, const char *signal, 
     r = container_signal(c, signo, reterr);
     if (r < 0)
         return r;
-    c->stopped_by_user = true;
+    if (!c->restarting)
+        restart_stopped_by_user(c);
     kill_event(c, signo);
     thaw_if_frozen(c);
     arm_kill_timer(c, stop_timeout(c, timeout));
@@ -328,13 +343,12 @@ void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, c
         shim_sync(c);
         if (c->exiting) {
             c->stopped_by_user = true; /* no restart after this */
-            pending_add(&c->exit_pending, done, arg);
+            pending_add(&c->exit_pending, stopped, stop_call_new(c, done, arg));
             return;
         }
         if (c->status == STATUS_RESTARTING) {
-            restart_cancel(c);
-            c->stopped_by_user = true;
-            r = record_save_state(c, &err);
+            r = restart_stop(c, &err);
+            container_event(c, "stop", NULL);
             done(arg, r < 0 ? &err : NULL);
             return;
         }
@@ -372,6 +386,7 @@ static void restart_stopped(void *arg, const struct err *err)
 
     (void)err;
     container_event(s->container, "stop", NULL);
+    restart_by_user(s->container);
     container_start(s->container, restart_started, s);
 }
 
@@ -390,6 +405,7 @@ void engine_container_restart(struct engine *e, const char *ref, int64_t timeout
     shim_sync(c);
     s = stop_call_new(c, done, arg);
     if (!container_is_up(c)) {
+        restart_by_user(c);
         container_start(c, restart_started, s);
         return;
     }

@@ -53,7 +53,7 @@ void engine_container_top(struct engine *e, const char *ref, const char *ps_args
     if (r >= 0) {
         shim_sync(c);
         if (!container_is_up(c))
-            r = err_set(&err, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
+            r = container_not_running(c, &err);
     }
     if (r < 0) {
         done(arg, NULL, &err);

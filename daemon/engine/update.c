@@ -66,6 +66,19 @@ static json_t *changed_members(const json_t *body)
     return out;
 }
 
+/* A container that removes itself has nothing to start again. */
+static int check_policy(const struct container *c, const json_t *body, struct err *reterr)
+{
+    const char *name = json_get_str(json_get(body, "RestartPolicy"), "Name", "");
+
+    if (!c->auto_remove || !*name || streq(name, "no"))
+        return 0;
+    return err_set(reterr, ERR_CONFLICT, EINVAL,
+                   "Cannot update container %s: Restart policy cannot be updated because "
+                   "AutoRemove is enabled for the container",
+                   c->id);
+}
+
 void engine_container_update(struct engine *e, const char *ref, json_t *body, engine_json_fn *done,
                              void *arg)
 {
@@ -78,6 +91,8 @@ void engine_container_update(struct engine *e, const char *ref, json_t *body, en
         r = validate_update_types(body, &err);
     if (r >= 0)
         r = validate_resources(e->runtime, body, &err);
+    if (r >= 0)
+        r = check_policy(c, body, &err);
     if (r < 0) {
         done(arg, NULL, &err);
         return;

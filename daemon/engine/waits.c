@@ -154,7 +154,7 @@ int engine_container_wait(struct engine *e, const char *ref, const char *conditi
     }
     shim_sync(c);
     w->container = container_ref(c);
-    if (parsed == UNTIL_NOT_RUNNING && !container_is_up(c) && !c->starting && !c->exiting) {
+    if (parsed == UNTIL_NOT_RUNNING && !container_is_active(c) && !c->starting && !c->exiting) {
         answer_later(e, w, c->exit_code);
     } else {
         w->next = c->waiters;

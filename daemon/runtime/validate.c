@@ -578,8 +578,9 @@ int validate_create(const struct runtime *rt, const json_t *config, const json_t
 int validate_resources(const struct runtime *rt, const json_t *host_config, struct err *reterr)
 {
     struct check c = {.rt = rt, .hc = host_config, .reterr = reterr};
+    int r = check_resources(&c);
 
-    return check_resources(&c);
+    return r < 0 ? r : check_restart(&c);
 }
 
 int validate_exec(const json_t *exec, struct err *reterr)
