@@ -182,6 +182,7 @@ struct prune_options {
 extern const struct opt prune_opts[], prune_image_opts[], prune_system_opts[];
 int cmd_prune_containers(struct invocation *inv);
 int cmd_prune_images(struct invocation *inv);
+int cmd_prune_volumes(struct invocation *inv);
 int cmd_prune_system(struct invocation *inv);
 
 /* system.c */
@@ -199,6 +200,16 @@ struct events_options {
 };
 extern const struct opt events_opts[];
 int cmd_events(struct invocation *inv);
+
+/* volumes.c */
+struct volume_options {
+    const char *driver, *name;
+    char **labels, **driver_opts;
+    bool force;
+};
+extern const struct opt volume_create_opts[], volume_rm_opts[], volume_prune_opts[];
+int cmd_volume_create(struct invocation *inv);
+int cmd_volume_rm(struct invocation *inv);
 
 /* stats.c */
 struct stats_options {

@@ -71,6 +71,9 @@ static int prune(struct invocation *inv, enum target target, double *freed, stru
         all = strv_append(all, o->filters[i]);
     if (target == IMAGES)
         all = strv_append(all, o->all ? "dangling=false" : "dangling=true");
+    /* --all of `system prune` is about images: named volumes are nobody's to lose by it. */
+    if (target == VOLUMES && o->all && !o->volumes)
+        all = strv_append(all, "all=1");
     filters = filters_json(all);
     strv_free(all);
     url_add_bool(&url, "all", target == BUILD_CACHE && o->all);
@@ -128,6 +131,18 @@ int cmd_prune_images(struct invocation *inv)
                  "to them.\nAre you sure you want to continue?"
                : "WARNING! This will remove all dangling images.\n"
                  "Are you sure you want to continue?");
+}
+
+int cmd_prune_volumes(struct invocation *inv)
+{
+    const struct prune_options *o = inv->options;
+
+    return prune_one(
+        inv, VOLUMES,
+        o->all ? "WARNING! This will remove all local volumes not used by at least one container.\n"
+                 "Are you sure you want to continue?"
+               : "WARNING! This will remove anonymous local volumes not used by at least one "
+                 "container.\nAre you sure you want to continue?");
 }
 
 static char *system_warning(const struct prune_options *o)

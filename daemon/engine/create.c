@@ -125,6 +125,31 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     return 0;
 }
 
+/* One transaction: the container, the volumes it needs, and that it holds them. */
+static int store(struct container *c, const struct image *img, struct err *reterr)
+{
+    _cleanup_(strv_freep) char **made = NULL;
+    struct engine *e = c->engine;
+    int r = db_begin(e->db, reterr);
+
+    if (r < 0)
+        return r;
+    r = mounts_settle(c, &made, reterr);
+    if (r >= 0)
+        r = record_insert(c, img, reterr);
+    if (r >= 0)
+        r = mounts_hold(c, reterr);
+    if (r >= 0)
+        r = db_commit(e->db, reterr);
+    if (r < 0) {
+        db_rollback(e->db);
+        volumes_undo(e, made);
+        return r;
+    }
+    volumes_made(e, made);
+    return 0;
+}
+
 int engine_container_create(struct engine *e, const char *name, json_t *body, int api_version,
                             json_t **ret, struct err *reterr)
 {
@@ -159,7 +184,7 @@ int engine_container_create(struct engine *e, const char *name, json_t *body, in
     r = cgroup_check(e->cgroup, c->host_config, warnings, reterr);
     if (r < 0)
         return r;
-    r = record_insert(c, img, reterr);
+    r = store(c, img, reterr);
     if (r < 0)
         return r;
     registry_add(e, c);

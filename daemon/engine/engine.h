@@ -104,6 +104,20 @@ void engine_container_top(struct engine *e, const char *ref, const char *ps_args
 /* filters: until, label, label!; result {"ContainersDeleted", "SpaceReclaimed"} */
 void engine_container_prune(struct engine *e, json_t *filters, engine_json_fn *done, void *arg);
 
+/* ---- volumes ---- */
+
+/* body: Name, Driver, DriverOpts, Labels; one that is there already is given back. */
+int engine_volume_create(struct engine *e, const json_t *body, json_t **ret, struct err *reterr);
+int engine_volume_inspect(struct engine *e, const char *name, json_t **ret, struct err *reterr);
+/* {"Volumes", "Warnings"}; filters: name, label, driver, dangling */
+int engine_volume_list(struct engine *e, const json_t *filters, json_t **ret, struct err *reterr);
+/* force: a missing one is no error */
+int engine_volume_remove(struct engine *e, const char *name, bool force, struct err *reterr);
+/* Of those that nobody uses the anonymous ones, with all every one; filters: label, label!, all.
+ * {"VolumesDeleted", "SpaceReclaimed"} */
+void engine_volume_prune(struct engine *e, const json_t *filters, bool all, engine_json_fn *done,
+                         void *arg);
+
 /* ---- wait ---- */
 
 struct waiter;

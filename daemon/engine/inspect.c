@@ -212,7 +212,7 @@ static json_t *inspect_json(const struct container *c)
         json_object_set_new(o, "GraphDriver",
                             storage_graph_data(c->engine->storage, c->id,
                                                (const char *const *)chain, strv_len(chain)));
-    json_object_set_new(o, "Mounts", runtime_mounts_json(c->config, c->host_config));
+    json_object_set_new(o, "Mounts", runtime_mounts_json(c->host_config, c->points));
     json_object_set(o, "Config", c->config);
     json_object_set_new(o, "NetworkSettings", network_settings(c));
     return o;

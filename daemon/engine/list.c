@@ -155,7 +155,7 @@ static bool match_one_publish(const struct container *c, const char *value)
 
 static bool match_one_volume(const struct container *c, const char *value)
 {
-    json_t *mounts = runtime_mounts_json(c->config, c->host_config), *m;
+    json_t *mounts = runtime_mounts_json(c->host_config, c->points), *m;
     bool found = false;
     size_t i;
 
@@ -351,7 +351,7 @@ static json_t *entry(const struct container *c, int64_t now)
         ports_json(c), "Labels", labels ? json_incref((json_t *)labels) : json_object(), "State",
         status_name(c), "Status", status, "HostConfig", "NetworkMode",
         json_get_str(c->host_config, "NetworkMode", "bridge"), "NetworkSettings", "Networks",
-        inspect_networks(c), "Mounts", runtime_mounts_json(c->config, c->host_config));
+        inspect_networks(c), "Mounts", runtime_mounts_json(c->host_config, c->points));
 }
 
 int64_t container_image_size(const struct container *c)

@@ -76,6 +76,7 @@ struct container {
     json_t *config;      /* as inspect shows it */
     json_t *host_config; /* the same */
     json_t *networking;  /* EndpointsConfig of the request, or NULL */
+    json_t *points;      /* volumes and others' mounts (mounts.c), or NULL */
     bool tty, auto_remove;
 
     enum container_status status;
@@ -103,6 +104,7 @@ struct container {
     struct pending *clean_pending; /* a start that must wait for `cleaning` */
     struct pending *remove_pending;
     bool remove_after_exit;
+    bool remove_volumes; /* and the anonymous volumes with it */
     struct waiter *waiters;
     struct attach_request *attaches; /* arrived before the shim did */
     struct exec *execs;
@@ -228,6 +230,39 @@ int container_signal(struct container *c, int signo, struct err *reterr);
 /* Give back addresses and ports (rows). */
 void endpoint_release(struct container *c);
 void endpoint_spec_of(const struct container *c, struct endpoint_spec *ret);
+
+/* Delete what storage moved to its trash, on the pool; takes over trash. */
+void trash_delete(struct engine *e, char *trash);
+
+/* ---- mounts.c ---- */
+
+/* Inside a transaction: fill c->points, making the volumes that are not there; their names are
+ * added to *made (strv). */
+int mounts_settle(struct container *c, char ***made, struct err *reterr);
+/* After the container's row: it holds its volumes. */
+int mounts_hold(struct container *c, struct err *reterr);
+/* Points that are to be filled from the image if empty: a new array of copies, or left alone. */
+void mounts_fills(const struct container *c, json_t **ret);
+void mounts_event(struct container *c, const char *action); /* "mount", "unmount" */
+
+/* ---- volumes.c ---- */
+
+struct volume_row;
+/* The volume of this name, or a new one (1); name NULL or "": a new anonymous one. */
+int volume_ensure(struct engine *e, const char *name, const char *driver, const json_t *options,
+                  const json_t *labels, struct volume_row *ret, struct err *reterr);
+/* The directory that is mounted; caller frees. */
+char *volume_source(struct engine *e, const struct volume_row *row);
+/* It is a directory of somebody else's. */
+bool volume_is_elsewhere(const struct volume_row *row);
+void volume_event(struct engine *e, const char *action, const char *name);
+/* The transaction that made them was undone / is done. */
+void volumes_undo(struct engine *e, char *const *made);
+void volumes_made(struct engine *e, char *const *made);
+/* At start: what a killed daemon left half-made or half-removed. */
+void volumes_reconcile(struct engine *e);
+/* Delete volumes that nobody holds; failures are logged. */
+void volumes_drop(struct engine *e, char *const *names);
 
 /* ---- restart.c ---- */
 

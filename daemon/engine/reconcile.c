@@ -249,6 +249,7 @@ int reconcile(struct engine *e, struct err *reterr)
         return r;
     sweep_container_dirs(e);
     sweep_cgroups(e);
+    volumes_reconcile(e);
     for (size_t i = 0; all[i]; i++)
         restart_resume(all[i]);
     return 0;

@@ -54,6 +54,8 @@ static char *config_to_text(const struct container *c)
 
     if (c->networking)
         json_object_set(o, "networking", c->networking);
+    if (json_array_size(c->points) > 0)
+        json_object_set(o, "points", c->points);
     text = json_to_str(o);
     json_decref(o);
     return text;
@@ -174,6 +176,7 @@ static int load_row(struct engine *e, sqlite3_stmt *st)
     c->config = json_incref(json_object_get(config, "config"));
     c->host_config = json_incref(json_object_get(config, "host"));
     c->networking = json_incref(json_object_get(config, "networking"));
+    c->points = json_incref(json_object_get(config, "points"));
     c->image_ref = xstrdup(json_get_str(config, "image", ""));
     c->tty = json_get_bool(c->config, "Tty", false);
     c->auto_remove = json_get_bool(c->host_config, "AutoRemove", false);

@@ -28,6 +28,7 @@ void container_unref(struct container *c)
     json_decref(c->config);
     json_decref(c->host_config);
     json_decref(c->networking);
+    json_decref(c->points);
     free(c->endpoint.ports);
     free(c->image_ref);
     free(c->error);

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "names.h"
 #include "private.h"
+#include "volumes.h"
 
 /* The files have been renamed away: deleting them keeps nobody waiting. */
 struct trash_job {
@@ -30,7 +31,7 @@ static void after_trash(void *arg)
     free(j);
 }
 
-static void delete_trash(struct engine *e, char *trash)
+void trash_delete(struct engine *e, char *trash)
 {
     struct trash_job *j = xcalloc(1, sizeof(*j));
 
@@ -41,16 +42,22 @@ static void delete_trash(struct engine *e, char *trash)
 
 static int remove_all(struct container *c, struct err *reterr)
 {
+    _cleanup_(strv_freep) char **volumes = NULL;
     char *trash = NULL;
-    int r = record_delete(c, reterr);
+    int r = 0;
 
+    if (c->remove_volumes || c->auto_remove)
+        r = db_volumes_only_of(c->engine->db, c->id, &volumes, reterr);
+    if (r >= 0)
+        r = record_delete(c, reterr);
     if (r < 0)
         return r;
+    volumes_drop(c->engine, volumes);
     r = storage_container_remove(c->engine->storage, c->id, &trash, reterr);
     if (r < 0) /* the row is gone: the next start of the daemon finds the orphan */
         log_warn("container %s: %s", c->id, reterr->message);
     if (trash)
-        delete_trash(c->engine, trash);
+        trash_delete(c->engine, trash);
     return 0;
 }
 
@@ -167,6 +174,7 @@ void engine_container_remove(struct engine *e, const char *ref, bool force, bool
         return;
     }
     pending_add(&c->remove_pending, done, arg);
+    c->remove_volumes |= volumes;
     if (c->exiting) {
         c->remove_after_exit = true;
     } else if (container_is_up(c)) {

@@ -33,6 +33,9 @@ struct start_job {
     struct port_lease *ports;
     struct attach_request *attaches;
 
+    json_t *fills;      /* volumes that may want their first content, or NULL */
+    char **lowers;      /* owned; with fills */
+    const char *worker; /* borrowed from the engine's configuration */
     bool used_volatile; /* a --rm container that has run before */
     bool endpoint_up;
     int control;
@@ -50,6 +53,8 @@ static void start_job_free(struct start_job *j)
     container_files_done(&j->files);
     attach_requests_free(j->attaches);
     json_decref(j->warnings);
+    json_decref(j->fills);
+    strv_free(j->lowers);
     free(j->run_dir);
     free(j->ports);
     fd_close(j->control);
@@ -91,6 +96,21 @@ static int receive(struct start_job *j, uint32_t wanted, struct shim_msg *m, int
     }
 }
 
+static int fill_volumes(struct start_job *j)
+{
+    const json_t *p;
+    size_t i;
+
+    json_array_foreach (j->fills, i, p) {
+        int r = storage_volume_fill(j->storage, json_get_str(p, "Name", ""), j->worker, j->lowers,
+                                    json_get_str(p, "Destination", ""), &j->err);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int prepare_files(struct start_job *j)
 {
     int r;
@@ -106,7 +126,8 @@ static int prepare_files(struct start_job *j)
         return r;
     if (mkdir(j->run_dir, 0700) < 0 && errno != EEXIST)
         return err_sys(&j->err, errno, "cannot make %s", j->run_dir);
-    return container_files_write(&j->files, &j->err);
+    r = fill_volumes(j);
+    return r < 0 ? r : container_files_write(&j->files, &j->err);
 }
 
 static int spawn(struct start_job *j)
@@ -261,6 +282,7 @@ static void start_succeeded(struct start_job *j)
     shim_adopt(c, TAKE_FD(j->control), j->shim_pid);
     container_started(c, &j->state);
     network_event(c, "connect");
+    mounts_event(c, "mount");
     container_event(c, "start", NULL);
     for (struct attach_request *a = late; a; a = a->next) {
         struct shim_msg m = {.type = SHIM_ATTACH, .attach = a->attach};
@@ -559,7 +581,7 @@ static int resolve_joins(struct container *c, struct joined *ret, struct err *re
 }
 
 static int build_plan(struct container *c, const struct joined *joined, uint32_t idmap,
-                      struct plan *plan, json_t *warnings, struct err *reterr)
+                      struct start_job *j, struct err *reterr)
 {
     struct container *files_of = joined->net ? joined->net : c;
     _cleanup_(strv_freep) char **chain = NULL, **lowers = NULL;
@@ -576,6 +598,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
                                 .hosts = hosts,
                                 .hostname = hostname,
                                 .resolv_conf = resolv,
+                                .points = c->points,
                                 .idmap_base = idmap,
                                 .idmap_size = IDMAP_SIZE};
     enum net_mode mode = container_net_mode(c);
@@ -590,7 +613,11 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
     spec.sandbox_fds = mode == NET_BRIDGE || mode == NET_NONE;
     for (int i = 0; i < RUNTIME_NS_N; i++)
         spec.ns_path[i] = joined->path[i];
-    return runtime_plan(c->engine->runtime, &spec, plan, warnings, reterr);
+    r = runtime_plan(c->engine->runtime, &spec, &j->plan, j->warnings, reterr);
+    mounts_fills(c, &j->fills);
+    if (j->fills)
+        j->lowers = TAKE_PTR(lowers);
+    return r;
 }
 
 static int check_network(const struct container *c, struct err *reterr)
@@ -617,7 +644,7 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
     if (r >= 0 && j->mode == NET_BRIDGE)
         r = take_endpoint(c, reterr);
     if (r >= 0)
-        r = build_plan(c, &joined, idmap, &j->plan, j->warnings, reterr);
+        r = build_plan(c, &joined, idmap, j, reterr);
     if (r < 0)
         return r;
     j->root_uid = idmap;
@@ -689,6 +716,7 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
                             .storage = c->engine->storage,
                             .network = c->engine->network,
                             .shim_exe = c->engine->shim_fd,
+                            .worker = c->engine->config.worker_path,
                             .control = -EBADF,
                             .exit_code = 128,
                             .warnings = json_array()};

@@ -223,6 +223,7 @@ static void emit_die(struct container *c)
         container_event(c, "oom", NULL);
     container_event(c, "die", json_pack("{s:s, s:s}", "exitCode", code, "execDuration", seconds));
     network_event(c, "disconnect");
+    mounts_event(c, "unmount");
 }
 
 void container_exited(struct container *c, const struct shim_state *state)

@@ -1,4 +1,4 @@
-/* Networks and volumes: the predefined ones, and none. */
+/* Networks: the predefined ones. */
 #include "engine.h"
 #include "json.h"
 #include "routes.h"
@@ -42,26 +42,4 @@ void networks_remove(struct http_req *req)
 void networks_prune(struct http_req *req)
 {
     http_reply_json(req, 200, json_pack("{s:n}", "NetworksDeleted"));
-}
-
-void volumes_list(struct http_req *req)
-{
-    static const char *const known[] = {"name", "label", "driver", "dangling", NULL};
-    _cleanup_json_ json_t *filters = NULL;
-    struct err err;
-
-    if (http_filters(req, known, &filters, &err) < 0)
-        http_reply_err(req, &err);
-    else
-        http_reply_json(req, 200, json_pack("{s:[], s:n}", "Volumes", "Warnings"));
-}
-
-void volumes_inspect(struct http_req *req)
-{
-    http_reply_error(req, 404, "get %s: no such volume", http_param(req));
-}
-
-void volumes_prune(struct http_req *req)
-{
-    http_reply_json(req, 200, json_pack("{s:n, s:i}", "VolumesDeleted", "SpaceReclaimed", 0));
 }

@@ -70,10 +70,10 @@ const struct http_route http_routes[] = {
     {"GET", "/networks/{name}", networks_inspect, 0},
     {"DELETE", "/networks/{name}", networks_remove, 0},
     {"GET", "/volumes", volumes_list, 0},
-    {"POST", "/volumes/create", system_not_yet, 0},
+    {"POST", "/volumes/create", volumes_create, HTTP_BODY_JSON_OPTIONAL},
     {"POST", "/volumes/prune", volumes_prune, 0},
     {"GET", "/volumes/{name}", volumes_inspect, 0},
-    {"DELETE", "/volumes/{name}", volumes_inspect, 0},
+    {"DELETE", "/volumes/{name}", volumes_remove, 0},
     {"GET", "/system/df", system_not_yet, 0},
 
     {"*", "/swarm", system_not_swarm, 0},

@@ -61,5 +61,7 @@ void networks_inspect(struct http_req *req);
 void networks_remove(struct http_req *req);
 void networks_prune(struct http_req *req);
 void volumes_list(struct http_req *req);
+void volumes_create(struct http_req *req);
 void volumes_inspect(struct http_req *req);
+void volumes_remove(struct http_req *req);
 void volumes_prune(struct http_req *req);

@@ -427,26 +427,32 @@ static const char *propagation_name(unsigned long flags)
     return flags && !rec ? "private" : "rprivate";
 }
 
-json_t *runtime_mounts_json(const json_t *config, const json_t *host_config)
+json_t *runtime_mounts_json(const json_t *host_config, const json_t *points)
 {
+    static const char *const types[] = {
+        [MOUNT_BIND] = "bind", [MOUNT_TMPFS] = "tmpfs", [MOUNT_VOLUME] = "volume"};
     _cleanup_mounts_ struct mount_list list = {0};
     json_t *out = json_array();
 
-    (void)config;
     if (mount_list_parse(host_config, &list, NULL) < 0)
         return out;
+    mount_list_settle(&list, points);
     for (size_t i = 0; i < list.n; i++) {
         const struct mount_spec *m = &list.mounts[i];
+        json_t *o;
 
         /* HostConfig.Tmpfs is not shown here, as in Docker; tmpfs of Mounts is. */
         if (m->type == MOUNT_TMPFS && json_get(json_get(host_config, "Tmpfs"), m->target))
             continue;
-        json_array_append_new(
-            out,
-            json_pack("{s:s,s:s,s:s,s:s,s:b,s:s}", "Type", m->type == MOUNT_BIND ? "bind" : "tmpfs",
-                      "Source", m->source ? m->source : "", "Destination", m->target, "Mode",
-                      m->mode, "RW", !m->readonly, "Propagation",
-                      m->type == MOUNT_BIND ? propagation_name(m->propagation) : ""));
+        o = json_pack("{s:s,s:s,s:s,s:s,s:b,s:s}", "Type", types[m->type], "Source",
+                      m->source ? m->source : "", "Destination", m->target, "Mode", m->mode, "RW",
+                      !m->readonly, "Propagation",
+                      m->type == MOUNT_BIND ? propagation_name(m->propagation) : "");
+        if (m->type == MOUNT_VOLUME) {
+            json_object_set_new(o, "Name", json_string(m->name));
+            json_object_set_new(o, "Driver", json_string("local"));
+        }
+        json_array_append_new(out, o);
     }
     return out;
 }

@@ -13,6 +13,8 @@
 static void spec_done(struct mount_spec *m)
 {
     free(m->source);
+    free(m->name);
+    free(m->subpath);
     free(m->target);
     free(m->data);
     free(m->mode);
@@ -70,7 +72,7 @@ static unsigned long propagation_parse(const char *s)
 }
 
 /* "ro,z,rslave": each kind of word at most once; what z, Z and the rest mean elsewhere (SELinux
- * labels, volume copies, Mac caches) has no effect here. */
+ * labels, Mac caches) has no effect here. */
 static bool mode_parse(const char *mode, struct mount_spec *m)
 {
     enum { RW = 1, LABEL = 2, PROPAGATION = 4, COPY = 8, CONSISTENCY = 16 };
@@ -106,6 +108,7 @@ static bool mode_parse(const char *mode, struct mount_spec *m)
             return false;
         seen |= kind;
         m->readonly |= streq(word, "ro");
+        m->nocopy |= streq(word, "nocopy");
         mode += n;
         if (*mode == ',' && !*++mode)
             return false;
@@ -137,10 +140,34 @@ static int check_target(const char *type, const char *target, struct err *reterr
 
 /* ---- Binds ---- */
 
-static int volume_error(const char *name, struct err *reterr)
+bool mount_volume_name_valid(const char *name)
 {
-    return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS, "volumes are not implemented yet: %s",
-                   name);
+    static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    size_t n = strlen(name);
+
+    if (n < 2 || n > MOUNT_VOLUME_NAME_MAX || !strchr(first, *name))
+        return false;
+    for (; *name; name++) {
+        if (!strchr(first, *name) && !strchr("_.-", *name))
+            return false;
+    }
+    return true;
+}
+
+static int check_volume_name(const char *name, struct err *reterr)
+{
+    if (mount_volume_name_valid(name))
+        return 0;
+    if (strlen(name) < 2)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "create %s: volume name is too short, names should be at least two "
+                       "alphanumeric characters",
+                       name);
+    return err_set(reterr, ERR_INVALID, EINVAL,
+                   "create %s: \"%s\" includes invalid characters for a local volume name, only "
+                   "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host "
+                   "directory, use absolute path",
+                   name, name);
 }
 
 static int parse_bind(struct mount_list *list, const char *raw, struct err *reterr)
@@ -162,11 +189,18 @@ static int parse_bind(struct mount_list *list, const char *raw, struct err *rete
     r = check_target(absolute ? "bind" : "volume", part[n > 1], reterr);
     if (r < 0)
         return err_wrap(reterr, "invalid volume specification: '%s'", raw);
-    if (!absolute)
-        return volume_error(raw, reterr);
-    m.source = path_clean(part[0]);
-    m.target = path_clean(part[1]);
+    m.target = path_clean(part[n > 1]);
     m.mode = xstrdup(n == 3 ? part[2] : "");
+    if (absolute) {
+        m.source = path_clean(part[0]);
+    } else {
+        m.type = MOUNT_VOLUME;
+        m.make_source = false;
+        m.name = n > 1 ? xstrdup(part[0]) : NULL;
+        r = m.name ? check_volume_name(m.name, reterr) : 0;
+        if (r < 0)
+            return r;
+    }
     return list_add(list, &m, reterr);
 }
 
@@ -335,6 +369,33 @@ static int parse_mount_bind(struct mount_list *list, const json_t *mount, struct
     return list_add(list, &m, reterr);
 }
 
+static int parse_mount_volume(struct mount_list *list, const json_t *mount, struct err *reterr)
+{
+    _cleanup_(spec_done) struct mount_spec m = {
+        .type = MOUNT_VOLUME, .recursive = true, .readonly_recursive = true};
+    const json_t *options = json_get(mount, "VolumeOptions");
+    const char *name = json_get_str(mount, "Source", "");
+    const char *subpath = json_get_str(options, "Subpath", "");
+    int r = check_target("volume", json_get_str(mount, "Target", ""), reterr);
+
+    if (r >= 0 && *name)
+        r = check_volume_name(name, reterr);
+    if (r < 0)
+        return r;
+    if (*subpath && (*subpath == '/' || !*name))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       *name ? "invalid mount config for type \"volume\": subpath must be a "
+                               "relative path"
+                             : "must not set Subpath when using anonymous volumes");
+    m.name = *name ? xstrdup(name) : NULL;
+    m.subpath = *subpath ? xstrdup(subpath) : NULL;
+    m.readonly = json_get_bool(mount, "ReadOnly", false);
+    m.nocopy = json_get_bool(options, "NoCopy", false);
+    m.target = path_clean(json_get_str(mount, "Target", ""));
+    m.mode = xstrdup("");
+    return list_add(list, &m, reterr);
+}
+
 static int parse_mount(struct mount_list *list, const json_t *mount, struct err *reterr)
 {
     const char *type = json_get_str(mount, "Type", "");
@@ -343,11 +404,8 @@ static int parse_mount(struct mount_list *list, const json_t *mount, struct err 
         return parse_mount_bind(list, mount, reterr);
     if (streq(type, "tmpfs"))
         return parse_mount_tmpfs(list, mount, reterr);
-    if (streq(type, "volume")) {
-        int r = check_target("volume", json_get_str(mount, "Target", ""), reterr);
-
-        return r < 0 ? r : volume_error(json_get_str(mount, "Target", ""), reterr);
-    }
+    if (streq(type, "volume"))
+        return parse_mount_volume(list, mount, reterr);
     if (streq(type, "image"))
         return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS, "image mounts are not implemented yet");
     return err_set(reterr, ERR_INVALID, EINVAL,
@@ -416,4 +474,42 @@ int mount_list_parse(const json_t *host_config, struct mount_list *ret, struct e
     *ret = list;
     list = (struct mount_list){0};
     return 0;
+}
+
+static void drop_volumes(struct mount_list *list)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->mounts[i].type == MOUNT_VOLUME)
+            spec_done(&list->mounts[i]);
+        else
+            list->mounts[kept++] = list->mounts[i];
+    }
+    list->n = kept;
+}
+
+void mount_list_settle(struct mount_list *list, const json_t *points)
+{
+    const json_t *p;
+    size_t i;
+
+    drop_volumes(list);
+    json_array_foreach (points, i, p) {
+        const char *name = json_get_str(p, "Name", NULL);
+        struct mount_spec m = {
+            .type = name ? MOUNT_VOLUME : MOUNT_BIND,
+            .source = xstrdup(json_get_str(p, "Source", "")),
+            .name = xstrdup_null(name),
+            .target = xstrdup(json_get_str(p, "Destination", "")),
+            .mode = xstrdup(json_get_str(p, "Mode", "")),
+            .propagation = propagation_parse(json_get_str(p, "Propagation", "")),
+            .readonly = !json_get_bool(p, "RW", true),
+            .recursive = true,
+            .readonly_recursive = true,
+        };
+
+        list_add(list, &m, NULL);
+    }
+    sort_by_depth(list);
 }

@@ -209,6 +209,9 @@ static void add_user_bind(struct build *b, const struct mount_spec *m)
         flags |= PLAN_BIND_RECURSIVE;
     if (m->make_source)
         flags |= PLAN_BIND_MKSOURCE;
+    /* A volume's files have the container's ids, whichever range of the host's it runs with. */
+    if (m->type == MOUNT_VOLUME && b->user_ns)
+        flags |= PLAN_BIND_IDMAP;
     if (m->readonly) {
         flags |= PLAN_BIND_RDONLY;
         /* Shared or slave mounts below must stay as their other side has them. */

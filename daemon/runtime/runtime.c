@@ -330,7 +330,10 @@ static int parse_all(struct build *b)
         r = secopt_parse(b->hc, &b->security, b->reterr);
     if (r >= 0)
         r = mount_list_parse(b->hc, &b->mounts, b->reterr);
-    return r < 0 ? r : device_list_build(b->hc, &b->devices, b->reterr);
+    if (r < 0)
+        return r;
+    mount_list_settle(&b->mounts, b->spec->points);
+    return device_list_build(b->hc, &b->devices, b->reterr);
 }
 
 static int plan_all(struct build *b)

@@ -66,6 +66,10 @@ struct runtime_spec {
     /* Files on the host bound to /etc/hosts, /etc/hostname, /etc/resolv.conf; NULL: left alone. */
     const char *hosts, *hostname, *resolv_conf;
 
+    /* The mount points of volumes: [{"Type","Source","Destination","Mode","RW","Propagation"} and
+     * of volumes "Name"]; NULL: none. */
+    const json_t *points;
+
     /* Namespaces to join for the modes "container:X" (and a prepared sandbox): "/proc/PID/ns/net".
      * Must be set where the mode says container:. */
     const char *ns_path[RUNTIME_NS_N];
@@ -109,8 +113,9 @@ void runtime_host_config_defaults(const struct runtime *rt, json_t *host_config,
 /* Entrypoint + Cmd as one vector (strv_free): Path is the first, Args the rest; NULL if empty. */
 char **runtime_argv(const json_t *config);
 
-/* Inspect's Mounts: Type, Source, Destination, Mode, RW, Propagation.  New array. */
-json_t *runtime_mounts_json(const json_t *config, const json_t *host_config);
+/* Inspect's Mounts: Type, Source, Destination, Mode, RW, Propagation, and of volumes Name and
+ * Driver.  points as in struct runtime_spec.  New array. */
+json_t *runtime_mounts_json(const json_t *host_config, const json_t *points);
 
 /* The mode a namespace member of HostConfig asks for. */
 enum runtime_ns_mode {

@@ -7,6 +7,7 @@
 
 #include "capability.h"
 #include "json.h"
+#include "path.h"
 #include "runtime_impl.h"
 #include "str.h"
 
@@ -107,10 +108,10 @@ static int check_volumes(struct check *c)
     const char *path;
 
     json_object_foreach (volumes, path, value) {
-        if (*path != '/')
+        _cleanup_free_ char *clean = path_clean(path);
+
+        if (*path != '/' || streq(clean, "/"))
             return INVALID(c, "invalid volume specification: '%s'", path);
-        return err_set(c->reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
-                       "volumes are not implemented yet: %s", path);
     }
     return 0;
 }
@@ -530,9 +531,6 @@ static int check_lists(struct check *c)
         if (n == 0 || !s[n] || !s[n + 1] || strpbrk(s, "\n\r \t"))
             return INVALID(c, "bad format for add-host: \"%s\"", s);
     }
-    if (json_array_size(json_get(c->hc, "VolumesFrom")) > 0)
-        return err_set(c->reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
-                       "volumes are not implemented yet: VolumesFrom");
     if (json_object_size(json_get(c->hc, "StorageOpt")) > 0)
         return INVALID(c,
                        "--storage-opt is supported only for overlay over xfs with 'pquota' mount "

@@ -1,6 +1,9 @@
 /* What the daemon and containerd-lite-layer say to each other.  The daemon includes this too.
  *
  * argv: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N]
+ *       containerd-lite-layer fill TARGET: what an overlay of the directories on fd 0 (paths, a
+ *       line each, top first) has at TARGET is copied into fd 4; no sandbox but a mount namespace,
+ *       no archive is read; "ok - 0"
  * fd 0  the archive, read until EOF, plain or gzip, bzip2, xz, zstd
  * fd 3  reports, one line each:
  *         progress BYTES         of input consumed, at most every 100 ms

@@ -28,6 +28,7 @@ static const struct {
     {BLOBS_DIR, 0700},
     {BLOBS_SHA256_DIR, 0700},
     {BLOBS_PARTIAL_DIR, 0700},
+    {"volumes", 0700},
     {INIT_DIR, 0755},
     {INIT_DIR "/etc", 0755},
     {INIT_DIR "/dev", 0755},

@@ -4,6 +4,7 @@
  *   layers/<chain id>/diff   0700 layers/ ; a read-only image layer (overlay whiteout format)
  *   blobs/                   0700; layers as they came, and what is half here (blobs.h)
  *   init/                    the shared init layer: empty mount points (see storage_rootfs_lowers)
+ *   volumes/<name>/_data  0700 volumes/ ; never deleted but by name
  *   containers/<id>/         0710 root:<gid of the mapped root>; upper/ and work/ are this
  * module's, every other name in it is the engine's (hosts, hostname, log ...) tmp/ 0700; private
  * stages and trash, emptied by storage_open()
@@ -107,6 +108,27 @@ int storage_trash_remove(struct storage *st, const char *trash);
 /* Bytes in the writable layer (SizeRw): st_size of its regular files, hard links once. */
 int storage_rootfs_usage(struct storage *st, const char *container_id, int64_t *ret,
                          struct err *reterr);
+
+/* ---- volumes: volumes/<name>/_data, in the user's hands from then on ---- */
+
+/* 1 made, 0 there already.  name: as mount_volume_name_valid() has it. */
+int storage_volume_make(struct storage *st, const char *name, struct err *reterr);
+char *storage_volume_path(const struct storage *st, const char *name); /* .../_data; caller frees */
+/* As storage_container_remove(). */
+int storage_volume_remove(struct storage *st, const char *name, char **ret_trash,
+                          struct err *reterr);
+/* Names of all directories there (strv_free), NULL if none. */
+int storage_volume_names(struct storage *st, char ***ret, struct err *reterr);
+/* Remove it if it holds nothing: 1; 0 if it does. */
+int storage_volume_remove_empty(struct storage *st, const char *name);
+bool storage_volume_exists(const struct storage *st, const char *name);
+/* Bytes of its files, hard links once. */
+int storage_volume_usage(struct storage *st, const char *name, int64_t *ret, struct err *reterr);
+/* Fill an empty volume with what the image has at target: the worker copies from lowers (top
+ * first, as storage_rootfs_lowers()).  Waits for a fill by somebody else; one that was broken off
+ * is done again.  Pool thread. */
+int storage_volume_fill(struct storage *st, const char *name, const char *worker,
+                        char *const *lowers, const char *target, struct err *reterr);
 
 /* {"Name":..,"Data":{LowerDir, MergedDir, UpperDir, WorkDir}} for inspect.  container_id NULL: of
  * an image, whose top layer is then the UpperDir as dockerd shows it.  New reference. */

@@ -68,6 +68,15 @@ const char *const schema_migrations[] = {
     /* Repositories that are known to have a blob: a push mounts from there. */
     "CREATE TABLE blob_sources(digest TEXT NOT NULL REFERENCES blobs(digest) ON DELETE CASCADE,"
     " repository TEXT NOT NULL, PRIMARY KEY(digest, repository)) WITHOUT ROWID;",
+
+    /* 3: volumes.  options and labels are JSON objects; anonymous: made for one container, without
+     * a name from the user.  A container holds those it mounts. */
+    "CREATE TABLE volumes(name TEXT PRIMARY KEY, options TEXT NOT NULL, labels TEXT NOT NULL,"
+    " created INTEGER NOT NULL, anonymous INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE volume_users(volume TEXT NOT NULL REFERENCES volumes(name), container_id TEXT"
+    " NOT NULL REFERENCES containers(id) ON DELETE CASCADE, PRIMARY KEY(volume, container_id))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX volume_users_container ON volume_users(container_id);",
 };
 
 const int schema_version = ARRAY_SIZE(schema_migrations);

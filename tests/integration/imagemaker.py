@@ -31,6 +31,12 @@ def link(target, kind=tarfile.SYMTYPE):
     return info
 
 
+def directory(mode, uid=0, gid=0):
+    info = tarfile.TarInfo()
+    info.type, info.mode, info.uid, info.gid, info.mtime = tarfile.DIRTYPE, mode, uid, gid, 1600000000
+    return info
+
+
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
 

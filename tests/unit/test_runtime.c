@@ -328,8 +328,8 @@ START_TEST(devices)
                   "{\"Devices\":[{\"PathOnHost\":\"/dev/null\",\"PathInContainer\":\"/dev/zero\","
                   "\"CgroupPermissions\":\"r\"}]}",
                   NULL);
-    _cleanup_(result_done) struct result bad =
-        plan_with("{\"Cmd\":[\"x\"]}", "{\"Devices\":[{\"PathOnHost\":\"/proc/nonexistent\"}]}", NULL);
+    _cleanup_(result_done) struct result bad = plan_with(
+        "{\"Cmd\":[\"x\"]}", "{\"Devices\":[{\"PathOnHost\":\"/proc/nonexistent\"}]}", NULL);
 
     has(&r, "259 0 0 '/dev/zero' '/dev/null'\n");
     lacks(&r, "'/dev/zero' '/dev/zero'\n");
@@ -467,13 +467,19 @@ END_TEST
 
 START_TEST(mounts_of_inspect)
 {
-    _cleanup_json_ json_t *hc = parse("{\"Binds\":[\"/a:/b:ro,rshared\",\"/c:/d\"],"
+    _cleanup_json_ json_t *hc = parse("{\"Binds\":[\"/a:/b:ro,rshared\",\"/c:/d\",\"vol:/v/w\"],"
                                       "\"Tmpfs\":{\"/t\":\"\"}}");
+    _cleanup_json_ json_t *points =
+        parse("[{\"Type\":\"volume\",\"Name\":\"vol\",\"Source\":\"/r/vol/_data\",\"Destination\":"
+              "\"/v/w\",\"Mode\":\"ro\",\"RW\":false,\"Propagation\":\"\",\"NoCopy\":true}]");
     _cleanup_json_ json_t *expected = parse(
         "[{\"Type\":\"bind\",\"Source\":\"/a\",\"Destination\":\"/b\",\"Mode\":\"ro,rshared\","
         "\"RW\":false,\"Propagation\":\"rshared\"},{\"Type\":\"bind\",\"Source\":\"/c\","
-        "\"Destination\":\"/d\",\"Mode\":\"\",\"RW\":true,\"Propagation\":\"rprivate\"}]");
-    _cleanup_json_ json_t *got = runtime_mounts_json(NULL, hc);
+        "\"Destination\":\"/d\",\"Mode\":\"\",\"RW\":true,\"Propagation\":\"rprivate\"},{\"Type\":"
+        "\"volume\",\"Name\":\"vol\",\"Driver\":\"local\",\"Source\":\"/r/vol/"
+        "_data\",\"Destination\":"
+        "\"/v/w\",\"Mode\":\"ro\",\"RW\":false,\"Propagation\":\"\"}]");
+    _cleanup_json_ json_t *got = runtime_mounts_json(hc, points);
 
     ck_assert(json_equal(got, expected));
 }

@@ -190,8 +190,14 @@ static const struct {
     {"", "\"Binds\":[\"x\"]",
      "invalid volume specification: 'x': invalid mount config for type \"volume\": invalid mount "
      "path: 'x' mount path must be absolute"},
-    {"", "\"Binds\":[\"vol:/x\"]", "volumes are not implemented yet: vol:/x"},
-    {"\"Volumes\":{\"/x\":{}}", "", "volumes are not implemented yet: /x"},
+    {"", "\"Binds\":[\"vol:/x\",\"vol:/y:ro,nocopy\",\"/z\"]", ""},
+    {"", "\"Binds\":[\"vol:/x\",\"/x\"]", "Duplicate mount point: /x"},
+    {"", "\"Binds\":[\"v/l:/x\"]",
+     "create v/l: \"v/l\" includes invalid characters for a local volume name, only "
+     "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed.*"},
+    {"\"Volumes\":{\"/x\":{}}", "", ""},
+    {"\"Volumes\":{\"x\":{}}", "", "invalid volume specification: 'x'"},
+    {"\"Volumes\":{\"/./\":{}}", "", "invalid volume specification: '/./'"},
     {"", "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/nonex\",\"Target\":\"/x\"}]",
      "invalid mount config for type \"bind\": bind source path does not exist: /nonex"},
     {"", "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/tmp\",\"Target\":\"/x\"}]", ""},

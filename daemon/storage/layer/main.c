@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "fill.h"
 #include "layer_protocol.h"
 #include "report.h"
 #include "sandbox.h"
@@ -97,12 +98,24 @@ static int work(const struct command *cmd, char *const *args, struct err *reterr
     return r;
 }
 
+/* No archive, no sandbox: the one command that reads no foreign format. */
+static int run_fill(const char *target, struct err *reterr)
+{
+    int r =
+        target ? fill_volume(target, reterr) : err_set(reterr, ERR_INVALID, EINVAL, "fill what?");
+
+    if (r >= 0)
+        report_ok("-", 0);
+    return r;
+}
+
 int main(int argc, char **argv)
 {
     const struct command *cmd = find_command(argc > 1 ? argv[1] : NULL);
+    bool fill = argc > 2 && streq(argv[1], "fill");
     struct err e = {0};
 
-    if (!cmd) {
+    if (!cmd && !fill) {
         fprintf(stderr, "usage: containerd-lite-layer unpack|split [--max-bytes=N] "
                         "[--max-entries=N]\n(a helper of containerd-lite, not for people)\n");
         return 2;
@@ -112,7 +125,7 @@ int main(int argc, char **argv)
     prctl(PR_SET_DUMPABLE, 0);
     /* pax headers are UTF-8: in the C locale libarchive would lose their names. */
     setlocale(LC_CTYPE, "C.UTF-8");
-    if (work(cmd, argv + 2, &e) < 0) {
+    if ((fill ? run_fill(argv[2], &e) : work(cmd, argv + 2, &e)) < 0) {
         report_error(&e);
         return 1;
     }

@@ -1,0 +1,279 @@
+"""Volumes: named, anonymous, filled from the image, shared, kept and removed."""
+import json
+import os
+import threading
+import time
+
+import host
+from harness import IMAGE, STOCK, Daemon, equal, has, wait_for
+from imagemaker import busybox_files, directory, docker_archive, layer, link
+
+
+def names(d, *args):
+    return sorted(d.ok("volume", "ls", "-q", *args).splitlines())
+
+
+def mounts(d, container):
+    return {m["Destination"]: m for m in d.inspect(container)["Mounts"]}
+
+
+def write(d, volume, text="kept"):
+    d.ok("run", "--rm", "-v", f"{volume}:/v", "busybox", "sh", "-c", f"echo {text} >/v/file")
+
+
+def read(d, volume):
+    return d.ok("run", "--rm", "-v", f"{volume}:/v:ro", "busybox", "cat", "/v/file")
+
+
+def test_life_of_a_volume(d):
+    equal(d.ok("volume", "create", "--label", "a=b", "data"), "data")
+    equal(d.ok("volume", "create", "data"), "data", "again: the same")
+    info = json.loads(d.ok("volume", "inspect", "data"))[0]
+    equal((info["Name"], info["Driver"], info["Labels"], info["Scope"]), ("data", "local", {"a": "b"}, "local"))
+    write(d, "data")
+    equal(host.read(f"{info['Mountpoint']}/file"), "kept\n")
+    equal(read(d, "data"), "kept")
+    equal(names(d), ["data"])
+    equal(d.ok("volume", "rm", "data"), "data")
+    equal(names(d), [])
+    if not STOCK:
+        wait_for(lambda: not os.path.exists(os.path.dirname(info["Mountpoint"])), "its directory to go")
+
+
+def test_outlives_its_containers_and_the_daemon(d):
+    container = d.run_detached("-v", "store:/v", "busybox", "sh", "-c", "echo kept >/v/file; sleep 1000")
+    wait_for(lambda: "file" in d.ctl("exec", container, "ls", "/v").out, "the file")
+    d.kill9()
+    d.start()
+    has(d.fails(1, "volume", "rm", "store"), f"remove store: volume is in use - [{container}]")
+    equal(d.exec(container, "cat", "/v/file"), "kept")
+    d.ok("rm", "-f", "-v", container)
+    equal(names(d), ["store"], "named ones stay, whatever rm -v says")
+    equal(read(d, "store"), "kept")
+    d.ok("volume", "rm", "store")
+
+
+def test_inspect_of_the_container(d):
+    container = d.sleeper("-v", "named:/n:ro", "-v", "/anonymous", "--mount", "type=volume,src=third,dst=/t")
+    m = mounts(d, container)
+    equal(set(m), {"/n", "/anonymous", "/t"})
+    equal((m["/n"]["Type"], m["/n"]["Name"], m["/n"]["Driver"], m["/n"]["RW"], m["/n"]["Mode"]),
+          ("volume", "named", "local", False, "ro"))
+    assert len(m["/anonymous"]["Name"]) == 64 and m["/anonymous"]["RW"], m
+    equal(m["/n"]["Source"], json.loads(d.ok("volume", "inspect", "named"))[0]["Mountpoint"])
+    equal(d.ctl("exec", container, "touch", "/n/x").code, 1)
+    d.exec(container, "touch", "/t/x", "/anonymous/x")
+    d.ok("rm", "-f", container)
+    d.ok("volume", "prune", "-f")
+    equal(names(d), ["named", "third"])
+    d.ok("volume", "prune", "-f", "--all")
+    equal(names(d), [])
+
+
+def test_anonymous_ones_go_with_their_container(d):
+    d.ok("run", "--rm", "-v", "/a", "busybox", "touch", "/a/x")
+    equal(names(d), [], "--rm")
+    container = d.ok("create", "-v", "/a", "busybox", "true")
+    d.ok("rm", container)
+    equal(len(names(d)), 1, "rm without -v")
+    d.ok("volume", "prune", "-f")
+    keeper = d.ok("create", "-v", "/a", "busybox", "true")
+    sharer = d.ok("create", "--volumes-from", keeper, "busybox", "true")
+    d.ok("rm", "-v", keeper)
+    equal(len(names(d)), 1, "somebody else has it")
+    d.ok("rm", "-v", sharer)
+    equal(names(d), [])
+
+
+def make_image(d, name, files, config=None):
+    archive = docker_archive([layer({**busybox_files(IMAGE), **files})], [f"{name}:1"], config)
+    reply = d.request("POST", "/images/load?quiet=1", archive, {"Content-Type": "application/x-tar"})
+    has(reply.body.decode(), "Loaded")
+
+
+def test_filled_from_the_image(d):
+    sub = directory(0o2750, 33, 44)
+    make_image(d, "filled", {"data": directory(0o1777, 11, 22), "data/a": b"text", "data/sub": sub,
+                             "data/sub/b": b"more", "data/l": link("sub/b"), "alias": link("data")},
+               {"Volumes": {"/data": {}}, "Cmd": ["/bin/busybox", "true"]})
+    listing = ("cd %s && /bin/busybox stat -c '%%a %%u %%g %%F' . sub a && /bin/busybox cat a sub/b && "
+               "/bin/busybox readlink l && /bin/busybox stat -c %%Y a")
+    expected = d.ok("run", "--rm", "filled:1", "/bin/busybox", "sh", "-c", listing % "/data")
+    has(expected, "1777 11 22", "2750 33 44", "textmore")
+    for target in ("/data", "/alias"):
+        out = d.ok("run", "--rm", "-v", "fill:" + target, "filled:1", "/bin/busybox", "sh", "-c", listing % target)
+        equal(out, expected, target)
+        out = d.ok("run", "--rm", "-v", "fill:/elsewhere", "busybox", "cat", "/elsewhere/a")
+        equal(out, "text", "in the volume itself")
+        d.ok("volume", "rm", "fill")
+    out = d.ok("run", "--rm", "-v", "empty:/data:nocopy", "filled:1", "/bin/busybox", "ls", "/data")
+    equal(out, "")
+    write(d, "mine")
+    out = d.ok("run", "--rm", "-v", "mine:/data", "filled:1", "/bin/busybox", "ls", "/data")
+    equal(out, "file", "one that is not empty is left alone")
+    equal(d.ok("run", "--rm", "-v", "none:/not/in/image", "filled:1", "/bin/busybox", "ls", "/not/in/image"), "")
+    d.ok("volume", "rm", "empty", "mine", "none")
+
+
+def test_filling_that_was_broken_off_is_done_again(d):
+    if STOCK:
+        return
+    make_image(d, "again", {"data": directory(0o755), "data/a": b"text", "data/b": b"more"})
+    d.ok("volume", "create", "broken")
+    path = json.loads(d.ok("volume", "inspect", "broken"))[0]["Mountpoint"]
+    with open(f"{path}/a", "w") as file:
+        file.write("te")
+    open(f"{os.path.dirname(path)}/.filling", "w").close()
+    equal(d.ok("run", "--rm", "-v", "broken:/data", "again:1", "/bin/busybox", "cat", "/data/a", "/data/b"), "textmore")
+    equal(os.listdir(os.path.dirname(path)), ["_data"])
+    d.ok("volume", "rm", "broken")
+
+
+def test_filled_once_by_many(d):
+    make_image(d, "many", {"data": directory(0o755), **{f"data/{n}": b"x" * 1000 for n in range(200)}})
+    out = []
+
+    def one():
+        out.append(d.ctl("run", "--rm", "-v", "shared:/data", "many:1", "/bin/busybox", "sh", "-c", "ls /data | wc -l").out)
+
+    threads = [threading.Thread(target=one) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(out, ["200\n"] * 6)
+    d.ok("volume", "rm", "shared")
+
+
+def test_owners_in_a_user_namespace(d):
+    """The files keep the container's ids, whichever range of the host's each container runs with."""
+    for n in range(2):
+        out = d.ok("run", "--rm", "--userns", "auto", "-v", "owned:/v", "busybox", "sh", "-c",
+                   f"[ {n} = 0 ] && touch /v/root /v/www && chown 33 /v/www; stat -c '%u %n' /v /v/*")
+        equal(out, "0 /v\n0 /v/root\n33 /v/www")
+    path = json.loads(d.ok("volume", "inspect", "owned"))[0]["Mountpoint"]
+    if not STOCK:
+        equal((os.stat(f"{path}/root").st_uid, os.stat(f"{path}/www").st_uid), (0, 33))
+    d.ok("volume", "rm", "owned")
+
+
+def test_volumes_from(d):
+    os.mkdir(f"{d.root}/bound")
+    keeper = d.ok("create", "-v", "kept:/kept", "-v", f"{d.root}/bound:/bound", "-v", "/anonymous", "busybox", "true")
+    sharer = d.sleeper("--volumes-from", keeper + ":ro", "-v", "own:/kept")
+    m = mounts(d, sharer)
+    equal({k: (v.get("Name") or v["Source"], v["RW"]) for k, v in m.items()},
+          {"/kept": ("own", True), "/bound": (f"{d.root}/bound", False),
+           "/anonymous": (mounts(d, keeper)["/anonymous"]["Name"], False)})
+    equal(d.ctl("exec", sharer, "touch", "/bound/x").code, 1)
+    d.exec(sharer, "touch", "/kept/x")
+    has(d.fails(125, "run", "--rm", "--volumes-from", "nope", "busybox", "true"), "No such container: nope")
+    has(d.fails(125, "run", "--rm", "--volumes-from", keeper + ":bad", "busybox", "true"), "invalid mode: bad")
+    d.ok("rm", "-f", "-v", keeper, sharer)
+    d.ok("volume", "rm", "kept", "own")
+    os.rmdir(f"{d.root}/bound")
+
+
+def test_somebody_elses_directory(d):
+    os.mkdir(f"{d.root}/device")
+    d.ok("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", f"device={d.root}/device", "bind")
+    write(d, "bind")
+    equal(os.listdir(f"{d.root}/device"), ["file"])
+    d.ok("volume", "rm", "bind")
+    equal(os.listdir(f"{d.root}/device"), ["file"], "what is not ours stays")
+    os.unlink(f"{d.root}/device/file")
+    os.rmdir(f"{d.root}/device")
+
+
+def test_filters_and_formats(d):
+    for name, label in (("alpha", "x=1"), ("beta", "x=2"), ("gamma", "y=1")):
+        d.ok("volume", "create", "--label", label, name)
+    user = d.ok("create", "-v", "beta:/v", "busybox", "true")
+    equal(names(d, "-f", "label=x"), ["alpha", "beta"])
+    equal(names(d, "-f", "label=x=2"), ["beta"])
+    equal(names(d, "-f", "name=a", "-f", "dangling=true"), ["alpha", "gamma"])
+    equal(names(d, "-f", "dangling=false"), ["beta"])
+    equal(names(d, "-f", "driver=nope"), [])
+    has(d.fails(1, "volume", "ls", "-f", "nope=1"), "invalid filter 'nope'")
+    has(d.fails(1, "volume", "ls", "-f", "dangling=x"), "invalid filter 'dangling=[x]'")
+    equal(d.ok("volume", "ls", "--format", "{{.Name}} {{.Driver}}", "-f", "name=alpha"), "alpha local")
+    equal(d.docker_ok("volume", "ls", "-q").split(), ["alpha", "beta", "gamma"])
+    out = d.ok("volume", "prune", "-a", "-f", "--filter", "label!=y")
+    has(out, "Deleted Volumes:", "alpha")
+    equal(names(d), ["beta", "gamma"])
+    equal(d.ok("ps", "-aq", "--no-trunc", "--filter", "volume=beta"), user)
+    equal(d.api("GET", "/containers/json", all=1, status=200).json[0]["Mounts"][0]["Name"], "beta")
+    d.ok("rm", user)
+    equal(d.ok("ps", "-aq", "--filter", "volume=beta"), "")
+    d.ok("volume", "rm", "beta", "gamma")
+
+
+def test_versions_of_the_api(d):
+    """Before 1.42 prune took named volumes, too."""
+    made = d.api("POST", "/volumes/create", {}, status=201).json
+    assert len(made["Name"]) == 64 and made["Labels"] == {"com.docker.volume.anonymous": ""}, made
+    d.api("POST", "/volumes/create", {"Name": "named"}, status=201)
+    write(d, "named", "x" * 5000)
+    deleted = d.api("POST", "/volumes/prune", status=200).json
+    equal(deleted["VolumesDeleted"], [made["Name"]])
+    deleted = d.request("POST", "/v1.41/volumes/prune").json
+    equal(deleted["VolumesDeleted"], ["named"])
+    equal(deleted["SpaceReclaimed"], 5001)
+    equal(d.api("POST", "/volumes/prune", status=200).json, {"VolumesDeleted": None, "SpaceReclaimed": 0})
+
+
+def test_bad_requests(d):
+    before = names(d)
+    has(d.fails(1, "volume", "inspect", "nope"), "get nope: no such volume")
+    has(d.fails(1, "volume", "rm", "nope"), "get nope: no such volume")
+    d.api("DELETE", "/volumes/nope", force=1, status=204)
+    has(d.fails(1, "volume", "create", "bad/name"), "includes invalid characters for a local volume name")
+    has(d.fails(1, "volume", "create", "-d", "nope", "x1"), 'plugin "nope" not found')
+    for volume, told in (("bad/name:/v", "includes invalid characters"), ("a:/v", "too short"), ("ok:/", "can't be '/'"),
+                         ("ok:v", "must be absolute"), ("ok:/v:bad", "invalid mode")):
+        done = d.ctl("run", "--rm", "-v", volume, "busybox", "true")
+        equal(done.code, 125, volume)
+        has(done.err, told)
+    has(d.fails(125, "run", "--rm", "-v", "one:/v", "-v", "two:/v", "busybox", "true"), "Duplicate mount point: /v")
+    equal(d.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": {
+        "Mounts": [{"Type": "volume", "Source": "vv", "Target": "/v", "VolumeOptions": {"DriverConfig": {"Name": "no"}}}]}},
+        status=404).message, 'error looking up volume plugin no: plugin "no" not found')
+    equal(names(d), before, "nothing is left of a create that failed")
+    equal(d.ctl("run", "--rm", "busybox", "true").code, 0)
+
+
+def test_events(d):
+    container = d.ok("create", "-v", "seen:/v", "busybox", "true")
+    d.ok("start", "-a", container)
+    d.ok("rm", container)
+    d.ok("volume", "rm", "seen")
+    lines = d.ok("events", "--since", "1", "--until", str(int(time.time()) + 1), "--filter", "volume=seen", "--format", "{{.Action}}")
+    equal(lines.split(), ["create", "mount", "unmount", "destroy"])
+
+
+def test_a_killed_daemon_loses_no_volume():
+    if STOCK:
+        return
+    with Daemon() as d:
+        stop = threading.Event()
+
+        def churn(n):
+            while not stop.is_set():
+                d.ctl("run", "--rm", "-v", f"vol{n}:/v", "-v", "/a", "busybox", "sh", "-c", "echo $((1+$(cat /v/n 2>/dev/null || echo 0))) >/v/m; mv /v/m /v/n")
+
+        threads = [threading.Thread(target=churn, args=(n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(5):
+            threading.Event().wait(0.4)
+            d.kill9()
+            d.start()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        d.clean()
+        for n in range(3):
+            assert int(d.ok("run", "--rm", "-v", f"vol{n}:/v", "busybox", "cat", "/v/n")) > 0
+        d.ok("volume", "prune", "-f", "--all")
+        equal(names(d), [])
+        wait_for(lambda: os.listdir(f"{d.data}/volumes") == [], "the directories to go")
