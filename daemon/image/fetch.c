@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "blobs.h"
 #include "fd.h"
 #include "log.h"
-#include "path.h"
 
 struct fetch_user {
     struct fetch *fetch;
@@ -195,11 +195,6 @@ static int start_over(struct fetch *f, struct err *reterr)
 
 /* ---- the end of the bytes ---- */
 
-static char *partial_path(struct images *im, const char *digest)
-{
-    return xasprintf("%s/" FETCH_DIR "/%s", storage_root(im->storage), digest);
-}
-
 static void say_progress(struct fetch *f)
 {
     struct fetch_user *next;
@@ -229,13 +224,6 @@ static void restart(struct fetch *f)
     begin_call(f);
 }
 
-static void discard(struct fetch *f)
-{
-    _cleanup_free_ char *path = partial_path(f->im, f->d.digest);
-
-    unlink(path);
-}
-
 static void verify(struct fetch *f)
 {
     uint8_t digest[SHA256_DIGEST_SIZE];
@@ -251,7 +239,7 @@ static void verify(struct fetch *f)
         log_warn("blob sha256:%s came with wrong bytes: fetched again", f->d.digest);
         in_pool(f, start_over, restart);
     } else {
-        discard(f); /* nobody shall resume from these */
+        blob_partial_remove(f->im->storage, f->d.digest, NULL); /* nobody shall resume from these */
         err_set(&e, ERR_SYSTEM, EBADMSG,
                 "filesystem layer verification failed for digest sha256:%s", f->d.digest);
         end(f, &e);
@@ -374,31 +362,15 @@ static struct fetch *find(struct images *im, const char *digest)
     return NULL;
 }
 
-int fetch_prepare(struct images *im, struct err *reterr)
+bool fetch_is_under_way(void *arg, const char *digest)
 {
-    _cleanup_free_ char *dir = path_join(storage_root(im->storage), FETCH_DIR);
-    int r = path_mkdir_p(dir, 0700);
-
-    return r < 0 ? err_sys(reterr, -r, "mkdir %s", dir) : 0;
-}
-
-void fetch_remove(struct fetch_user *u)
-{
-    discard(u->fetch);
-}
-
-static int open_partial(struct images *im, const char *digest, struct err *reterr)
-{
-    _cleanup_free_ char *path = partial_path(im, digest);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-    return fd < 0 ? err_sys(reterr, errno, "open %s", path) : fd;
+    return find(arg, digest) != NULL;
 }
 
 static int fetch_new(struct images *im, struct remote *remote, const struct descriptor *d,
                      struct fetch **ret, struct err *reterr)
 {
-    int fd = open_partial(im, d->digest, reterr);
+    int fd = blob_partial_open(im->storage, d->digest, NULL, reterr);
     struct fetch *f;
 
     if (fd < 0)

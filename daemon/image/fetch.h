@@ -8,15 +8,14 @@
 #include "registry.h"
 #include "registry_manifest.h"
 
-#define FETCH_DIR "blobs/partial"
 #define FETCH_CHUNK ((size_t)256 << 10)
 #define FETCH_FLUSH ((size_t)64 << 10) /* an idle pool gets what is there from here on */
 #define FETCH_RESTARTS 1               /* of a blob whose bytes turned out wrong */
 
 struct fetch_user;
 
-/* Make the directory, before anything else here. */
-int fetch_prepare(struct images *im, struct err *reterr);
+/* Is there a fetch of that blob?  arg: the images (for blob_partial_sweep()). */
+bool fetch_is_under_way(void *arg, const char *digest);
 
 struct fetch_callbacks {
     void *arg;
@@ -34,7 +33,5 @@ int fetch_join(struct images *im, struct remote *remote, const struct descriptor
                const struct fetch_callbacks *cb, struct fetch_user **ret, struct err *reterr);
 /* At any time; without users the fetch ends, and what is there stays for the next one. */
 void fetch_leave(struct fetch_user *u);
-/* The image is recorded: nobody needs the file any more. */
-void fetch_remove(struct fetch_user *u);
 /* A new descriptor on the file, to be read; its offset is its own.  -errno. */
 int fetch_open(const struct fetch_user *u, struct err *reterr);

@@ -93,6 +93,9 @@ int images_count(struct images *im);
 /* Familiar tags ("busybox:latest") of an image, sorted; vector for strv_free, NULL if none. */
 char **images_tags(struct images *im, const char *image_id);
 
+/* The same of what repositories know it by: "busybox@sha256:<hex>" (RepoDigests). */
+char **images_digests(struct images *im, const char *image_id);
+
 struct images_list_options {
     bool all;
     bool shared_size;

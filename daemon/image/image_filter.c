@@ -168,7 +168,7 @@ static bool reference_wanted(const struct image_filter *f, const struct referenc
     return !f->references;
 }
 
-static char **wanted_tags(const struct image_filter *f, char *const *canonical)
+static char **wanted(const struct image_filter *f, char *const *canonical)
 {
     char **out = NULL;
 
@@ -184,20 +184,23 @@ static char **wanted_tags(const struct image_filter *f, char *const *canonical)
     return out;
 }
 
-bool image_filter_match(const struct image_filter *f, const struct image *img,
-                        char *const *canonical, char ***ret_tags)
+static bool may_match(const struct image_filter *f, const struct image *img,
+                      const struct image_names *names)
 {
-    _cleanup_(strv_freep) char **tags = NULL;
-
-    if ((f->dangling == 1 && canonical) || (f->dangling == 0 && !canonical))
+    if ((f->dangling == 1 && names->tags) || (f->dangling == 0 && !names->tags))
         return false;
     if (img->created >= f->before || img->created >= f->until || img->created <= f->since)
         return false;
-    if (!labels_match(f, img))
+    return labels_match(f, img);
+}
+
+bool image_filter_match(const struct image_filter *f, const struct image *img,
+                        const struct image_names *names, struct image_names *ret)
+{
+    *ret = (struct image_names){0};
+    if (!may_match(f, img, names))
         return false;
-    tags = wanted_tags(f, canonical);
-    if (f->references && !tags)
-        return false;
-    *ret_tags = TAKE_PTR(tags);
-    return true;
+    ret->tags = wanted(f, names->tags);
+    ret->digests = wanted(f, names->digests);
+    return !f->references || ret->tags || ret->digests;
 }

@@ -7,7 +7,7 @@ struct image_filter {
     int dangling;                 /* 1, 0, or -1: not asked for */
     char **labels;                /* owned; "key" or "key=value", all must match */
     char **not_labels;            /* owned; none may match */
-    char **references;            /* owned; any must match a tag */
+    char **references;            /* owned; any must match a name */
     int64_t before, since, until; /* ns; INT64_MAX, INT64_MIN, INT64_MAX when absent */
 };
 
@@ -19,10 +19,10 @@ int image_filter_parse(struct images *im, const json_t *filters, const char *con
                        struct image_filter *ret, struct err *reterr);
 void image_filter_done(struct image_filter *f);
 
-/* canonical: the image's tags; *ret_tags: new vector of familiar ones to show (those that match the
- * references). */
+/* names: the image's canonical ones; *ret: the familiar ones to show (those that match the
+ * references), for image_names_done(); empty when it is not meant. */
 bool image_filter_match(const struct image_filter *f, const struct image *img,
-                        char *const *canonical, char ***ret_tags);
+                        const struct image_names *names, struct image_names *ret);
 
 /* RFC 3339, seconds since the epoch (with fraction), or a Go duration before now; ns. */
 int image_filter_time(const char *s, int64_t now, int64_t *ret);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "blobs.h"
 #include "fd.h"
 #include "log.h"
 #include "reference.h"
@@ -151,11 +152,12 @@ int image_job_dir(struct image_job *job, const char *dir, struct err *reterr)
     return TAKE_FD(fd);
 }
 
-int image_job_worker(struct image_job *job, const char *command, int in_fd, const char *dir,
+int image_job_worker(struct image_job *job, const struct worker_options *opt, const char *dir,
                      void (*done)(struct image_job *job, const struct worker_result *result),
                      struct err *reterr)
 {
     _cleanup_close_ int dir_fd = image_job_dir(job, dir, reterr);
+    struct worker_options o = *opt;
     struct run *run;
     int r;
 
@@ -163,15 +165,13 @@ int image_job_worker(struct image_job *job, const char *command, int in_fd, cons
         return dir_fd;
     run = xcalloc(1, sizeof(*run));
     *run = (struct run){job, done};
-    r = worker_start(&(struct worker_options){.loop = job->im->loop,
-                                              .path = job->im->worker_path,
-                                              .command = command,
-                                              .in_fd = in_fd,
-                                              .dir_fd = dir_fd,
-                                              .arg = run,
-                                              .progress = worker_progress,
-                                              .done = worker_done},
-                     &job->worker, reterr);
+    o.loop = job->im->loop;
+    o.path = job->im->worker_path;
+    o.dir_fd = dir_fd;
+    o.arg = run;
+    o.progress = worker_progress;
+    o.done = worker_done;
+    r = worker_start(&o, &job->worker, reterr);
     if (r < 0)
         free(run);
     return r;
@@ -229,6 +229,35 @@ void image_job_cancel(struct image_job *job)
 
 /* ---- recording ---- */
 
+int images_has_layer(struct images *im, struct load_layer *l, struct err *reterr)
+{
+    struct layer_blob *blobs;
+    size_t n;
+    int r = db_layer_get(im->db, l->chain_id, &l->size, reterr);
+
+    if (r <= 0)
+        return r;
+    r = db_layer_blob_list(im->db, l->diff_id, &blobs, &n, reterr);
+    if (r < 0)
+        return r;
+    layer_blobs_free(blobs, n);
+    return n > 0;
+}
+
+static int commit_blob(struct image_job *job, const struct load_blob *b, struct err *reterr)
+{
+    struct storage *st = job->im->storage;
+
+    if (!*b->digest)
+        return 0;
+    if (!*b->file)
+        return blob_partial_commit(st, b->digest, reterr);
+    /* One file may be the layer of several images, or twice of one. */
+    return blob_size(st, b->digest) >= 0
+               ? 0
+               : blob_commit(st, job->stage.fd, b->file, b->digest, reterr);
+}
+
 static int commit_layers(struct image_job *job, struct err *reterr)
 {
     struct storage *st = job->im->storage;
@@ -238,9 +267,26 @@ static int commit_layers(struct image_job *job, struct err *reterr)
         return 0;
     r = storage_sync(st, reterr);
     for (size_t i = 0; r >= 0 && i < job->n_made; i++)
+        r = commit_blob(job, &job->made[i]->kept, reterr);
+    for (size_t i = 0; r >= 0 && i < job->n_made; i++)
         r = storage_layer_commit(st, &job->stage, job->made[i]->dir, job->made[i]->chain_id,
                                  reterr);
+    if (r >= 0)
+        r = blobs_fsync(st, reterr);
     return r < 0 ? r : storage_layers_fsync(st, reterr);
+}
+
+static int record_blob(struct db *db, const struct load_image *img, const struct load_layer *l,
+                       struct err *reterr)
+{
+    const struct load_blob *b = &l->kept;
+    int r = db_blob_put(db, b->digest, b->size, reterr);
+
+    if (r >= 0)
+        r = db_layer_blob_put(db, l->diff_id, b->digest, b->media_type, reterr);
+    if (r >= 0 && img->repository)
+        r = db_blob_source_put(db, b->digest, img->repository, reterr);
+    return r;
 }
 
 static int record_layers(struct db *db, struct load_image *img, const char **chain_ids,
@@ -255,6 +301,8 @@ static int record_layers(struct db *db, struct load_image *img, const char **cha
         if (r == 0)
             r = db_layer_put(db, l->chain_id, l->diff_id,
                              i > 0 ? img->layers[i - 1].chain_id : NULL, l->size, reterr);
+        if (r >= 0 && *l->dir && *l->kept.digest)
+            r = record_blob(db, img, l, reterr);
         if (r < 0)
             return r;
         chain_ids[i] = l->chain_id;
@@ -262,6 +310,20 @@ static int record_layers(struct db *db, struct load_image *img, const char **cha
     }
     *ret_size = sum;
     return 0;
+}
+
+static int record_names(struct db *db, const struct load_image *img, struct err *reterr)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < img->n_manifests; i++) {
+        const struct manifest_row *m = &img->manifests[i];
+
+        r = db_manifest_put(db, img->id, m->digest, m->media_type, m->body, m->len, reterr);
+    }
+    if (r >= 0 && img->repository)
+        r = db_repo_digest_put(db, img->repository, img->digest, img->id, reterr);
+    return r;
 }
 
 static int record_image(struct image_job *job, struct load_image *img, struct err *reterr)
@@ -277,6 +339,8 @@ static int record_image(struct image_job *job, struct load_image *img, struct er
 
     if (r >= 0)
         r = db_image_put(db, &row, chain_ids, img->n_layers, reterr);
+    if (r >= 0)
+        r = record_names(db, img, reterr);
     for (size_t i = 0; r >= 0 && img->tags && img->tags[i]; i++) {
         char old[ID_LEN + 1];
 

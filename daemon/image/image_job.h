@@ -42,13 +42,18 @@ int image_job_new(struct images *im, const struct image_job_callbacks *cb, struc
  */
 void image_job_pool(struct image_job *job, int (*pool)(struct image_job *job, struct err *reterr),
                     void (*then)(struct image_job *job));
-/* Run a worker on in_fd (borrowed) and stage/<dir>, made here; then as above. */
-int image_job_worker(struct image_job *job, const char *command, int in_fd, const char *dir,
+/* Run a worker on stage/<dir>, made here; then as above.  opt: command, in_fd, blob and keep. */
+int image_job_worker(struct image_job *job, const struct worker_options *opt, const char *dir,
                      void (*done)(struct image_job *job, const struct worker_result *result),
                      struct err *reterr);
+/* Media type of a layer that begins like the file. */
+const char *load_media_type(int fd);
 /* Make stage/<dir>, 0755; an O_DIRECTORY descriptor. */
 int image_job_dir(struct image_job *job, const char *dir, struct err *reterr);
 void image_job_fail(struct image_job *job, const struct err *err);
+/* 1: the store has the layer and the bytes it came in (fills l->size); without those, which make
+ * it possible to send it on, it is taken as missing and comes again.  0 or -errno. */
+int images_has_layer(struct images *im, struct load_layer *l, struct err *reterr);
 /* Remove the stage in the pool, call done, free. */
 void image_job_finish(struct image_job *job);
 void image_job_progress(struct image_job *job, json_t *obj); /* takes obj */

@@ -1,6 +1,7 @@
 /* What the files of the image store share; not for other folders. */
 #pragma once
 
+#include "blob_rows.h"
 #include "digest.h"
 #include "image.h"
 #include "images.h"
@@ -25,12 +26,26 @@ struct images {
     bool closing;
 };
 
+/* What an image goes by. */
+struct image_names {
+    char **tags;    /* owned; "docker.io/library/busybox:latest" */
+    char **digests; /* owned; "docker.io/library/busybox@sha256:<hex>" */
+};
+
+#define _cleanup_image_names_ _cleanup_(image_names_done)
+
+void image_names_done(struct image_names *names);
+/* Canonical, sorted. */
+int image_names_load(struct images *im, const char *id, struct image_names *ret,
+                     struct err *reterr);
+
 /* The image through the cache: 0, -ENOENT without a message. */
 int images_get(struct images *im, const char *id, struct image **ret, struct err *reterr);
 /* After an image was deleted. */
 void images_forget(struct images *im, const char *id);
-/* name -> id; ret_tag (may be NULL): the canonical tag it matched, NULL if it was an id. */
-int images_resolve(struct images *im, const char *name, char ret_id[ID_LEN + 1], char **ret_tag,
+/* name -> id; ret_name (may be NULL): the canonical tag or digest it matched, NULL if it was an id.
+ */
+int images_resolve(struct images *im, const char *name, char ret_id[ID_LEN + 1], char **ret_name,
                    struct err *reterr);
 void images_emit(struct images *im, const char *action, const struct image *img, const char *name);
 /* Free layers nobody refers to, or remember to when the last job is over.  deleted (may be NULL):

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "blobs.h"
 #include "fetch.h"
 #include "image_job.h"
 #include "image_pull.h"
@@ -10,6 +11,8 @@
 #include "reference.h"
 #include "registry.h"
 #include "remote_query.h"
+
+#define PARTIAL_MAX_AGE_NS (INT64_C(7) * 24 * 3600 * 1000000000)
 
 /* ---- snapshots ---- */
 
@@ -115,13 +118,28 @@ static bool layer_known(void *arg, const char *chain_id)
     return db_layer_get(arg, chain_id, &size, NULL) != 0;
 }
 
+static bool blob_known(void *arg, const char *digest)
+{
+    return db_blob_get(arg, digest, NULL, NULL) != 0;
+}
+
+/* What a daemon that was killed left: layers and blobs between rename and record, rows that were to
+ * be collected after the last job, downloads that nobody came back for. */
 static int remove_orphans(struct images *im, struct err *reterr)
 {
-    _cleanup_(strv_freep) char **orphans = NULL;
-    int r = storage_layer_orphans(im->storage, layer_known, im->db, &orphans, reterr);
+    _cleanup_(strv_freep) char **layers = NULL, **blobs = NULL;
+    int r;
 
-    for (size_t i = 0; r >= 0 && orphans && orphans[i]; i++)
-        r = storage_layer_remove(im->storage, orphans[i], NULL, reterr);
+    images_collect(im, NULL, NULL);
+    r = storage_layer_orphans(im->storage, layer_known, im->db, &layers, reterr);
+    for (size_t i = 0; r >= 0 && layers && layers[i]; i++)
+        r = storage_layer_remove(im->storage, layers[i], NULL, reterr);
+    if (r >= 0)
+        r = blob_orphans(im->storage, blob_known, im->db, &blobs, reterr);
+    for (size_t i = 0; r >= 0 && blobs && blobs[i]; i++)
+        r = blob_remove(im->storage, blobs[i], NULL, reterr);
+    if (r >= 0)
+        r = blob_partial_sweep(im->storage, PARTIAL_MAX_AGE_NS, NULL, NULL, NULL, reterr);
     return r;
 }
 
@@ -145,8 +163,6 @@ int images_open(const struct images_options *opt, struct images **ret, struct er
     im->registry = registry_new(opt->loop, hosts);
     images_begin(im); /* ended by images_close() */
     r = remove_orphans(im, reterr);
-    if (r >= 0)
-        r = fetch_prepare(im, reterr);
     if (r < 0) {
         images_close(im);
         return r;
@@ -198,7 +214,7 @@ static int not_found(const struct reference *ref, const char *name, struct err *
 }
 
 static int find_by_reference(struct images *im, struct reference *ref, char ret_id[ID_LEN + 1],
-                             char **ret_tag, struct err *reterr)
+                             char **ret_name, struct err *reterr)
 {
     _cleanup_free_ char *canonical = NULL;
     int r;
@@ -208,13 +224,20 @@ static int find_by_reference(struct images *im, struct reference *ref, char ret_
         free(TAKE_PTR(ref->tag));
     reference_tag_default(ref);
     canonical = reference_canonical(ref);
-    r = db_tag_get(im->db, canonical, ret_id, reterr);
-    if (r > 0 && ret_tag)
-        *ret_tag = TAKE_PTR(canonical);
+    if (ref->digest) {
+        _cleanup_free_ char *repository = reference_repository(ref);
+
+        r = db_repo_digest_get(im->db, repository, ref->digest + strlen(DIGEST_SHA256), ret_id,
+                               reterr);
+    } else {
+        r = db_tag_get(im->db, canonical, ret_id, reterr);
+    }
+    if (r > 0 && ret_name)
+        *ret_name = TAKE_PTR(canonical);
     return r;
 }
 
-int images_resolve(struct images *im, const char *name, char ret_id[ID_LEN + 1], char **ret_tag,
+int images_resolve(struct images *im, const char *name, char ret_id[ID_LEN + 1], char **ret_name,
                    struct err *reterr)
 {
     _cleanup_reference_ struct reference ref = {0};
@@ -222,13 +245,13 @@ int images_resolve(struct images *im, const char *name, char ret_id[ID_LEN + 1],
     struct err parse_error;
     int r, parsed = -EINVAL;
 
-    if (ret_tag)
-        *ret_tag = NULL;
+    if (ret_name)
+        *ret_name = NULL;
     if (str_empty(name))
         return err_set(reterr, ERR_INVALID, EINVAL, "image name cannot be blank");
     if (!id) {
         parsed = reference_parse(name, &ref, &parse_error);
-        r = parsed < 0 ? 0 : find_by_reference(im, &ref, ret_id, ret_tag, reterr);
+        r = parsed < 0 ? 0 : find_by_reference(im, &ref, ret_id, ret_name, reterr);
         if (r != 0)
             return r < 0 ? r : 0;
         id = str_starts(name, DIGEST_SHA256) ? name + strlen(DIGEST_SHA256) : name;
@@ -262,20 +285,44 @@ int images_count(struct images *im)
     return db_image_count(im->db);
 }
 
+void image_names_done(struct image_names *names)
+{
+    strv_free(names->tags);
+    strv_free(names->digests);
+    *names = (struct image_names){0};
+}
+
+int image_names_load(struct images *im, const char *id, struct image_names *ret, struct err *reterr)
+{
+    int r = db_tag_list(im->db, id, &ret->tags, NULL, reterr);
+
+    return r < 0 ? r : db_repo_digest_list(im->db, id, &ret->digests, reterr);
+}
+
+static char **familiar(char *const *canonical)
+{
+    char **out = NULL;
+
+    for (size_t i = 0; canonical && canonical[i]; i++) {
+        _cleanup_free_ char *name = reference_familiar_of(canonical[i]);
+
+        out = strv_append(out, name);
+    }
+    return out;
+}
+
 char **images_tags(struct images *im, const char *image_id)
 {
     _cleanup_(strv_freep) char **names = NULL;
-    char **out = NULL;
 
-    if (db_tag_list(im->db, image_id, &names, NULL, NULL) < 0)
-        return NULL;
-    for (size_t i = 0; names && names[i]; i++) {
-        _cleanup_free_ char *familiar = reference_familiar_of(names[i]);
+    return db_tag_list(im->db, image_id, &names, NULL, NULL) < 0 ? NULL : familiar(names);
+}
 
-        if (!strchr(familiar, '@'))
-            out = strv_append(out, familiar);
-    }
-    return out;
+char **images_digests(struct images *im, const char *image_id)
+{
+    _cleanup_(strv_freep) char **names = NULL;
+
+    return db_repo_digest_list(im->db, image_id, &names, NULL) < 0 ? NULL : familiar(names);
 }
 
 /* ---- what containers hold ---- */
@@ -338,10 +385,28 @@ static void empty_trash(struct images *im, char **names)
     uv_queue_work(im->loop, &t->work, trash_empty, trash_emptied);
 }
 
+static void remove_all(struct images *im, char *const *names,
+                       int (*remove)(struct storage *st, const char *name, char **ret_trash,
+                                     struct err *reterr),
+                       char ***trash)
+{
+    for (size_t i = 0; names && names[i]; i++) {
+        _cleanup_free_ char *name = NULL;
+        struct err e;
+
+        /* Renamed here and now: a load that starts next may bring the same again. */
+        if (remove(im->storage, names[i], &name, &e) < 0)
+            log_error("%s", e.message);
+        else if (name)
+            *trash = strv_append(*trash, name);
+    }
+}
+
 void images_collect(struct images *im, json_t *deleted, int64_t *ret_bytes)
 {
-    _cleanup_(strv_freep) char **gone = NULL;
+    _cleanup_(strv_freep) char **layers = NULL, **blobs = NULL;
     char **trash = NULL;
+    int64_t blob_bytes = 0;
     struct err e = {0};
 
     if (ret_bytes)
@@ -350,20 +415,14 @@ void images_collect(struct images *im, json_t *deleted, int64_t *ret_bytes)
     im->collect_later = im->jobs != NULL;
     if (im->collect_later)
         return;
-    if (db_layer_collect(im->db, &gone, ret_bytes, &e) < 0) {
-        log_error("collect layers: %s", e.message);
-        return;
-    }
-    for (size_t i = 0; gone && gone[i]; i++) {
-        _cleanup_free_ char *name = NULL;
-
-        /* Renamed here and now: a load that starts next may bring the same layer again. */
-        if (storage_layer_remove(im->storage, gone[i], &name, &e) < 0)
-            log_error("%s", e.message);
-        else if (name)
-            trash = strv_append(trash, name);
-        if (deleted)
-            json_array_append_new(deleted, json_pack("{s:o}", "Deleted", json_sha256(gone[i])));
-    }
+    if (db_layer_collect(im->db, &layers, ret_bytes, &e) < 0 ||
+        db_blob_collect(im->db, &blobs, &blob_bytes, &e) < 0)
+        log_error("collect layers: %s", e.message); /* what was collected is still removed */
+    if (ret_bytes)
+        *ret_bytes += blob_bytes;
+    remove_all(im, layers, storage_layer_remove, &trash);
+    remove_all(im, blobs, blob_remove, &trash);
+    for (size_t i = 0; deleted && layers && layers[i]; i++)
+        json_array_append_new(deleted, json_pack("{s:o}", "Deleted", json_sha256(layers[i])));
     empty_trash(im, trash);
 }

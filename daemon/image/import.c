@@ -1,5 +1,7 @@
 /* docker import: a root file system tar becomes a one-layer image. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "changes.h"
@@ -10,6 +12,7 @@
 #include "reference.h"
 
 #define LAYER_DIR "l0"
+#define BLOB_FILE "b0"
 
 static json_t *history(const char *created, const char *message)
 {
@@ -78,6 +81,21 @@ static void say_imported(struct image_job *job)
     image_job_progress(job, json_pack("{s:o}", "status", json_sha256(job->plan.images[0].id)));
 }
 
+static int keep_blob(struct image_job *job, struct load_blob *b, const struct worker_result *result,
+                     struct err *reterr)
+{
+    _cleanup_close_ int fd = openat(job->stage.fd, BLOB_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat sb;
+
+    if (fd < 0 || fstat(fd, &sb) < 0)
+        return err_sys(reterr, errno, "%s/" BLOB_FILE, job->stage.path);
+    memcpy(b->digest, result->blob, sizeof(b->digest));
+    memcpy(b->file, BLOB_FILE, sizeof(BLOB_FILE));
+    snprintf(b->media_type, sizeof(b->media_type), "%s", load_media_type(fd));
+    b->size = sb.st_size;
+    return 0;
+}
+
 static void unpacked(struct image_job *job, const struct worker_result *result)
 {
     struct load_image *img = load_plan_add(&job->plan);
@@ -95,6 +113,10 @@ static void unpacked(struct image_job *job, const struct worker_result *result)
     if (job->import_name)
         img->tags = strv_append(NULL, job->import_name);
     img->layers[0].size = result->bytes;
+    if (keep_blob(job, &img->layers[0].kept, result, &e) < 0) {
+        image_job_fail(job, &e);
+        return;
+    }
     memcpy(img->layers[0].dir, LAYER_DIR, sizeof(LAYER_DIR));
     job->made = xcalloc(1, sizeof(struct load_layer *));
     job->made[job->n_made++] = &img->layers[0];
@@ -103,9 +125,17 @@ static void unpacked(struct image_job *job, const struct worker_result *result)
 
 static int start(struct image_job *job, int fd, struct err *reterr)
 {
+    _cleanup_close_ int blob = openat(job->stage.fd, BLOB_FILE,
+                                      O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (blob < 0)
+        return err_sys(reterr, errno, "create %s/" BLOB_FILE, job->stage.path);
     if (mkdirat(job->stage.fd, LAYER_DIR, 0700) < 0)
         return err_sys(reterr, errno, "mkdir %s/" LAYER_DIR, job->stage.path);
-    return image_job_worker(job, "unpack", fd, LAYER_DIR "/diff", unpacked, reterr);
+    return image_job_worker(
+        job,
+        &(struct worker_options){.command = "unpack", .in_fd = fd, .keep = true, .keep_fd = blob},
+        LAYER_DIR "/diff", unpacked, reterr);
 }
 
 struct image_job *images_import(struct images *im, int in_fd, const struct image_import *opt,

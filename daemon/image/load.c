@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "image_job.h"
@@ -26,20 +27,31 @@ static void step(struct image_job *job)
     }
 }
 
+static int check_layer(struct image_job *job, const struct load_layer *l,
+                       const struct worker_result *result, struct err *reterr)
+{
+    if (!streq(result->diff_id, l->diff_id))
+        return err_set(reterr, ERR_INVALID, EBADMSG,
+                       "invalid diffID for layer %zu: expected \"sha256:%s\", got \"sha256:%s\"",
+                       job->layer, l->diff_id, result->diff_id);
+    if (*l->kept.digest && !streq(result->blob, l->kept.digest))
+        return err_set(reterr, ERR_INVALID, EBADMSG,
+                       "invalid image archive: blob sha256:%s has the digest sha256:%s",
+                       l->kept.digest, result->blob);
+    return 0;
+}
+
 static void unpacked(struct image_job *job, const struct worker_result *result)
 {
     struct load_layer *l = current(job);
+    struct err e;
 
-    if (!streq(result->diff_id, l->diff_id)) {
-        struct err e;
-
-        err_set(&e, ERR_INVALID, EBADMSG,
-                "invalid diffID for layer %zu: expected \"sha256:%s\", got \"sha256:%s\"",
-                job->layer, l->diff_id, result->diff_id);
+    if (check_layer(job, l, result, &e) < 0) {
         image_job_fail(job, &e);
         return;
     }
     l->size = result->bytes;
+    memcpy(l->kept.digest, result->blob, sizeof(l->kept.digest));
     job->made = xrealloc(job->made, (job->n_made + 1) * sizeof(struct load_layer *));
     job->made[job->n_made++] = l;
     step(job);
@@ -55,7 +67,48 @@ static bool is_here(struct image_job *job, struct load_layer *l)
             return true;
         }
     }
-    return db_layer_get(job->im->db, l->chain_id, &l->size, NULL) > 0;
+    return images_has_layer(job->im, l, NULL) > 0;
+}
+
+/* By its first bytes, for archives that do not tell.  xz and bzip2 have no registered type. */
+const char *load_media_type(int fd)
+{
+    static const struct {
+        const char *magic, *type;
+    } kinds[] = {
+        {"\x1f\x8b", MEDIA_LAYER "+gzip"},
+        {"\x28\xb5\x2f\xfd", MEDIA_LAYER "+zstd"},
+        {"\xfd"
+         "7zXZ",
+         MEDIA_LAYER "+xz"},
+        {"BZh", MEDIA_LAYER "+bzip2"},
+    };
+    char head[8] = "";
+    ssize_t n = pread(fd, head, sizeof(head), 0);
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        size_t len = strlen(kinds[i].magic);
+
+        if (n >= (ssize_t)len && memcmp(head, kinds[i].magic, len) == 0)
+            return kinds[i].type;
+    }
+    return MEDIA_LAYER;
+}
+
+/* The file under a name of its own in the stage, whatever the archive called it. */
+static int keep_file(struct image_job *job, struct load_layer *l, int fd, int64_t size,
+                     struct err *reterr)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    snprintf(l->kept.file, sizeof(l->kept.file), "b%zu", job->n_made);
+    if (linkat(AT_FDCWD, path, job->stage.fd, l->kept.file, AT_SYMLINK_FOLLOW) < 0)
+        return err_sys(reterr, errno, "link %s/%s", job->stage.path, l->kept.file);
+    l->kept.size = size;
+    if (!*l->kept.media_type)
+        snprintf(l->kept.media_type, sizeof(l->kept.media_type), "%s", load_media_type(fd));
+    return 0;
 }
 
 /* l<N>/diff, so that the finished directory is renamed as one. */
@@ -66,6 +119,7 @@ static int start_unpack(struct image_job *job, struct load_layer *l, struct err 
         path_open_in_root(job->stage.fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     char diff[sizeof(l->dir) + 8];
     struct stat sb;
+    int r;
 
     if (fd < 0 || fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode))
         return err_set(reterr, ERR_INVALID, ENOENT,
@@ -75,7 +129,12 @@ static int start_unpack(struct image_job *job, struct load_layer *l, struct err 
     if (mkdirat(job->stage.fd, l->dir, 0700) < 0)
         return err_sys(reterr, errno, "mkdir %s/%s", job->stage.path, l->dir);
     snprintf(diff, sizeof(diff), "%s/diff", l->dir);
-    return image_job_worker(job, "unpack", fd, diff, unpacked, reterr);
+    r = keep_file(job, l, fd, sb.st_size, reterr);
+    if (r < 0)
+        return r;
+    return image_job_worker(
+        job, &(struct worker_options){.command = "unpack", .in_fd = fd, .blob = true}, diff,
+        unpacked, reterr);
 }
 
 static void say_loaded(struct image_job *job)
@@ -141,7 +200,8 @@ struct image_job *images_load(struct images *im, int in_fd, bool quiet,
         return NULL;
     job->quiet = quiet;
     job->event = "load";
-    if (image_job_worker(job, "split", fd, ARCHIVE_DIR, split, reterr) < 0) {
+    if (image_job_worker(job, &(struct worker_options){.command = "split", .in_fd = fd},
+                         ARCHIVE_DIR, split, reterr) < 0) {
         image_job_cancel(job);
         image_job_finish(job);
         return NULL;

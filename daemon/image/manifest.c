@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "digest.h"
@@ -22,6 +23,8 @@ void load_plan_done(struct load_plan *plan)
         free(img->layers);
         free(img->config);
         strv_free(img->tags);
+        manifest_rows_free(img->manifests, img->n_manifests);
+        free(img->repository);
     }
     free(plan->images);
     *plan = (struct load_plan){0};
@@ -32,6 +35,20 @@ struct load_image *load_plan_add(struct load_plan *plan)
     plan->images = xrealloc(plan->images, (plan->n_images + 1) * sizeof(*plan->images));
     plan->images[plan->n_images] = (struct load_image){0};
     return &plan->images[plan->n_images++];
+}
+
+void load_image_add_manifest(struct load_image *img, const char *digest, const char *media_type,
+                             const char *body, size_t len)
+{
+    struct manifest_row *m;
+
+    img->manifests = xrealloc(img->manifests, (img->n_manifests + 1) * sizeof(*m));
+    m = &img->manifests[img->n_manifests++];
+    *m = (struct manifest_row){
+        .media_type = xstrdup(media_type), .body = xmalloc(len + 1), .len = len};
+    memcpy(m->digest, digest, sizeof(m->digest));
+    memcpy(m->body, body, len);
+    m->body[len] = '\0';
 }
 
 static int bad(struct err *reterr, const char *what)
@@ -64,7 +81,9 @@ static ssize_t read_member(int dirfd, const char *name, size_t max, char **ret)
     return (ssize_t)sb.st_size;
 }
 
-static int read_json(int dirfd, const char *name, json_t **ret, struct err *reterr)
+/* ret_text (may be NULL): its bytes, a NUL behind them; the caller frees. */
+static int read_json(int dirfd, const char *name, json_t **ret, char **ret_text, size_t *ret_len,
+                     struct err *reterr)
 {
     _cleanup_free_ char *text = NULL;
     ssize_t n = read_member(dirfd, name, MANIFEST_SIZE_MAX, &text);
@@ -76,6 +95,10 @@ static int read_json(int dirfd, const char *name, json_t **ret, struct err *rete
     *ret = json_loadb(text, (size_t)n, 0, &e);
     if (!*ret)
         return err_set(reterr, ERR_INVALID, EBADMSG, "invalid image archive: %s: %s", name, e.text);
+    if (ret_text) {
+        *ret_text = TAKE_PTR(text);
+        *ret_len = (size_t)n;
+    }
     return 0;
 }
 
@@ -184,7 +207,7 @@ static int read_docker(int dirfd, struct load_plan *plan, struct err *reterr)
     _cleanup_json_ json_t *list = NULL;
     const json_t *entry;
     size_t i;
-    int r = read_json(dirfd, "manifest.json", &list, reterr);
+    int r = read_json(dirfd, "manifest.json", &list, NULL, NULL, reterr);
 
     if (r < 0)
         return r;
@@ -223,6 +246,16 @@ static int add_annotated_tag(struct load_image *img, const json_t *descriptor, s
     return add_tag(img, name, reterr);
 }
 
+/* What the layer's bytes must be, and what to call them. */
+static void expect_blob(struct load_layer *l, const json_t *descriptor)
+{
+    const char *digest = json_get_str(descriptor, "digest", "");
+
+    memcpy(l->kept.digest, digest + strlen(DIGEST_SHA256), ID_LEN + 1);
+    snprintf(l->kept.media_type, sizeof(l->kept.media_type), "%s",
+             json_get_str(descriptor, "mediaType", ""));
+}
+
 static int read_oci_manifest(int dirfd, const json_t *manifest, const json_t *descriptor,
                              struct load_plan *plan, struct err *reterr)
 {
@@ -241,6 +274,7 @@ static int read_oci_manifest(int dirfd, const json_t *manifest, const json_t *de
         img->layers[i].blob = blob_path(item);
         if (!img->layers[i].blob)
             return bad(reterr, "a layer without sha256 digest");
+        expect_blob(&img->layers[i], item);
     }
     return add_annotated_tag(img, descriptor, reterr);
 }
@@ -259,21 +293,30 @@ static int read_index(int dirfd, const json_t *index, const json_t *named, unsig
 static int read_descriptor(int dirfd, const json_t *descriptor, const json_t *named, unsigned depth,
                            struct load_plan *plan, struct err *reterr)
 {
-    _cleanup_free_ char *path = blob_path(descriptor);
+    _cleanup_free_ char *path = blob_path(descriptor), *text = NULL;
     _cleanup_json_ json_t *doc = NULL;
+    char digest[ID_LEN + 1];
+    size_t len;
     int r;
 
     if (!path)
         return bad(reterr, "index.json names a manifest without sha256 digest");
-    r = read_json(dirfd, path, &doc, reterr);
+    r = read_json(dirfd, path, &doc, &text, &len, reterr);
     if (r < 0)
         return r;
+    digest_sha256(text, len, digest);
+    if (!str_ends(path, digest))
+        return bad(reterr, "a manifest has not the digest that it goes by");
     /* A document that is both is an attack on whoever reads it second (CVE-2021-41190). */
     if (json_get(doc, "manifests") && (json_get(doc, "layers") || json_get(doc, "config")))
         return bad(reterr, "a document is both index and manifest");
     if (json_get(doc, "manifests"))
         return read_index(dirfd, doc, named, depth + 1, plan, reterr);
-    return read_oci_manifest(dirfd, doc, named, plan, reterr);
+    r = read_oci_manifest(dirfd, doc, named, plan, reterr);
+    if (r >= 0)
+        load_image_add_manifest(&plan->images[plan->n_images - 1], digest,
+                                json_get_str(doc, "mediaType", MEDIA_OCI_MANIFEST), text, len);
+    return r;
 }
 
 /* named: the descriptor whose annotations name the image; NULL at the top, where each names its
@@ -308,7 +351,7 @@ static int read_index(int dirfd, const json_t *index, const json_t *named, unsig
 static int read_oci(int dirfd, struct load_plan *plan, struct err *reterr)
 {
     _cleanup_json_ json_t *index = NULL;
-    int r = read_json(dirfd, "index.json", &index, reterr);
+    int r = read_json(dirfd, "index.json", &index, NULL, NULL, reterr);
 
     return r < 0 ? r : read_index(dirfd, index, NULL, 0, plan, reterr);
 }
@@ -320,10 +363,47 @@ static bool has_member(int dirfd, const char *name)
     return fd >= 0;
 }
 
+static struct load_image *find_image(struct load_plan *plan, const char *id)
+{
+    for (size_t i = 0; i < plan->n_images; i++) {
+        if (streq(plan->images[i].id, id))
+            return &plan->images[i];
+    }
+    return NULL;
+}
+
+/* An archive that is docker-archive and OCI layout at once (docker save since 25): what the layout
+ * knows besides.  The manifest.json has been found good already, so nothing here is an error. */
+static void add_manifests(int dirfd, struct load_plan *plan)
+{
+    _cleanup_load_plan_ struct load_plan oci = {0};
+
+    if (!has_member(dirfd, "index.json") || read_oci(dirfd, &oci, NULL) < 0)
+        return;
+    for (size_t i = 0; i < oci.n_images; i++) {
+        struct load_image *from = &oci.images[i], *to = find_image(plan, from->id);
+
+        if (!to || to->n_manifests > 0)
+            continue;
+        to->manifests = TAKE_PTR(from->manifests);
+        to->n_manifests = from->n_manifests;
+        from->n_manifests = 0;
+        for (size_t k = 0; k < to->n_layers; k++) {
+            if (str_ends(to->layers[k].blob, from->layers[k].kept.digest))
+                to->layers[k].kept = from->layers[k].kept;
+        }
+    }
+}
+
 int load_plan_read(int dirfd, struct load_plan *ret, struct err *reterr)
 {
-    if (has_member(dirfd, "manifest.json"))
-        return read_docker(dirfd, ret, reterr);
+    if (has_member(dirfd, "manifest.json")) {
+        int r = read_docker(dirfd, ret, reterr);
+
+        if (r >= 0)
+            add_manifests(dirfd, ret);
+        return r;
+    }
     if (has_member(dirfd, "index.json"))
         return read_oci(dirfd, ret, reterr);
     return bad(reterr, "neither manifest.json nor index.json is in it");

@@ -31,7 +31,10 @@ struct pull_one {
     struct remote_call *call; /* for a manifest or the config */
     char wanted[ID_LEN + 1];  /* digest that the manifest must have, "" for a tag's */
     char digest[ID_LEN + 1];  /* of the manifest that the name stands for */
-    unsigned depth;           /* of indexes */
+    char *body;               /* owned; of the image's manifest, as it came */
+    size_t body_len;
+    char body_digest[ID_LEN + 1];
+    unsigned depth; /* of indexes */
     struct registry_manifest manifest;
     struct image_job *job; /* from the config on */
     struct pull_layer *layers;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "blobs.h"
 #include "fd.h"
 #include "pull_impl.h"
 
@@ -107,7 +108,9 @@ static void unpacked(void *arg, const struct worker_result *result)
 static int start_unpack(struct pull_layer *l, struct err *reterr)
 {
     struct pull_one *p = l->pull;
-    _cleanup_close_ int in = fetch_open(l->fetch, reterr), dir = -EBADF;
+    _cleanup_close_ int in = l->fetch ? fetch_open(l->fetch, reterr)
+                                      : blob_open(p->im->storage, l->d.digest, NULL, reterr);
+    _cleanup_close_ int dir = -EBADF;
     char diff[sizeof(l->layer->dir) + 8];
     int r;
 
@@ -184,10 +187,6 @@ static void recorded(struct image_job *job)
 
     p->committing = false;
     p->finished = true;
-    for (size_t i = 0; i < p->n_layers; i++) {
-        if (p->layers[i].fetch)
-            fetch_remove(p->layers[i].fetch);
-    }
 }
 
 /* Start whatever may start now. */
@@ -204,7 +203,7 @@ static void go_on(struct pull_one *p)
             done++;
         else if (l->fetched && !l->started && p->n_workers < PULL_PARALLEL)
             r = start_unpack(l, &e);
-        else if (!l->fetch && p->n_fetching < PULL_PARALLEL)
+        else if (!l->fetched && !l->fetch && p->n_fetching < PULL_PARALLEL)
             r = start_fetch(l, &e);
     }
     if (r < 0) {
@@ -217,11 +216,28 @@ static void go_on(struct pull_one *p)
 
 /* ---- the beginning ---- */
 
+static void keep_blob(struct pull_layer *l)
+{
+    struct load_blob *b = &l->layer->kept;
+
+    memcpy(b->digest, l->d.digest, sizeof(b->digest));
+    memcpy(b->media_type, l->d.media_type, sizeof(b->media_type));
+    b->size = l->d.size;
+}
+
 static int find_here(struct pull_layer *l, struct err *reterr)
 {
-    int r = db_layer_get(l->pull->im->db, l->layer->chain_id, &l->layer->size, reterr);
+    struct images *im = l->pull->im;
+    int64_t size;
+    int r = images_has_layer(im, l->layer, reterr);
 
     l->here = r > 0;
+    if (r != 0)
+        return r;
+    keep_blob(l);
+    /* The same bytes on top of other layers: nothing is to be fetched. */
+    r = db_blob_get(im->db, l->d.digest, &size, reterr);
+    l->fetched = r > 0 && size == l->d.size && blob_size(im->storage, l->d.digest) == size;
     return r;
 }
 

@@ -46,6 +46,7 @@ void pull_one_free(struct pull_one *p)
     registry_manifest_done(&p->manifest);
     reference_done(&p->ref);
     remote_unref(p->remote);
+    free(p->body);
     free(p);
 }
 
@@ -157,16 +158,22 @@ static int check_platform(struct pull_one *p, const json_t *config, struct err *
     return 0;
 }
 
-static int plan_tags(struct pull_one *p, struct load_image *img, struct err *reterr)
+static int plan_names(struct pull_one *p, struct load_image *img, struct err *reterr)
 {
     _cleanup_free_ char *canonical = reference_canonical(&p->ref);
     char old[ID_LEN + 1] = "";
-    int r = db_tag_get(p->im->db, canonical, old, reterr);
+    int r;
 
+    img->repository = reference_repository(&p->ref);
+    memcpy(img->digest, p->digest, sizeof(img->digest));
+    load_image_add_manifest(img, p->body_digest, p->manifest.media_type, p->body, p->body_len);
+    r = p->ref.tag ? db_tag_get(p->im->db, canonical, old, reterr)
+                   : db_repo_digest_get(p->im->db, img->repository, p->digest, old, reterr);
     if (r < 0)
         return r;
     p->newer = r == 0 || !streq(old, img->id);
-    img->tags = strv_append(img->tags, canonical);
+    if (p->ref.tag)
+        img->tags = strv_append(img->tags, canonical);
     return 0;
 }
 
@@ -186,7 +193,7 @@ static int take_config(struct pull_one *p, char *text, size_t len, struct err *r
                        p->manifest.config.digest);
     doc = json_loadb(text, len, JSON_ALLOW_NUL, NULL);
     r = check_platform(p, doc, reterr);
-    return r < 0 ? r : plan_tags(p, img, reterr);
+    return r < 0 ? r : plan_names(p, img, reterr);
 }
 
 static void with_config(struct pull_one *p, const char *text, size_t len)
@@ -253,6 +260,7 @@ static int check_digest(struct pull_one *p, const struct remote_call *c, const c
                        *p->wanted ? p->wanted : header + strlen(DIGEST_SHA256), digest);
     if (!*p->digest)
         memcpy(p->digest, digest, sizeof(digest));
+    memcpy(p->body_digest, digest, sizeof(digest));
     return 0;
 }
 
@@ -267,6 +275,11 @@ static int take_manifest(struct pull_one *p, const struct remote_call *c, struct
 
     if (r >= 0)
         r = registry_manifest_parse(body, len, remote_header(c, "Content-Type"), m, reterr);
+    if (r >= 0 && !m->index) {
+        p->body = xmalloc(len + 1);
+        memcpy(p->body, body, len);
+        p->body_len = len;
+    }
     if (r < 0 || !m->index)
         return r;
     if (p->depth++ >= MANIFEST_INDEX_DEPTH)

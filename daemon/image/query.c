@@ -24,8 +24,8 @@ static json_t *or_null(json_t *v)
     return v ? json_incref(v) : json_null();
 }
 
-static json_t *list_entry(struct images *im, const struct image *img, char *const *tags,
-                          bool shared_size)
+static json_t *list_entry(struct images *im, const struct image *img,
+                          const struct image_names *names, bool shared_size)
 {
     json_t *o = json_object();
     int64_t shared = shared_size ? db_image_shared_size(im->db, img->id) : -1;
@@ -35,8 +35,8 @@ static json_t *list_entry(struct images *im, const struct image *img, char *cons
     json_object_set_new(o, "Id", json_sha256(img->id));
     json_object_set_new(o, "Labels", or_null(json_get(image_container_config(img), "Labels")));
     json_object_set_new(o, "ParentId", json_string(""));
-    json_object_set_new(o, "RepoDigests", json_array());
-    json_object_set_new(o, "RepoTags", json_from_strv(tags));
+    json_object_set_new(o, "RepoDigests", json_from_strv(names->digests));
+    json_object_set_new(o, "RepoTags", json_from_strv(names->tags));
     json_object_set_new(o, "SharedSize", json_integer(shared));
     json_object_set_new(o, "Size", json_integer(img->size));
     json_object_set_new(o, "VirtualSize", json_integer(img->size));
@@ -46,14 +46,14 @@ static json_t *list_entry(struct images *im, const struct image *img, char *cons
 static int list_one(struct images *im, const char *id, const struct image_filter *filter,
                     bool shared_size, json_t *out, struct err *reterr)
 {
-    _cleanup_(strv_freep) char **canonical = NULL, **tags = NULL;
+    _cleanup_image_names_ struct image_names names = {0}, shown = {0};
     _cleanup_(image_unrefp) struct image *img = NULL;
     int r = images_get(im, id, &img, reterr);
 
     if (r >= 0)
-        r = db_tag_list(im->db, id, &canonical, NULL, reterr);
-    if (r >= 0 && image_filter_match(filter, img, canonical, &tags))
-        json_array_append_new(out, list_entry(im, img, tags, shared_size));
+        r = image_names_load(im, id, &names, reterr);
+    if (r >= 0 && image_filter_match(filter, img, &names, &shown))
+        json_array_append_new(out, list_entry(im, img, &shown, shared_size));
     return r;
 }
 
@@ -133,13 +133,13 @@ static void set_text(json_t *o, const char *key, const struct image *img, const 
 }
 
 static json_t *inspect(struct images *im, const struct image *img, char *const *tags,
-                       int64_t tagged)
+                       char *const *digests, int64_t tagged)
 {
     json_t *o = json_object(), *metadata = json_object(), *old;
 
     json_object_set_new(o, "Id", json_sha256(img->id));
     json_object_set_new(o, "RepoTags", json_from_strv(tags));
-    json_object_set_new(o, "RepoDigests", json_array());
+    json_object_set_new(o, "RepoDigests", json_from_strv(digests));
     json_object_set_new(o, "Parent", json_string(""));
     json_object_set_new(o, "Comment", json_string(comment_of(img)));
     set_time(o, "Created", img->created);
@@ -166,7 +166,7 @@ static json_t *inspect(struct images *im, const struct image *img, char *const *
 int images_inspect(struct images *im, const char *name, json_t **ret, struct err *reterr)
 {
     _cleanup_(image_unrefp) struct image *img = NULL;
-    _cleanup_(strv_freep) char **tags = NULL, **canonical = NULL;
+    _cleanup_(strv_freep) char **tags = NULL, **digests = NULL, **canonical = NULL;
     int64_t tagged = 0;
     int r = images_lookup(im, name, &img, reterr);
 
@@ -175,7 +175,8 @@ int images_inspect(struct images *im, const char *name, json_t **ret, struct err
     if (r < 0)
         return r;
     tags = images_tags(im, img->id);
-    *ret = inspect(im, img, tags, tagged);
+    digests = images_digests(im, img->id);
+    *ret = inspect(im, img, tags, digests, tagged);
     return 0;
 }
 

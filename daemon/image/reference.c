@@ -328,6 +328,11 @@ char *reference_familiar_name(const struct reference *ref)
     return xstrdup(rest && !strchr(rest, '/') ? rest : ref->path);
 }
 
+char *reference_repository(const struct reference *ref)
+{
+    return xasprintf("%s/%s", ref->domain, ref->path);
+}
+
 char *reference_familiar_of(const char *canonical)
 {
     _cleanup_reference_ struct reference ref = {0};

@@ -44,6 +44,8 @@ char *reference_canonical(const struct reference *ref);
 char *reference_familiar(const struct reference *ref);
 /* The familiar form without tag and digest: "busybox", "localhost:5000/a/b". */
 char *reference_familiar_name(const struct reference *ref);
+/* The canonical form without tag and digest: "docker.io/library/busybox". */
+char *reference_repository(const struct reference *ref);
 /* Familiar form of a canonical string (tags.name in the store); caller frees. */
 char *reference_familiar_of(const char *canonical);
 

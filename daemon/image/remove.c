@@ -36,9 +36,9 @@ int images_tag(struct images *im, const char *name, const char *repo, const char
 
 struct removal {
     struct images *im;
-    struct image *img; /* borrowed */
-    char **tags;       /* owned, canonical: what the image has before */
-    size_t n_tags;
+    struct image *img;        /* borrowed */
+    struct image_names names; /* owned; what the image has before */
+    size_t n_tags, n_digests;
     int containers;
     bool running;
     char container[ID_LEN + 1];
@@ -51,10 +51,13 @@ static int removal_init(struct removal *rm, struct images *im, struct image *img
     int r;
 
     *rm = (struct removal){.im = im, .img = img, .out = out};
-    r = db_tag_list(im->db, img->id, &rm->tags, NULL, reterr);
-    if (r < 0)
+    r = image_names_load(im, img->id, &rm->names, reterr);
+    if (r < 0) {
+        image_names_done(&rm->names);
         return r;
-    rm->n_tags = strv_len(rm->tags);
+    }
+    rm->n_tags = strv_len(rm->names.tags);
+    rm->n_digests = strv_len(rm->names.digests);
     if (im->hooks.containers)
         rm->containers = im->hooks.containers(im->hooks.arg, img->id, rm->container, &rm->running);
     return 0;
@@ -62,19 +65,60 @@ static int removal_init(struct removal *rm, struct images *im, struct image *img
 
 static void removal_done(struct removal *rm)
 {
-    strv_free(rm->tags);
+    image_names_done(&rm->names);
 }
 
+/* Name without tag and digest; the caller frees. */
+static char *repository_of(const char *canonical)
+{
+    const char *at = strchr(canonical, '@'), *slash = strrchr(canonical, '/');
+    const char *colon = at ? NULL : strchr(slash ? slash : canonical, ':');
+    const char *end = at ? at : colon;
+
+    return end ? xstrndup(canonical, (size_t)(end - canonical)) : xstrdup(canonical);
+}
+
+static bool same_repository(const char *a, const char *b)
+{
+    _cleanup_free_ char *ra = repository_of(a), *rb = repository_of(b);
+
+    return streq(ra, rb);
+}
+
+/* One name, a tag or a digest. */
 static int untag(struct removal *rm, const char *canonical, struct err *reterr)
 {
     _cleanup_free_ char *familiar = reference_familiar_of(canonical);
-    int r = db_tag_delete(rm->im->db, canonical, reterr);
+    _cleanup_free_ char *repository = repository_of(canonical);
+    const char *at = strchr(canonical, '@');
+    int r = at ? db_repo_digest_delete(rm->im->db, rm->img->id, repository,
+                                       at + 1 + strlen(DIGEST_SHA256), reterr)
+               : db_tag_delete(rm->im->db, canonical, reterr);
 
     if (r < 0)
         return r;
     json_array_append_new(rm->out, json_pack("{s:s}", "Untagged", familiar));
     images_emit(rm->im, "untag", rm->img, familiar);
     return 0;
+}
+
+/* The last tag of a repository takes its digests along, as with dockerd. */
+static int untag_digests(struct removal *rm, const char *tag, size_t *left, struct err *reterr)
+{
+    char **tags = rm->names.tags, **digests = rm->names.digests;
+    int r = 0;
+
+    for (size_t i = 0; tags && tags[i]; i++) {
+        if (!streq(tags[i], tag) && same_repository(tags[i], tag))
+            return 0;
+    }
+    for (size_t i = 0; r >= 0 && digests && digests[i]; i++) {
+        if (same_repository(digests[i], tag)) {
+            r = untag(rm, digests[i], reterr);
+            --*left;
+        }
+    }
+    return r;
 }
 
 /* Rows only; the layers follow in images_collect(). */
@@ -99,50 +143,91 @@ static int conflict_delete(const struct removal *rm, const char *how, const char
                    how, why, SHORT, rm->container);
 }
 
-static int remove_by_tag(struct removal *rm, const char *tag, bool force, struct err *reterr)
+/* Would the image be without a name when this one is gone? */
+static bool is_last_name(const struct removal *rm, const char *name)
 {
+    char **digests = rm->names.digests;
+
+    if (rm->n_tags > 1 || (rm->n_tags == 1 && strchr(name, '@')))
+        return false;
+    for (size_t i = 0; digests && digests[i]; i++) {
+        if (!streq(digests[i], name) && (strchr(name, '@') || !same_repository(digests[i], name)))
+            return false;
+    }
+    return true;
+}
+
+static int remove_by_name(struct removal *rm, const char *name, bool force, struct err *reterr)
+{
+    size_t left = rm->n_tags + rm->n_digests - 1;
     int r;
 
-    if (rm->n_tags == 1 && rm->containers > 0 && !force) {
-        _cleanup_free_ char *familiar = reference_familiar_of(tag);
+    if (is_last_name(rm, name) && rm->containers > 0 && !force) {
+        _cleanup_free_ char *familiar = reference_familiar_of(name);
 
         return err_set(reterr, ERR_CONFLICT, EBUSY,
                        "conflict: unable to remove repository reference \"%s\" (must force) - "
                        "container %.*s is using its referenced image %.*s",
                        familiar, SHORT, rm->container, SHORT, rm->img->id);
     }
-    r = untag(rm, tag, reterr);
+    r = untag(rm, name, reterr);
+    if (r >= 0 && !strchr(name, '@'))
+        r = untag_digests(rm, name, &left, reterr);
     /* A running container's image stays, without a name. */
-    if (r < 0 || rm->n_tags > 1 || rm->running)
+    if (r < 0 || left > 0 || rm->running)
         return r;
     return delete_image(rm, reterr);
 }
 
-static int remove_by_id(struct removal *rm, bool force, struct err *reterr)
+/* At most one tag, and no digests but of its repository. */
+static bool is_one_reference(const struct removal *rm)
+{
+    const char *first = rm->n_tags      ? rm->names.tags[0]
+                        : rm->n_digests ? rm->names.digests[0]
+                                        : NULL;
+
+    for (size_t i = 0; i < rm->n_digests; i++) {
+        if (!same_repository(rm->names.digests[i], first))
+            return false;
+    }
+    return rm->n_tags <= 1;
+}
+
+static int untag_all(struct removal *rm, struct err *reterr)
 {
     int r = 0;
 
+    for (size_t i = 0; r >= 0 && i < rm->n_tags; i++)
+        r = untag(rm, rm->names.tags[i], reterr);
+    for (size_t i = 0; r >= 0 && i < rm->n_digests; i++)
+        r = untag(rm, rm->names.digests[i], reterr);
+    return r;
+}
+
+static int remove_by_id(struct removal *rm, bool force, struct err *reterr)
+{
+    int r;
+
     if (rm->running)
         return conflict_delete(rm, "cannot be forced", "being used by running container ", reterr);
-    if (rm->n_tags > 1 && !force) {
+    if (!is_one_reference(rm) && !force) {
         rm->container[0] = '\0';
         return conflict_delete(rm, "must be forced", "referenced in multiple repositories", reterr);
     }
     if (rm->containers > 0 && !force)
         return conflict_delete(rm, "must be forced", "being used by stopped container ", reterr);
-    for (size_t i = 0; r >= 0 && i < rm->n_tags; i++)
-        r = untag(rm, rm->tags[i], reterr);
+    r = untag_all(rm, reterr);
     return r < 0 ? r : delete_image(rm, reterr);
 }
 
 /* All rows change in one transaction, or none does. */
-static int transact(struct removal *rm, const char *tag, bool force, struct err *reterr)
+static int transact(struct removal *rm, const char *name, bool force, struct err *reterr)
 {
     int r = db_begin(rm->im->db, reterr);
 
     if (r < 0)
         return r;
-    r = tag ? remove_by_tag(rm, tag, force, reterr) : remove_by_id(rm, force, reterr);
+    r = name ? remove_by_name(rm, name, force, reterr) : remove_by_id(rm, force, reterr);
     if (r >= 0)
         r = db_commit(rm->im->db, reterr);
     if (r < 0)
@@ -155,10 +240,10 @@ int images_remove(struct images *im, const char *name, bool force, bool noprune,
 {
     _cleanup_(image_unrefp) struct image *img = NULL;
     _cleanup_json_ json_t *out = json_array();
-    _cleanup_free_ char *tag = NULL;
+    _cleanup_free_ char *found = NULL;
     char id[ID_LEN + 1];
     struct removal rm;
-    int r = images_resolve(im, name, id, &tag, reterr);
+    int r = images_resolve(im, name, id, &found, reterr);
 
     (void)noprune; /* untagged parents exist only in the classic builder's chain */
     if (r >= 0)
@@ -167,7 +252,7 @@ int images_remove(struct images *im, const char *name, bool force, bool noprune,
         r = removal_init(&rm, im, img, out, reterr);
     if (r < 0)
         return r;
-    r = transact(&rm, tag, force, reterr);
+    r = transact(&rm, found, force, reterr);
     removal_done(&rm);
     if (r < 0)
         return r;
@@ -182,7 +267,7 @@ static int prune_one(struct images *im, const char *id, const struct image_filte
                      json_t *out, struct err *reterr)
 {
     _cleanup_(image_unrefp) struct image *img = NULL;
-    _cleanup_(strv_freep) char **shown = NULL;
+    _cleanup_image_names_ struct image_names shown = {0};
     struct removal rm;
     int r = images_get(im, id, &img, reterr);
 
@@ -190,7 +275,7 @@ static int prune_one(struct images *im, const char *id, const struct image_filte
         r = removal_init(&rm, im, img, out, reterr);
     if (r < 0)
         return r;
-    if (rm.containers <= 0 && image_filter_match(filter, img, rm.tags, &shown))
+    if (rm.containers <= 0 && image_filter_match(filter, img, &rm.names, &shown))
         r = transact(&rm, NULL, true, reterr);
     removal_done(&rm);
     return r;

@@ -46,11 +46,13 @@ static void finish(struct worker *w)
 static void take_ok(struct worker *w, const char *args)
 {
     long long bytes;
-    char id[ID_LEN + 2];
+    char id[ID_LEN + 2], blob[ID_LEN + 2];
 
-    if (sscanf(args, "%65s %lld", id, &bytes) != 2 || strlen(id) > ID_LEN)
+    if (sscanf(args, "%65s %lld %65s", id, &bytes, blob) != 3 || strlen(id) > ID_LEN)
         return;
     memcpy(w->result.diff_id, id, strlen(id) + 1);
+    if (str_is_hex(blob, ID_LEN))
+        memcpy(w->result.blob, blob, ID_LEN + 1);
     w->result.bytes = bytes;
     w->told = true;
 }
@@ -127,21 +129,24 @@ static void on_exit_status(uv_process_t *process, int64_t status, int term_signa
 
 static int spawn(struct worker *w)
 {
-    char *args[] = {(char *)w->opt.path, (char *)w->opt.command, NULL};
+    const char *mode = w->opt.keep ? "--keep" : w->opt.blob ? "--blob" : NULL;
+    char *args[] = {(char *)w->opt.path, (char *)w->opt.command, (char *)mode, NULL};
     char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-    uv_stdio_container_t stdio[LAYER_FD_DIR + 1] = {
+    uv_stdio_container_t stdio[LAYER_FD_KEEP + 1] = {
         [STDIN_FILENO] = {.flags = UV_INHERIT_FD, .data.fd = w->opt.in_fd},
         [STDOUT_FILENO] = {.flags = UV_IGNORE},
         [STDERR_FILENO] = {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
         [LAYER_FD_REPORT] = {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
                              .data.stream = (uv_stream_t *)&w->pipe},
         [LAYER_FD_DIR] = {.flags = UV_INHERIT_FD, .data.fd = w->opt.dir_fd},
+        [LAYER_FD_KEEP] = {.flags = UV_INHERIT_FD, .data.fd = w->opt.keep_fd},
     };
     uv_process_options_t options = {.file = w->opt.path,
                                     .args = args,
                                     .env = env,
                                     .stdio = stdio,
-                                    .stdio_count = ARRAY_SIZE(stdio),
+                                    .stdio_count =
+                                        w->opt.keep ? LAYER_FD_KEEP + 1 : LAYER_FD_DIR + 1,
                                     .exit_cb = on_exit_status};
 
     return uv_spawn(w->opt.loop, &w->process, &options);

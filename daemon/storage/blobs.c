@@ -14,7 +14,7 @@
 
 static int check(const char *digest, struct err *reterr)
 {
-    if (!str_is_hex(digest, DIGEST_LEN) || digest[DIGEST_LEN])
+    if (!str_is_hex(digest, DIGEST_LEN))
         return err_set(reterr, ERR_INVALID, EINVAL, "bad digest");
     return 0;
 }

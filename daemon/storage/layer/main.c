@@ -27,12 +27,11 @@ const char *__asan_default_options(void)
 
 static int run_unpack(struct source *src, const struct limits *limits, struct err *reterr)
 {
-    char hex[65];
-    int64_t bytes;
-    int r = unpack_layer(src, limits, hex, &bytes, reterr);
+    struct unpack_result res;
+    int r = unpack_layer(src, limits, &res, reterr);
 
     if (r >= 0)
-        report_ok(hex, bytes);
+        report_ok(res.diff_id, res.bytes, res.blob);
     return r;
 }
 
@@ -42,7 +41,7 @@ static int run_split(struct source *src, const struct limits *limits, struct err
     int r = split_archive(src, limits, &bytes, reterr);
 
     if (r >= 0)
-        report_ok("-", bytes);
+        report_ok("-", bytes, "-");
     return r;
 }
 
@@ -66,7 +65,8 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-static int parse_limits(char *const *argv, struct limits *limits, struct err *reterr)
+static int parse_arguments(char *const *argv, struct limits *limits, struct source_options *opt,
+                           struct err *reterr)
 {
     static const char bytes[] = "--max-bytes=", entries[] = "--max-entries=";
 
@@ -77,9 +77,16 @@ static int parse_limits(char *const *argv, struct limits *limits, struct err *re
             r = str_parse_i64(*argv + strlen(bytes), 0, INT64_MAX, &limits->max_bytes);
         else if (str_starts(*argv, entries))
             r = str_parse_i64(*argv + strlen(entries), 0, INT64_MAX, &limits->max_entries);
+        else if (streq(*argv, "--blob") || streq(*argv, "--keep"))
+            r = 0;
         if (r < 0)
             return err_set(reterr, ERR_INVALID, EINVAL, "bad argument %s", *argv);
+        if (streq(*argv, "--keep"))
+            opt->keep_fd = LAYER_FD_KEEP;
+        if (streq(*argv, "--blob") || streq(*argv, "--keep"))
+            opt->blob = true;
     }
+    opt->max_raw = limits->max_bytes;
     return 0;
 }
 
@@ -87,12 +94,13 @@ static int work(const struct command *cmd, char *const *args, struct err *reterr
 {
     _cleanup_(source_freep) struct source *src = NULL;
     struct limits limits = cmd->limits;
-    int r = parse_limits(args, &limits, reterr);
+    struct source_options opt = {.hashed = cmd->hashed, .keep_fd = -EBADF};
+    int r = parse_arguments(args, &limits, &opt, reterr);
 
     if (r >= 0)
-        r = source_new(cmd->hashed, &src, reterr);
+        r = source_new(&opt, &src, reterr);
     if (r >= 0)
-        r = sandbox_enter(cmd->sandbox, reterr);
+        r = sandbox_enter(cmd->sandbox, opt.keep_fd >= 0 ? LAYER_FD_KEEP : LAYER_FD_DIR, reterr);
     if (r >= 0)
         r = cmd->run(src, &limits, reterr);
     return r;
@@ -105,7 +113,7 @@ static int run_fill(const char *target, struct err *reterr)
         target ? fill_volume(target, reterr) : err_set(reterr, ERR_INVALID, EINVAL, "fill what?");
 
     if (r >= 0)
-        report_ok("-", 0);
+        report_ok("-", 0, "-");
     return r;
 }
 
@@ -116,8 +124,9 @@ int main(int argc, char **argv)
     struct err e = {0};
 
     if (!cmd && !fill) {
-        fprintf(stderr, "usage: containerd-lite-layer unpack|split [--max-bytes=N] "
-                        "[--max-entries=N]\n(a helper of containerd-lite, not for people)\n");
+        fprintf(stderr,
+                "usage: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N] "
+                "[--blob] [--keep]\n(a helper of containerd-lite, not for people)\n");
         return 2;
     }
     /* Work for a daemon that is gone is work for nobody. */

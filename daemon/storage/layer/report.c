@@ -28,11 +28,11 @@ void report_progress(int64_t bytes)
     say(line);
 }
 
-void report_ok(const char *diff_id, int64_t bytes)
+void report_ok(const char *diff_id, int64_t bytes, const char *blob)
 {
-    char line[128];
+    char line[192];
 
-    snprintf(line, sizeof(line), "ok %s %lld\n", diff_id, (long long)bytes);
+    snprintf(line, sizeof(line), "ok %s %lld %s\n", diff_id, (long long)bytes, blob);
     say(line);
 }
 

@@ -112,9 +112,9 @@ static int filter_calls(struct err *reterr)
 #endif
 }
 
-static int lock_into_directory(struct err *reterr)
+static int lock_into_directory(int last_fd, struct err *reterr)
 {
-    if (syscall(SYS_close_range, LAYER_FD_DIR + 1, ~0U, 0) < 0)
+    if (syscall(SYS_close_range, last_fd + 1, ~0U, 0) < 0)
         return err_sys(reterr, errno, "close_range");
     if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS) < 0)
         return err_sys(reterr, errno, "unshare");
@@ -125,12 +125,12 @@ static int lock_into_directory(struct err *reterr)
     return 0;
 }
 
-int sandbox_enter(enum sandbox_kind kind, struct err *reterr)
+int sandbox_enter(enum sandbox_kind kind, int last_fd, struct err *reterr)
 {
     int r;
 
     umask(0);
-    r = lock_into_directory(reterr);
+    r = lock_into_directory(last_fd, reterr);
     if (r >= 0)
         r = limit_resources(reterr);
     if (r >= 0)

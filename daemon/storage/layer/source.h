@@ -11,9 +11,16 @@
 
 struct source;
 
-/* hashed: compute the sha256 of the uncompressed stream.  Call before entering the sandbox:
- * libcrypto and libarchive load what they need then.  Nothing is read yet. */
-int source_new(bool hashed, struct source **ret, struct err *reterr);
+struct source_options {
+    bool hashed;     /* compute the sha256 of the uncompressed stream */
+    bool blob;       /* and of the input as it came */
+    int keep_fd;     /* borrowed: gets a copy of the input; < 0: none */
+    int64_t max_raw; /* bytes of input */
+};
+
+/* Call before entering the sandbox: libcrypto and libarchive load what they need then.  Nothing is
+ * read yet. */
+int source_new(const struct source_options *opt, struct source **ret, struct err *reterr);
 void source_free(struct source *src);
 DEFINE_FREEP(struct source *, source_free)
 
@@ -24,6 +31,7 @@ int source_next(struct source *src, struct archive_entry **ret, struct err *rete
 /* The open archive, for archive_read_data_block(). */
 struct archive *source_archive(struct source *src);
 int source_fail(struct source *src, const char *what, struct err *reterr);
-/* Read what follows the last entry and give the hex digest (hashed sources). */
-int source_finish(struct source *src, char ret_hex[65], struct err *reterr);
+/* Read what follows the last entry and give the hex digests: of the uncompressed stream (hashed
+ * sources) and of the input (blob; else "-").  Both may be NULL. */
+int source_finish(struct source *src, char ret_hex[65], char ret_blob[65], struct err *reterr);
 int64_t source_consumed(struct source *src); /* bytes of input */

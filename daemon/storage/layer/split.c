@@ -198,7 +198,7 @@ int split_archive(struct source *src, const struct limits *limits, int64_t *ret_
     if (r >= 0)
         r = make_links(&s, reterr);
     if (r >= 0)
-        r = source_finish(src, NULL, reterr);
+        r = source_finish(src, NULL, NULL, reterr);
     if (r >= 0)
         *ret_bytes = s.written;
     for (size_t i = 0; i < s.n_links; i++) {

@@ -322,8 +322,8 @@ static int unpack_entries(struct unpack *u, struct err *reterr)
     return r;
 }
 
-int unpack_layer(struct source *src, const struct limits *limits, char ret_hex[65],
-                 int64_t *ret_bytes, struct err *reterr)
+int unpack_layer(struct source *src, const struct limits *limits, struct unpack_result *ret,
+                 struct err *reterr)
 {
     struct unpack u = {.src = src, .limits = limits};
     int r = tree_open(&u.tree, reterr);
@@ -335,9 +335,9 @@ int unpack_layer(struct source *src, const struct limits *limits, char ret_hex[6
     if (r >= 0)
         r = restore_dir_times(&u, reterr);
     if (r >= 0)
-        r = source_finish(src, ret_hex, reterr);
+        r = source_finish(src, ret->diff_id, ret->blob, reterr);
     if (r >= 0)
-        *ret_bytes = u.size;
+        ret->bytes = u.size;
     for (size_t i = 0; i < u.n_dirs; i++)
         free(u.dirs[i].path);
     free(u.dirs);

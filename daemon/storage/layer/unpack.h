@@ -10,8 +10,13 @@ struct limits {
     int64_t max_bytes, max_entries;
 };
 
+struct unpack_result {
+    char diff_id[65]; /* hex digest of the uncompressed stream */
+    char blob[65];    /* of the input, or "-" */
+    int64_t bytes;    /* sum of the files' sizes */
+};
+
 /* Inside the sandbox.  Whiteouts become overlay's (character device 0/0, trusted.overlay.opaque);
- * of extended attributes only user.* and security.capability are taken.  Fills the hex digest of
- * the uncompressed stream and the sum of the files' sizes. */
-int unpack_layer(struct source *src, const struct limits *limits, char ret_hex[65],
-                 int64_t *ret_bytes, struct err *reterr);
+ * of extended attributes only user.* and security.capability are taken. */
+int unpack_layer(struct source *src, const struct limits *limits, struct unpack_result *ret,
+                 struct err *reterr);
