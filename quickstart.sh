@@ -54,8 +54,9 @@ install_packages() (
         chmod 755 /usr/sbin/policy-rc.d
     fi
     export DEBIAN_FRONTEND=noninteractive
-    quietly apt-get -q update
-    quietly apt-get -q -y --no-install-recommends install "$@"
+    # A machine that has just booted may be busy with its own upgrades.
+    quietly apt-get -q -o DPkg::Lock::Timeout=300 update
+    quietly apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@"
     case " $* " in
     *" docker.io "*)
         # Nor may it come up with the next boot.
@@ -84,7 +85,25 @@ build() {
 
 answers() { build/release/bin/ctlc -H "unix://$socket" version >/dev/null 2>&1; }
 
+# The daemon of an older build gives way; its containers go on without noticing.
+stop_old_daemon() {
+    old=$(cat $pidfile 2>/dev/null) || return 0
+    case $(readlink "/proc/$old/exe" 2>/dev/null) in
+    */build/release/bin/containerd-lite" (deleted)") ;;
+    *) return 0 ;;
+    esac
+    say "stopping the daemon of an older build; containers go on"
+    kill "$old" 2>/dev/null || return 0
+    tries=0
+    while kill -0 "$old" 2>/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -le 100 ] || die "the old daemon (process $old) does not end"
+        sleep 0.1
+    done
+}
+
 start_daemon() {
+    stop_old_daemon
     ! answers || return 0
     setsid build/release/bin/containerd-lite --pidfile $pidfile \
         </dev/null >>$daemon_log 2>&1 9>&- &
@@ -113,9 +132,9 @@ run_container() {
         say "ctlc run -it --rm $*"
         exec build/release/bin/ctlc -H "unix://$socket" run -it --rm "$@"
     fi
+    say "ctlc run --rm $*"
     # shellcheck disable=SC2016 # for the container's shell
     [ $# -gt 1 ] || set -- "$1" sh -c 'echo "hello from $(hostname), process $$ of its own world"; uname -sr; id'
-    say "ctlc run --rm $1"
     exec build/release/bin/ctlc -H "unix://$socket" run --rm "$@"
 }
 
