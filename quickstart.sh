@@ -16,7 +16,7 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config check busybox-static
 # docker.io: the stock client drives our daemon, the stock daemon is the yardstick.
 test_packages="docker.io curl python3 python3-docker python3-yaml python3-jsonschema socat
     iproute2 nftables procps systemd qemu-system-x86 mmdebstrap e2fsprogs
-    docker-registry skopeo openssl zstd"
+    docker-registry skopeo openssl zstd clang libclang-rt-14-dev"
 
 socket=/var/run/daemon.sock
 pidfile=/run/containerd-lite.pid
@@ -73,14 +73,14 @@ need() {
     [ -z "$lacking" ] || install_packages $lacking
 }
 
-# Ninja configures again by itself when a build file has changed.
+# build PRESET [TARGET]: ninja configures again by itself when a build file has changed.
 build() {
     if [ ! -e "build/$1/build.ninja" ]; then
         say "configuring build/$1"
         quietly cmake --preset "$1"
     fi
     say "building build/$1 (output in $build_log)"
-    quietly ninja -C "build/$1"
+    quietly ninja -C "build/$1" ${2:+"$2"}
 }
 
 answers() { build/release/bin/ctlc -H "unix://$socket" version >/dev/null 2>&1; }
@@ -164,11 +164,15 @@ run_tests() {
     need $build_packages $test_packages
     build release
     build asan
+    build fuzz fuzzers
     : >"$test_log"
     status=0
-    for preset in release asan; do
+    for preset in release asan fuzz; do
         say "testing build/$preset"
-        { ctest --test-dir "build/$preset" --verbose --no-tests=error 2>&1 </dev/null 9>&- ||
+        only=
+        [ $preset != fuzz ] || only="-L fuzz -j $(nproc)"
+        # shellcheck disable=SC2086 # a list of options
+        { ctest --test-dir "build/$preset" $only --verbose --no-tests=error 2>&1 </dev/null 9>&- ||
             echo "quickstart: ctest failed"; } | tee -a "$test_log"
     done
     ! grep -qx "quickstart: ctest failed" "$test_log" || status=1

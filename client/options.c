@@ -112,11 +112,23 @@ static void store_field(const struct opt *o, void *fields, const char *text, con
     }
 }
 
+/* All of it becomes JSON sooner or later, which holds nothing else. */
+static int check_utf8(const char *text, struct err *reterr)
+{
+    json_t *probe = json_string(text);
+
+    json_decref(probe);
+    return probe ? 0 : err_set(reterr, ERR_INVALID, EINVAL, "invalid UTF-8");
+}
+
 static int store(const struct opt *o, const char *text, struct parsed *p, struct err *reterr)
 {
     struct err why = {0};
     json_t *value = NULL;
-    int r = o->parse(text, &value, &why);
+    int r = check_utf8(text, &why);
+
+    if (r >= 0)
+        r = o->parse(text, &value, &why);
 
     if (r < 0 && o->letter)
         return err_set(reterr, ERR_INVALID, EINVAL,

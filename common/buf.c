@@ -17,7 +17,7 @@ char *buf_reserve(struct buf *b, size_t n)
         b->len -= b->start;
         b->start = 0;
     }
-    if (b->room - b->len < n) {
+    if (!b->data || b->room - b->len < n) {
         size_t room = b->room ? b->room : 256;
 
         while (room - b->len < n)

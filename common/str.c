@@ -183,13 +183,16 @@ static int parse_zone(const char *s, int64_t *ret)
 int time_parse(const char *s, int64_t *ret)
 {
     struct tm tm = {0};
-    int64_t nano, zone;
+    int64_t nano, zone, seconds;
     char *rest = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
     const char *p = rest;
 
     if (!p || parse_fraction(&p, &nano) < 0 || parse_zone(p, &zone) < 0)
         return -EINVAL;
-    *ret = ((int64_t)timegm(&tm) - zone) * 1000000000 + nano;
+    seconds = (int64_t)timegm(&tm) - zone;
+    if (__builtin_mul_overflow(seconds, INT64_C(1000000000), ret) ||
+        __builtin_add_overflow(*ret, nano, ret))
+        *ret = seconds < 0 ? INT64_MIN : INT64_MAX;
     return 0;
 }
 

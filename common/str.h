@@ -42,7 +42,8 @@ bool str_is_filename(const char *s);
 /* RFC 3339 in UTC; nine digits, or trailing zeros trimmed as Go's RFC3339Nano does. */
 void time_format_nano(int64_t ns_since_epoch, char ret[TIME_STR_MAX]);
 void time_format_nano9(int64_t ns_since_epoch, char ret[TIME_STR_MAX]);
-/* RFC 3339 with fraction and zone to ns since the epoch; 0 or -EINVAL. */
+/* RFC 3339 with fraction and zone to ns since the epoch; 0 or -EINVAL.  Times before 1678 and after
+ * 2261 do not fit: they become INT64_MIN and INT64_MAX. */
 int time_parse(const char *s, int64_t *ret);
 int64_t time_now_ns(void);       /* CLOCK_REALTIME */
 int64_t time_monotonic_ns(void); /* CLOCK_MONOTONIC */

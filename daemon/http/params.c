@@ -31,8 +31,12 @@ int param_parse_time(const char *text, int64_t *ret)
     _cleanup_free_ char *whole = xstrndup(text, dot ? (size_t)(dot - text) : strlen(text));
     int64_t seconds, nano = 0, unit = 100000000;
 
-    if (time_parse(text, ret) >= 0)
+    if (time_parse(text, ret) >= 0) {
+        /* 0 says that none is given; nothing here is older than that. */
+        if (*ret < 1)
+            *ret = 1;
         return 0;
+    }
     if (str_parse_i64(whole, 0, INT64_MAX / 1000000000 - 1, &seconds) < 0)
         return -EINVAL;
     for (const char *p = dot ? dot + 1 : ""; *p; p++, unit /= 10) {

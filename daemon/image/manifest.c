@@ -137,7 +137,8 @@ int load_image_set_config(struct load_image *img, char *config, size_t len, size
     if (n_blobs > IMAGE_LAYERS_MAX)
         return err_set(reterr, ERR_INVALID, E2BIG, "max depth exceeded: more than %d layers",
                        IMAGE_LAYERS_MAX);
-    if (time_parse(created, &img->created) < 0)
+    if (time_parse(created, &img->created) < 0 || img->created == INT64_MIN ||
+        img->created == INT64_MAX)
         img->created = 0;
     digest_sha256(config, len, img->id);
     return set_layers(img, diff_ids, reterr);

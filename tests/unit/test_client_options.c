@@ -93,6 +93,16 @@ START_TEST(into_the_body)
 }
 END_TEST
 
+START_TEST(nothing_but_utf8)
+{
+    ck_assert_int_lt(parse(true, "--label a=\xff"), 0);
+    ck_assert_ptr_nonnull(strstr(e.message, "invalid UTF-8"));
+    ck_assert_int_lt(parse(true, "--name \xc3("), 0);
+    ck_assert_int_eq(parse(true, "--label a=\xc3\xa4"), 0);
+    parse(true, "");
+}
+END_TEST
+
 START_TEST(errors)
 {
     static const struct {
@@ -173,6 +183,7 @@ int main(void)
     tcase_add_test(tc, forms_of_values);
     tcase_add_test(tc, where_options_end);
     tcase_add_test(tc, into_the_body);
+    tcase_add_test(tc, nothing_but_utf8);
     tcase_add_test(tc, errors);
     tcase_add_test(tc, help);
     tcase_add_test(tc, help_wraps_like_pflag);
