@@ -60,16 +60,18 @@ static char *ask(const char *question, bool hidden)
     bool changed = hidden && tcgetattr(STDIN_FILENO, &before) == 0;
     char *line;
 
-    printf("%s: ", question);
-    fflush(stdout);
+    /* Before the question, and without dropping what was typed ahead: a fast answer is neither
+     * shown nor lost. */
     if (changed) {
         quiet = before;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet);
     }
+    printf("%s: ", question);
+    fflush(stdout);
     line = read_line();
     if (changed) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
         printf("\n");
     }
     return line;
