@@ -66,6 +66,36 @@ void http_hijack(struct http_req *req, const char *content_type, http_hijack_fn 
     take(req, &head, cb, arg);
 }
 
+static void refuse_old(void *arg)
+{
+    struct hijack *h = arg;
+
+    h->cb(h->arg, -EPROTO, NULL, 0);
+    free(h);
+}
+
+void http_hijack_body(struct http_req *req, const char *content_type, int64_t length,
+                      http_hijack_fn cb, void *arg)
+{
+    _cleanup_buf_ struct buf head = {0};
+
+    if (length < 0 && req->http10) {
+        struct hijack *h = xcalloc(1, sizeof(*h));
+
+        *h = (struct hijack){.cb = cb, .arg = arg};
+        server_defer(req->server, refuse_old, h);
+        http_reply_error(req, 505, "this answer needs HTTP/1.1");
+        return;
+    }
+    head_begin(&head, req, 200, "OK", content_type);
+    if (length < 0)
+        buf_append_str(&head, "Transfer-Encoding: chunked\r\n");
+    else
+        buf_printf(&head, "Content-Length: %lld\r\n", (long long)length);
+    buf_append_str(&head, "Connection: close\r\n\r\n");
+    take(req, &head, cb, arg);
+}
+
 void http_hijack_error(struct http_req *req, const struct err *err)
 {
     _cleanup_buf_ struct buf text = {0};

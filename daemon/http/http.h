@@ -133,6 +133,11 @@ typedef void (*http_hijack_fn)(void *arg, int fd, const void *extra, size_t extr
  * over from the loop, after the request's body is read.  The head is alone in its write(2).
  * content_type NULL: raw-stream.  cb is called exactly once. */
 void http_hijack(struct http_req *req, const char *content_type, http_hijack_fn cb, void *arg);
+/* The same for a body that is written to the socket by somebody else: "200 OK" with Content-Length,
+ * or, length < 0, with chunked encoding, which is the callee's to make (a client of HTTP/1.0 gets
+ * an error instead, and cb -EPROTO).  "Connection: close" in both cases. */
+void http_hijack_body(struct http_req *req, const char *content_type, int64_t length,
+                      http_hijack_fn cb, void *arg);
 /* The error form that clients of a hijacking route expect (API.md 3.7): a text after a bare head,
  * then the connection is closed. */
 void http_hijack_error(struct http_req *req, const struct err *err);

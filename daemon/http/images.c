@@ -10,6 +10,7 @@
 #include "json.h"
 #include "routes.h"
 #include "str.h"
+#include "tarball.h"
 
 static struct images *store(struct http_req *req)
 {
@@ -116,6 +117,54 @@ void images_route_prune(struct http_req *req)
     if (r >= 0)
         r = images_prune(store(req), filters, &result, &err);
     reply(req, r, result, &err);
+}
+
+/* ---- save ---- */
+
+struct download {
+    struct images *images;
+    struct tarball *tarball; /* owned */
+};
+
+static void on_taken(void *arg, int fd, const void *extra, size_t extra_len)
+{
+    struct download *d = arg;
+
+    (void)extra, (void)extra_len; /* "Connection: close": there is no next request */
+    if (fd >= 0)
+        images_send(d->images, d->tarball, fd);
+    else
+        tarball_free(d->tarball);
+    free(d);
+}
+
+/* names=a&names=b, or the one in the path. */
+static char **names_of(struct http_req *req)
+{
+    char **out = NULL;
+    const char *name;
+
+    if (http_param(req))
+        return strv_append(NULL, http_param(req));
+    for (size_t i = 0; (name = http_query_nth(req, "names", i)); i++)
+        out = strv_append(out, name);
+    return out;
+}
+
+void images_route_save(struct http_req *req)
+{
+    _cleanup_(strv_freep) char **names = names_of(req);
+    struct download *d;
+    struct tarball *t;
+    struct err err;
+
+    if (images_save(store(req), (const char *const *)names, &t, &err) < 0) {
+        http_reply_err(req, &err);
+        return;
+    }
+    d = xcalloc(1, sizeof(*d));
+    *d = (struct download){store(req), t};
+    http_hijack_body(req, API_TYPE_TAR, tarball_size(t), on_taken, d);
 }
 
 /* ---- uploads: load and import ---- */

@@ -51,6 +51,7 @@ void images_route_load(struct http_req *req);
 void images_route_tag(struct http_req *req);
 void images_route_remove(struct http_req *req);
 void images_route_prune(struct http_req *req);
+void images_route_save(struct http_req *req);
 
 void registries_login(struct http_req *req);
 void registries_distribution(struct http_req *req);

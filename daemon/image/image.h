@@ -136,6 +136,17 @@ struct image_job_callbacks {
 struct image_job *images_load(struct images *im, int in_fd, bool quiet,
                               const struct image_job_callbacks *cb, struct err *reterr);
 
+struct tarball;
+
+/* docker save: names as the user gave them; a name without tag means all tags of the repository, an
+ * id the image without a name.  The archive is docker-archive and OCI layout at once (API.md 7.6),
+ * its files are open: what is removed meanwhile is still in it.  ERR_NOT_FOUND; tarball_free(). */
+int images_save(struct images *im, const char *const *names, struct tarball **ret,
+                struct err *reterr);
+/* Write it to a client's socket, in the background; both are taken over.  Nobody is told the end:
+ * the client counts the bytes. */
+void images_send(struct images *im, struct tarball *t, int fd);
+
 struct image_import {
     const char *repo, *tag;     /* NULL or "": untagged */
     const char *message;        /* history comment */

@@ -20,9 +20,11 @@ struct images {
     struct image_pull *pulls;              /* list */
     struct registry_query *queries;        /* list */
     struct fetch *fetches;                 /* list */
-    struct registry *registry;             /* owned */
-    unsigned pending;                      /* jobs and pool work that will still call back */
-    bool collect_later;                    /* layers were given up while a job may rely on them */
+    struct image_send *sends;              /* list */
+    unsigned n_sends;
+    struct registry *registry; /* owned */
+    unsigned pending;          /* jobs and pool work that will still call back */
+    bool collect_later;        /* layers were given up while a job may rely on them */
     bool closing;
 };
 

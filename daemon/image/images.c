@@ -11,6 +11,7 @@
 #include "reference.h"
 #include "registry.h"
 #include "remote_query.h"
+#include "save.h"
 
 #define PARTIAL_MAX_AGE_NS (INT64_C(7) * 24 * 3600 * 1000000000)
 
@@ -175,6 +176,7 @@ void images_close(struct images *im)
 {
     im->closing = true;
     image_pulls_cancel(im);
+    image_sends_cancel(im);
     registry_queries_cancel(im);
     for (struct image_job *job = im->jobs; job; job = job->next)
         image_job_cancel(job);

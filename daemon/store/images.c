@@ -237,6 +237,17 @@ int db_tag_list(struct db *db, const char *image_id, char ***ret, int64_t *ret_t
     return 0;
 }
 
+int db_tags_of(struct db *db, const char *repository, char ***ret, struct err *reterr)
+{
+    /* A range over the primary key: ';' is the character behind ':'. */
+    return column_list(db,
+                       db_query(db,
+                                "SELECT name FROM tags WHERE name > ?1 || ':' AND name < ?1 || ';'"
+                                " ORDER BY name",
+                                "s", repository),
+                       ret, reterr);
+}
+
 /* ---- what containers hold ---- */
 
 int db_container_layers_put(struct db *db, const char *container_id, const char *const *chain_ids,

@@ -59,6 +59,9 @@ int db_tag_delete(struct db *db, const char *name, struct err *reterr);
 int db_tag_list(struct db *db, const char *image_id, char ***ret, int64_t *ret_tagged,
                 struct err *reterr);
 
+/* Canonical names of all tags of a repository ("docker.io/library/busybox"), sorted (strv_free). */
+int db_tags_of(struct db *db, const char *repository, char ***ret, struct err *reterr);
+
 int db_container_layers_put(struct db *db, const char *container_id, const char *const *chain_ids,
                             size_t n_layers, struct err *reterr);
 int db_container_layers_get(struct db *db, const char *container_id, char ***ret,
