@@ -9,10 +9,10 @@
 #include <sys/types.h>
 
 #include "err.h"
+#include "layer_protocol.h"
 
 #define INIT_DIR "init"
 #define LAYERS_DIR "layers"
-#define LAYER_DIFF "diff"
 
 struct driver {
     const char *name;       /* what info and inspect show */

@@ -14,6 +14,7 @@
 #include "split.h"
 #include "str.h"
 #include "unpack.h"
+#include "whole.h"
 
 #ifdef __SANITIZE_ADDRESS__
 const char *__asan_default_options(void);
@@ -25,21 +26,24 @@ const char *__asan_default_options(void)
 }
 #endif
 
-static int run_unpack(struct source *src, const struct limits *limits, struct err *reterr)
+static int run_unpack(struct source *src, const struct limits *limits, bool whole,
+                      struct err *reterr)
 {
     struct unpack_result res;
-    int r = unpack_layer(src, limits, &res, reterr);
+    int r = unpack_layer(src, limits, whole, &res, reterr);
 
     if (r >= 0)
         report_ok(res.diff_id, res.bytes, res.blob);
     return r;
 }
 
-static int run_split(struct source *src, const struct limits *limits, struct err *reterr)
+static int run_split(struct source *src, const struct limits *limits, bool whole,
+                     struct err *reterr)
 {
     int64_t bytes;
     int r = split_archive(src, limits, &bytes, reterr);
 
+    (void)whole;
     if (r >= 0)
         report_ok("-", bytes, "-");
     return r;
@@ -50,7 +54,7 @@ static const struct command {
     enum sandbox_kind sandbox;
     bool hashed;
     struct limits limits;
-    int (*run)(struct source *src, const struct limits *limits, struct err *reterr);
+    int (*run)(struct source *src, const struct limits *limits, bool whole, struct err *reterr);
 } commands[] = {
     {"unpack", SANDBOX_UNPACK, true, {LAYER_MAX_BYTES, LAYER_MAX_ENTRIES}, run_unpack},
     {"split", SANDBOX_SPLIT, false, {LAYER_MAX_BYTES, SPLIT_MAX_ENTRIES}, run_split},
@@ -66,7 +70,7 @@ static const struct command *find_command(const char *name)
 }
 
 static int parse_arguments(char *const *argv, struct limits *limits, struct source_options *opt,
-                           struct err *reterr)
+                           struct base *base, struct err *reterr)
 {
     static const char bytes[] = "--max-bytes=", entries[] = "--max-entries=";
 
@@ -77,7 +81,7 @@ static int parse_arguments(char *const *argv, struct limits *limits, struct sour
             r = str_parse_i64(*argv + strlen(bytes), 0, INT64_MAX, &limits->max_bytes);
         else if (str_starts(*argv, entries))
             r = str_parse_i64(*argv + strlen(entries), 0, INT64_MAX, &limits->max_entries);
-        else if (streq(*argv, "--blob") || streq(*argv, "--keep"))
+        else if (streq(*argv, "--blob") || streq(*argv, "--keep") || base_parse(base, *argv))
             r = 0;
         if (r < 0)
             return err_set(reterr, ERR_INVALID, EINVAL, "bad argument %s", *argv);
@@ -95,14 +99,17 @@ static int work(const struct command *cmd, char *const *args, struct err *reterr
     _cleanup_(source_freep) struct source *src = NULL;
     struct limits limits = cmd->limits;
     struct source_options opt = {.hashed = cmd->hashed, .keep_fd = -EBADF};
-    int r = parse_arguments(args, &limits, &opt, reterr);
+    struct base base = {0};
+    int r = parse_arguments(args, &limits, &opt, &base, reterr);
 
     if (r >= 0)
         r = source_new(&opt, &src, reterr);
     if (r >= 0)
+        r = base_make(&base, reterr);
+    if (r >= 0)
         r = sandbox_enter(cmd->sandbox, opt.keep_fd >= 0 ? LAYER_FD_KEEP : LAYER_FD_DIR, reterr);
     if (r >= 0)
-        r = cmd->run(src, &limits, reterr);
+        r = cmd->run(src, &limits, base.whole, reterr);
     return r;
 }
 
@@ -126,7 +133,8 @@ int main(int argc, char **argv)
     if (!cmd && !fill) {
         fprintf(stderr,
                 "usage: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N] "
-                "[--blob] [--keep]\n(a helper of containerd-lite, not for people)\n");
+                "[--blob] [--keep] [--whole] [--subvolume] [--parent]\n(a helper of "
+                "containerd-lite, not for people)\n");
         return 2;
     }
     /* Work for a daemon that is gone is work for nobody. */

@@ -14,6 +14,7 @@
 #include "report.h"
 #include "str.h"
 #include "tree.h"
+#include "whole.h"
 
 #define WHITEOUT ".wh."
 #define WHITEOUT_META ".wh..wh."
@@ -32,6 +33,7 @@ struct unpack {
     struct dir_time *dirs; /* owned */
     size_t n_dirs, room_dirs;
     int64_t entries, written, size;
+    struct lower *lower; /* owned; NULL: the directory holds nothing but this layer */
 };
 
 /* Where the current entry goes. */
@@ -234,18 +236,30 @@ static int make_hardlink(struct unpack *u, const struct place *at, struct archiv
     return 0;
 }
 
+/* name NULL: all that is in the directory. */
+static int drop_lower(struct unpack *u, const struct place *at, const char *name,
+                      struct err *reterr)
+{
+    /* As in clear_name(): the cached parent may be gone. */
+    u->tree.parent_path[0] = '\0';
+    return lower_remove(u->lower, at->dirfd, name, reterr);
+}
+
 static int make_whiteout(struct unpack *u, const struct place *at, struct err *reterr)
 {
     const char *name = at->base + strlen(WHITEOUT);
     struct stat sb;
 
-    (void)u;
+    if (u->lower && streq(at->base, WHITEOUT_OPAQUE))
+        return drop_lower(u, at, NULL, reterr);
     if (streq(at->base, WHITEOUT_OPAQUE))
         return set_opaque(at->dirfd, at->path, reterr);
     if (str_starts(at->base, WHITEOUT_META))
         return 0; /* aufs' own bookkeeping (plink, orph): means nothing here */
     if (!str_is_filename(name))
         return err_set(reterr, ERR_INVALID, EINVAL, "malformed whiteout %s", at->path);
+    if (u->lower)
+        return drop_lower(u, at, name, reterr);
     if (mknodat(at->dirfd, name, S_IFCHR, makedev(0, 0)) == 0)
         return 0;
     if (errno != EEXIST || fstatat(at->dirfd, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
@@ -277,6 +291,18 @@ static int make_root(struct unpack *u, struct archive_entry *e, struct err *rete
     return entry_apply_fd(e, u->tree.root, "/", reterr);
 }
 
+static int make_entry(struct unpack *u, const struct place *at, struct archive_entry *e,
+                      struct err *reterr)
+{
+    if (archive_entry_hardlink(e))
+        return make_hardlink(u, at, e, reterr);
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (kinds[i].type == archive_entry_filetype(e))
+            return kinds[i].make(u, at, e, reterr);
+    }
+    return err_set(reterr, ERR_INVALID, EINVAL, "%s: unknown type of entry", at->path);
+}
+
 static int unpack_entry(struct unpack *u, struct archive_entry *e, struct err *reterr)
 {
     const char *name = archive_entry_pathname(e);
@@ -296,13 +322,9 @@ static int unpack_entry(struct unpack *u, struct archive_entry *e, struct err *r
         return at.dirfd;
     if (str_starts(at.base, WHITEOUT))
         return make_whiteout(u, &at, reterr);
-    if (archive_entry_hardlink(e))
-        return make_hardlink(u, &at, e, reterr);
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        if (kinds[i].type == archive_entry_filetype(e))
-            return kinds[i].make(u, &at, e, reterr);
-    }
-    return err_set(reterr, ERR_INVALID, EINVAL, "%s: unknown type of entry", path);
+    /* Before it is made: a name that cannot be taken ends the unpacking anyway. */
+    r = u->lower ? lower_cover(u->lower, at.dirfd, at.base, reterr) : 0;
+    return r < 0 ? r : make_entry(u, &at, e, reterr);
 }
 
 static int unpack_entries(struct unpack *u, struct err *reterr)
@@ -322,10 +344,10 @@ static int unpack_entries(struct unpack *u, struct err *reterr)
     return r;
 }
 
-int unpack_layer(struct source *src, const struct limits *limits, struct unpack_result *ret,
-                 struct err *reterr)
+int unpack_layer(struct source *src, const struct limits *limits, bool whole,
+                 struct unpack_result *ret, struct err *reterr)
 {
-    struct unpack u = {.src = src, .limits = limits};
+    struct unpack u = {.src = src, .limits = limits, .lower = whole ? lower_new() : NULL};
     int r = tree_open(&u.tree, reterr);
 
     if (r >= 0)
@@ -341,6 +363,7 @@ int unpack_layer(struct source *src, const struct limits *limits, struct unpack_
     for (size_t i = 0; i < u.n_dirs; i++)
         free(u.dirs[i].path);
     free(u.dirs);
+    lower_free(u.lower);
     tree_done(&u.tree);
     return r;
 }

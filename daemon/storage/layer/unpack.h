@@ -1,6 +1,7 @@
 /* `unpack`: a layer becomes a directory that overlay can use as a lower. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -16,7 +17,9 @@ struct unpack_result {
     int64_t bytes;    /* sum of the files' sizes */
 };
 
-/* Inside the sandbox.  Whiteouts become overlay's (character device 0/0, trusted.overlay.opaque);
- * of extended attributes only user.* and security.capability are taken. */
-int unpack_layer(struct source *src, const struct limits *limits, struct unpack_result *ret,
-                 struct err *reterr);
+/* Inside the sandbox.  whole: the directory is the layer's parent already and becomes the tree of
+ * both; whiteouts remove what they name.  Otherwise it is what the layer adds: whiteouts become
+ * overlay's (character device 0/0, trusted.overlay.opaque); of extended attributes only user.* and
+ * security.capability are taken. */
+int unpack_layer(struct source *src, const struct limits *limits, bool whole,
+                 struct unpack_result *ret, struct err *reterr);

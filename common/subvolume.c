@@ -1,0 +1,55 @@
+#include "subvolume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "fd.h"
+
+static int copy_name(char *to, size_t room, const char *name)
+{
+    size_t n = strlen(name);
+
+    if (n >= room)
+        return -ENAMETOOLONG;
+    memcpy(to, name, n + 1);
+    return 0;
+}
+
+int subvolume_new(int parent, int dirfd, const char *name)
+{
+    struct btrfs_ioctl_vol_args_v2 args = {.fd = parent};
+    int r = copy_name(args.name, sizeof(args.name), name);
+
+    if (r < 0)
+        return r;
+    r = ioctl(dirfd, parent < 0 ? BTRFS_IOC_SUBVOL_CREATE_V2 : BTRFS_IOC_SNAP_CREATE_V2, &args);
+    return r < 0 ? -errno : 0;
+}
+
+int subvolume_remove(int dirfd, const char *name)
+{
+    struct btrfs_ioctl_vol_args args = {0};
+    int r = copy_name(args.name, sizeof(args.name), name);
+
+    if (r < 0)
+        return r;
+    return ioctl(dirfd, BTRFS_IOC_SNAP_DESTROY, &args) < 0 ? -errno : 0;
+}
+
+/* The root directory of each subvolume has this inode number, and nothing else on btrfs has. */
+bool subvolume_is(int dirfd, const char *name)
+{
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct statfs fs;
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == BTRFS_FIRST_FREE_OBJECTID &&
+           fstatfs(fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC;
+}
