@@ -54,7 +54,7 @@ const struct http_route http_routes[] = {
     {"GET", "/images/{name}/json", images_route_inspect, 0},
     {"GET", "/images/{name}/history", images_route_history, 0},
     {"POST", "/images/{name}/tag", images_route_tag, 0},
-    {"POST", "/images/{name}/push", system_not_yet, 0},
+    {"POST", "/images/{name}/push", pushes_start, 0},
     {"DELETE", "/images/{name}", images_route_remove, 0},
     {"POST", "/build", system_not_yet, HTTP_BODY_STREAM},
     {"POST", "/build/prune", system_build_prune, 0},

@@ -47,6 +47,7 @@ void images_route_inspect(struct http_req *req);
 void images_route_history(struct http_req *req);
 void images_route_create(struct http_req *req);
 void pulls_start(struct http_req *req); /* images_route_create() of fromImage */
+void pushes_start(struct http_req *req);
 void images_route_load(struct http_req *req);
 void images_route_tag(struct http_req *req);
 void images_route_remove(struct http_req *req);

@@ -97,6 +97,8 @@ static void end(struct fetch *f, const struct err *err)
     struct fetch_user *u;
 
     f->ended = true;
+    free(TAKE_PTR(f->filling)); /* an image's worth of fetches may wait for the last one */
+    free(TAKE_PTR(f->flushing));
     if (err) {
         f->err = *err;
         unlink_fetch(f); /* whoever comes next tries anew */

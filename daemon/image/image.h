@@ -41,8 +41,8 @@ DEFINE_FREEP(struct image *, image_unref)
 /* What the store must know from the engine.  Any member may be NULL. */
 struct images_hooks {
     void *arg;
-    /* action: load import pull tag untag delete; name: familiar reference or "sha256:..id"; labels:
-     * borrowed object or NULL. */
+    /* action: load import pull push tag untag delete; name: familiar reference or "sha256:..id";
+     * labels: borrowed object or NULL. */
     void (*event)(void *arg, const char *action, const char *image_id, const char *name,
                   const json_t *labels);
     /* Number of containers made from the image.  If any, ret_container is set to the id of one of
@@ -175,6 +175,19 @@ struct image_pull *images_pull(struct images *im, const struct image_pull_option
                                const struct image_job_callbacks *cb, struct err *reterr);
 /* Blobs that are half here stay for the next pull.  No callback afterwards. */
 void image_pull_cancel(struct image_pull *pull);
+
+struct image_push;
+
+struct image_push_options {
+    const char *name;                 /* "registry.example/team/app", may have a tag */
+    const char *tag;                  /* NULL or "": name's own; neither: all tags that are here */
+    const struct registry_auth *auth; /* NULL: anonymous; copied */
+};
+
+/* docker push.  All but invalid names is told in the stream, as Docker does. */
+struct image_push *images_push(struct images *im, const struct image_push_options *opt,
+                               const struct image_job_callbacks *cb, struct err *reterr);
+void image_push_cancel(struct image_push *push); /* no callback afterwards */
 
 /* ---- questions to registries ---- */
 

@@ -18,6 +18,7 @@ struct images {
     struct image *cache[IMAGE_CACHE_SIZE]; /* most recently used first */
     struct image_job *jobs;                /* list */
     struct image_pull *pulls;              /* list */
+    struct image_push *pushes;             /* list */
     struct registry_query *queries;        /* list */
     struct fetch *fetches;                 /* list */
     struct image_send *sends;              /* list */

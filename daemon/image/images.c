@@ -6,6 +6,7 @@
 #include "fetch.h"
 #include "image_job.h"
 #include "image_pull.h"
+#include "image_push.h"
 #include "json.h"
 #include "log.h"
 #include "reference.h"
@@ -177,6 +178,7 @@ void images_close(struct images *im)
     im->closing = true;
     image_pulls_cancel(im);
     image_sends_cancel(im);
+    image_pushes_cancel(im);
     registry_queries_cancel(im);
     for (struct image_job *job = im->jobs; job; job = job->next)
         image_job_cancel(job);

@@ -48,6 +48,15 @@ struct pull_one {
 /* Whatever is under way is stopped; cb.done() follows unless it is cancelled. */
 void pull_one_fail(struct pull_one *p, const struct err *err);
 void pull_one_free(struct pull_one *p);
+
+extern char *const pull_accept_headers[]; /* of a request for a manifest */
+void pull_get_manifest(struct pull_one *p);
+/* "Pulling from library/busybox" */
+void pull_say_from(struct pull_one *p);
+/* pull_known.c: 1: it is being asked whether what we have is what the tag stands for; 0: there is
+ * nothing to ask. */
+int pull_known_start(struct pull_one *p, struct err *reterr);
+
 /* Layer lines carry progressDetail, others never do (API: the client tells them apart by it). */
 void pull_say(struct pull_one *p, const char *id, const char *status);
 void pull_say_layer(struct pull_layer *l, const char *status, int64_t current, int64_t total);

@@ -6,13 +6,11 @@
 #include "manifest.h"
 #include "pull_impl.h"
 
-static char *const accept_headers[] = {
+char *const pull_accept_headers[] = {
     "Accept: " MEDIA_DOCKER_MANIFEST ", " MEDIA_DOCKER_LIST ", " MEDIA_OCI_MANIFEST
     ", " MEDIA_OCI_INDEX,
     NULL,
 };
-
-static void get_manifest(struct pull_one *p);
 
 /* ---- telling ---- */
 
@@ -293,7 +291,7 @@ static int take_manifest(struct pull_one *p, const struct remote_call *c, struct
 }
 
 /* "Pulling from library/busybox": on docker.io the path, elsewhere the whole name. */
-static void say_pulling(struct pull_one *p)
+void pull_say_from(struct pull_one *p)
 {
     _cleanup_free_ char *status = xasprintf("Pulling from %s", p->ref.path);
 
@@ -313,13 +311,13 @@ static void on_manifest(void *arg, struct remote_call *c, const struct err *err)
     }
     r = take_manifest(p, c, &e);
     if (r > 0) {
-        get_manifest(p);
+        pull_get_manifest(p);
         return;
     }
     if (r == 0)
         r = make_job(p, &e);
     if (r >= 0) {
-        say_pulling(p);
+        pull_say_from(p);
         r = get_config(p, &e);
     }
     if (r < 0)
@@ -333,14 +331,14 @@ static int send_manifest_call(struct pull_one *p, struct err *reterr)
                                            : xasprintf("manifests/%s", p->ref.tag);
     struct remote_options o = {.method = "GET",
                                .path = path,
-                               .headers = (char **)accept_headers,
+                               .headers = (char **)pull_accept_headers,
                                .limit = MANIFEST_SIZE_MAX,
                                .body_size = -1};
 
     return remote_start(p->remote, &o, &cb, &p->call, reterr);
 }
 
-static void get_manifest(struct pull_one *p)
+void pull_get_manifest(struct pull_one *p)
 {
     struct err e;
 
@@ -370,6 +368,8 @@ int pull_one_start(struct images *im, struct remote *remote, const char *tag, co
     }
     r = platform_parse(platform, &p->platform, reterr);
     if (r >= 0)
+        r = pull_known_start(p, reterr);
+    if (r == 0)
         r = send_manifest_call(p, reterr);
     if (r < 0) {
         pull_one_free(p);

@@ -6,6 +6,7 @@
 
 #include "json.h"
 #include "manifest.h"
+#include "pull_impl.h"
 #include "registry.h"
 #include "registry_manifest.h"
 
@@ -146,12 +147,6 @@ struct registry_query *images_login(struct images *im, const struct registry_aut
 
 /* ---- distribution inspect ---- */
 
-static char *const accept_headers[] = {
-    "Accept: " MEDIA_DOCKER_MANIFEST ", " MEDIA_DOCKER_LIST ", " MEDIA_OCI_MANIFEST
-    ", " MEDIA_OCI_INDEX,
-    NULL,
-};
-
 static json_t *platforms_of(const struct registry_manifest *m)
 {
     json_t *out = json_array(), *item;
@@ -246,7 +241,7 @@ struct registry_query *images_distribution(struct images *im, const char *name,
     _cleanup_reference_ struct reference ref = {0};
     _cleanup_free_ char *path = NULL;
     struct remote_options o = {.method = "GET",
-                               .headers = (char **)accept_headers,
+                               .headers = (char **)pull_accept_headers,
                                .limit = MANIFEST_SIZE_MAX,
                                .body_size = -1};
 

@@ -220,7 +220,9 @@ int db_tag_list(struct db *db, const char *image_id, char ***ret, int64_t *ret_t
 {
     _cleanup_(strv_freep) char **v = NULL;
     sqlite3_stmt *st =
-        db_query(db, "SELECT name, tagged FROM tags WHERE image_id=? ORDER BY name", "s", image_id);
+        image_id ? db_query(db, "SELECT name, tagged FROM tags WHERE image_id=? ORDER BY name", "s",
+                            image_id)
+                 : db_query(db, "SELECT name, tagged FROM tags ORDER BY name", NULL);
     int64_t tagged = 0;
     int r;
 

@@ -55,7 +55,8 @@ int db_tag_get(struct db *db, const char *name, char ret_id[ID_LEN + 1], struct 
 int db_tag_put(struct db *db, const char *name, const char *image_id, int64_t tagged,
                char ret_old_id[ID_LEN + 1], struct err *reterr);
 int db_tag_delete(struct db *db, const char *name, struct err *reterr);
-/* Canonical names, sorted (strv_free); ret_tagged (may be NULL): the newest time, 0 if none. */
+/* Canonical names, sorted (strv_free); image_id NULL: of all images; ret_tagged (may be NULL): the
+ * newest time, 0 if none. */
 int db_tag_list(struct db *db, const char *image_id, char ***ret, int64_t *ret_tagged,
                 struct err *reterr);
 

@@ -288,9 +288,8 @@ class Registry:
 
     def __init__(self, directory, **config):
         os.makedirs(directory, exist_ok=True)
-        self.port = free_port()
+        self.directory, self.port = directory, free_port()
         self.host = f"127.0.0.1:{self.port}"
-        self.scheme = "https" if "tls" in config.get("http", {}) else "http"
         document = {
             "version": 0.1, "log": {"level": "error", "accesslog": {"disabled": True}},
             "storage": {"filesystem": {"rootdirectory": f"{directory}/registry"}},

@@ -58,7 +58,14 @@ def test_pull_and_run(d):
         assert out[-3].startswith("Digest: sha256:"), out
         equal(out[-2:], [f"Status: Downloaded newer image for {name}", name])
         equal(d.ok("run", "--rm", name), "pulled")
-        equal(d.ok("pull", name).splitlines()[-2], f"Status: Image is up to date for {name}")
+        fake.requests.clear()
+        out = d.ok("pull", name).splitlines()
+        equal(out[0], "v1: Pulling from team/app")
+        equal(out[-2], f"Status: Image is up to date for {name}")
+        equal([r[:2] for r in fake.requests if "/v2/" in r[1]],
+              [("HEAD", "/v2/team/app/manifests/v1")], "requests of a pull that brings nothing")
+        fake.fail("manifests", "v1", status(405))  # a registry without HEAD
+        has(d.ok("pull", name), "Image is up to date")
 
 
 def test_pull_progress_lines(d):
@@ -294,6 +301,7 @@ def test_busy_and_failing_servers(d):
         fake.fail("blobs", digest(image.layers[0]), status(502), status(429, Retry_After="1"))
         d.ok("pull", f"{fake.host}/app:v1")
         equal(len(fake.asked("GET", "/manifests/v1")), 4)
+        d.ok("rmi", f"{fake.host}/app:v1")  # what is here is asked for in another way
         fake.fail("manifests", "v1", status(429, Retry_After="86400"))
         equal(pull(d, f"{fake.host}/app", 503, tag="v1").message, "unavailable: try later")
         fake.fail("manifests", "v1", *[status(500, Retry_After="0")] * 20)

@@ -1,5 +1,5 @@
-/* Pulling: a stream of progress that begins with the first line; what fails before is the answer's
- * status. */
+/* Pulling and pushing: a stream of progress that begins with the first line; what fails before is
+ * the answer's status. */
 #include "api.h"
 #include "auth.h"
 #include "engine.h"
@@ -11,13 +11,16 @@
 struct transfer {
     struct http_req *req;       /* NULL once answered */
     struct http_stream *stream; /* NULL before the first line */
-    struct image_pull *pull;    /* NULL once done */
+    struct image_pull *pull;    /* NULL once done, or if it is a push */
+    struct image_push *push;
 };
 
 static void stop(struct transfer *t)
 {
     if (t->pull)
         image_pull_cancel(TAKE_PTR(t->pull));
+    if (t->push)
+        image_push_cancel(TAKE_PTR(t->push));
 }
 
 static void on_close(void *arg)
@@ -66,6 +69,7 @@ static void on_done(void *arg, const struct err *err)
     struct transfer *t = arg;
 
     t->pull = NULL;
+    t->push = NULL;
     if (!t->stream && err) {
         http_on_abort(t->req, NULL, NULL);
         http_reply_err(t->req, err);
@@ -96,6 +100,26 @@ void pulls_start(struct http_req *req)
     t->req = req;
     t->pull = images_pull(engine_images(http_context(req)), &o, &cb, &err);
     if (t->pull) {
+        http_on_abort(req, on_abort, t);
+        return;
+    }
+    free(t);
+    http_reply_err(req, &err);
+}
+
+void pushes_start(struct http_req *req)
+{
+    _cleanup_registry_auth_ struct registry_auth auth = {0};
+    struct image_push_options o = {
+        .name = http_param(req), .tag = http_query(req, "tag"), .auth = &auth};
+    struct transfer *t = xcalloc(1, sizeof(*t));
+    struct image_job_callbacks cb = {.arg = t, .progress = on_progress, .done = on_done};
+    struct err err;
+
+    registry_auth_decode(http_header(req, "X-Registry-Auth"), &auth, &err);
+    t->req = req;
+    t->push = images_push(engine_images(http_context(req)), &o, &cb, &err);
+    if (t->push) {
         http_on_abort(req, on_abort, t);
         return;
     }
