@@ -1,17 +1,18 @@
 #!/bin/bash
-# run.sh [-t SECONDS] [-l FILE] [-a FILE]... IMAGE_DIR TREE COMMAND...
+# run.sh [-t SECONDS] [-l FILE] [-k WORDS] [-a FILE]... IMAGE_DIR TREE COMMAND...
 # Boots the guest that image.sh built, throw-away and without a network; copies TREE over its root
 # and the files given by -a into /job; runs COMMAND there, prints its output (both streams as
 # one) and exits with its status.  A command that writes /job/again and resets the guest is run
-# once more.  -t: time limit, default 600; -l: keep the console's log.
+# once more.  -t: time limit, default 600; -l: keep the console's log;
+# -k: more words for the kernel's command line.
 # 124: out of time.  125: the guest failed; the end of its console is on stderr.
 # VM_ACCEL=kvm where that works: the default is emulation, which works everywhere.
 set -euo pipefail
-usage() { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
-limit=600 log='' add=()
-while getopts t:l:a: opt; do
+usage() { sed -n '2,9s/^# //p' "$0" >&2; exit 2; }
+limit=600 log='' words='' add=()
+while getopts t:l:k:a: opt; do
     case $opt in
-    t) limit=$OPTARG ;; l) log=$OPTARG ;; a) add+=("$OPTARG") ;; *) usage ;;
+    t) limit=$OPTARG ;; l) log=$OPTARG ;; k) words=$OPTARG ;; a) add+=("$OPTARG") ;; *) usage ;;
     esac
 done
 shift $((OPTIND - 1))
@@ -36,7 +37,7 @@ TMPDIR=$work setpriv --pdeathsig TERM timeout -k 5 "$limit" \
     qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi,tb-size=512}" -cpu "${VM_CPU:-Nehalem}" \
     -M q35 -smp 2 -m 2G -nodefaults -no-user-config -display none -nic none \
     -kernel "$image/vmlinuz" \
-    -append 'root=/dev/nvme0n1 rootfstype=ext4 rw console=ttyS0 panic=-1 mitigations=off loglevel=5' \
+    -append "root=/dev/nvme0n1 rootfstype=ext4 rw console=ttyS0 panic=-1 mitigations=off loglevel=5 $words" \
     -drive "if=none,id=root,file=$image/root.img,format=raw,snapshot=on,cache=unsafe" \
     -device nvme,drive=root,serial=root \
     -drive "if=none,id=job,file=$work/job.tar,format=raw,readonly=on" \
