@@ -57,7 +57,7 @@ static bool is_used(const struct cgroup *cg, const struct cgroup_spec *spec,
 
     if (cgroup_wants_cpuset(cg, spec->host_config))
         used |= CGROUP_BIT(CGROUP_CPUSET);
-    return h->v2 || spec->all_devices || h->controllers & used;
+    return h->v2 || h->named || spec->all_devices || h->controllers & used;
 }
 
 /* cpuset.cpus and cpuset.mems of the parent, before any process joins; own settings follow. */

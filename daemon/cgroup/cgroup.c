@@ -227,6 +227,7 @@ int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *dr
     r = cgroup_parent_clean(cg, parent, &cg->parent, reterr);
     if (r < 0)
         return r;
+    cgroup_join_named(cg);
     r = cgroup_make_parent(cg, cg->parent, reterr);
     if (r < 0)
         return r;

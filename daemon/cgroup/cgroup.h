@@ -49,16 +49,19 @@ struct cgroup_hierarchy {
     char *options;        /* owned; v1: the mount's controller list, e.g. "cpu,cpuacct"; "" */
     unsigned controllers; /* 1u << enum cgroup_controller */
     bool v2;
+    bool named; /* v1's name=systemd, for a service manager's sake */
 };
 
 struct cgroup_layout {
     struct cgroup_hierarchy hierarchy[CGROUP_HIERARCHIES_MAX];
     unsigned n;
+    char *named_mount; /* owned; mount point of v1's name=systemd, NULL: none */
 };
 
 /* Read which hierarchies are mounted (format of /proc/self/mountinfo, proc(5)) and which
  * controllers the kernel has switched on (/proc/cgroups); a cgroup2 hierarchy is asked for its
- * cgroup.controllers.  Named v1 hierarchies without controllers (name=systemd) are left out. */
+ * cgroup.controllers.  Named v1 hierarchies have no controllers: name=systemd is told apart, others
+ * are left out. */
 int cgroup_detect(const char *mountinfo_path, const char *cgroups_path, struct cgroup_layout *ret,
                   struct err *reterr);
 void cgroup_layout_done(struct cgroup_layout *layout);
@@ -66,8 +69,10 @@ void cgroup_layout_done(struct cgroup_layout *layout);
 struct cgroup;
 
 /* Make the parent (like "/containerd-lite") in every hierarchy: v1 cpuset is inherited, v2
- * controllers are delegated along the path.  driver: "cgroupfs", "" or NULL; "systemd" is
- * -ENOTSUP with a message.  Takes over the contents of *layout, also on failure.  Blocks. */
+ * controllers are delegated along the path.  Where this process is a service of a manager that
+ * knows its processes by name=systemd alone, containers get a cgroup there, too.  driver:
+ * "cgroupfs", "" or NULL; "systemd" is -ENOTSUP with a message.  Takes over the contents of
+ * *layout, also on failure.  Blocks. */
 int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *driver,
                 struct cgroup **ret, struct err *reterr);
 void cgroup_close(struct cgroup *cg);

@@ -76,7 +76,11 @@ int cgroup_write(const char *dir, const char *file, const char *value);
 
 /* ---- shims.c ---- */
 
-/* Make the shims' cgroup if this process is a service's; else nothing. */
+/* These do nothing unless this process is a service's. */
+
+/* Without cgroup2 the service manager knows processes by name=systemd: containers join it. */
+void cgroup_join_named(struct cgroup *cg);
+/* Make the shims' cgroup. */
 void cgroup_shims_prepare(struct cgroup *cg);
 
 /* ---- limits.c ---- */

@@ -136,7 +136,9 @@ static void parse_mount(struct cgroup_layout *l, const char *line)
         p++;
     }
     super = strrchr(type, ' ');
-    if (super)
+    if (!v2 && super && strstr(super, "name=systemd") && !l->named_mount)
+        l->named_mount = unescape(p, strcspn(p, " "));
+    else if (super)
         add_hierarchy(l, unescape(p, strcspn(p, " ")), super + 1, v2);
 }
 
@@ -193,8 +195,10 @@ int cgroup_detect(const char *mountinfo_path, const char *cgroups_path, struct c
     for (line = strtok_r(mounts, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         parse_mount(&l, line);
     settle(&l, cgroups);
-    if (l.n == 0)
+    if (l.n == 0) {
+        cgroup_layout_done(&l);
         return err_set(reterr, ERR_SYSTEM, ENOENT, "no cgroup hierarchy is mounted");
+    }
     *ret = l;
     return 0;
 }
@@ -206,5 +210,6 @@ void cgroup_layout_done(struct cgroup_layout *layout)
         free(layout->hierarchy[i].name);
         free(layout->hierarchy[i].options);
     }
+    free(layout->named_mount);
     *layout = (struct cgroup_layout){0};
 }

@@ -2,16 +2,15 @@
  * (`systemctl kill`, an OOM kill of the whole service) finds them by their cgroup: the shims, and
  * with them the containers, must not be found there.  Only the hierarchies that the manager tells
  * processes by matter: cgroup2, and on cgroup v1 the named one (cgroups(7), "named hierarchies").
- */
+ * In cgroup2 a container is born in its own cgroup; in the named one it joins its own only where
+ * there is no cgroup2. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cgroup_impl.h"
-#include "fd.h"
 #include "path.h"
 #include "str.h"
 
@@ -26,23 +25,16 @@ static bool is_service(void)
     return pid && strtol(pid, NULL, 10) == getpid();
 }
 
-/* Mount point of v1's hierarchy name=systemd, or NULL; from proc(5)'s mountinfo. */
-static char *named_mount(void)
+void cgroup_join_named(struct cgroup *cg)
 {
-    _cleanup_free_ char *mounts = NULL;
-    char *line, *save = NULL;
+    struct cgroup_layout *l = &cg->layout;
 
-    if (file_read(AT_FDCWD, "/proc/self/mountinfo", 16u << 20, &mounts) < 0)
-        return NULL;
-    for (line = strtok_r(mounts, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        const char *type = strstr(line, " - cgroup ");
-        char mount[256];
-
-        if (type && strstr(type, "name=systemd") &&
-            sscanf(line, "%*s %*s %*s %*s %255s", mount) == 1)
-            return xstrdup(mount);
-    }
-    return NULL;
+    if (!l->named_mount || cg->v2 >= 0 || !is_service() || l->n == CGROUP_HIERARCHIES_MAX)
+        return;
+    l->hierarchy[l->n++] = (struct cgroup_hierarchy){.mount = xstrdup(l->named_mount),
+                                                     .name = xstrdup("systemd"),
+                                                     .options = xstrdup("name=systemd"),
+                                                     .named = true};
 }
 
 static char *make_dir(const struct cgroup *cg, const char *mount)
@@ -58,15 +50,12 @@ static char *make_dir(const struct cgroup *cg, const char *mount)
 
 void cgroup_shims_prepare(struct cgroup *cg)
 {
-    _cleanup_free_ char *named = NULL;
-
     if (!is_service())
         return;
-    named = named_mount();
     if (cg->v2 >= 0)
         cg->shims[0] = make_dir(cg, cg->layout.hierarchy[cg->v2].mount);
-    if (named)
-        cg->shims[1] = make_dir(cg, named);
+    if (cg->layout.named_mount)
+        cg->shims[1] = make_dir(cg, cg->layout.named_mount);
 }
 
 bool cgroup_keeps_shims(const struct cgroup *cg)

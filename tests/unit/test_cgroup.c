@@ -337,6 +337,90 @@ START_TEST(parents_that_leave_are_refused)
 }
 END_TEST
 
+/* What was written to the processes of the shims' own cgroup. */
+static char *shims_of(const char *hierarchy)
+{
+    _cleanup_free_ char *path = xasprintf("%s/cg/%s/p/shims/cgroup.procs", tmp, hierarchy);
+    char *text = NULL;
+
+    ck_assert_int_ge(file_read(AT_FDCWD, path, 100, &text), 0);
+    return text;
+}
+
+static void become_service(pid_t pid)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%d", pid);
+    ck_assert_int_eq(setenv("SYSTEMD_EXEC_PID", text, 1), 0);
+}
+
+START_TEST(shims_of_a_service_have_their_cgroup)
+{
+    _cleanup_(cgroup_closep) struct cgroup *cg = NULL;
+    _cleanup_free_ char *on_v1 = NULL, *on_v2 = NULL, *text = NULL;
+
+    become_service(getpid());
+    cg = open_hybrid();
+    ck_assert(cgroup_keeps_shims(cg));
+    free(put("cg/systemd/p/shims/cgroup.procs", ""));
+    free(put("cg/unified/p/shims/cgroup.procs", ""));
+    cgroup_take_shim(cg, 4711);
+    on_v1 = shims_of("systemd");
+    on_v2 = shims_of("unified");
+    ck_assert_str_eq(on_v1, "4711");
+    ck_assert_str_eq(on_v2, "4711");
+    /* cgroup2 tells the service manager where a container is. */
+    text = plan_of(cg, "{}", NULL);
+    ck_assert_ptr_null(strstr(text, "systemd/"));
+}
+END_TEST
+
+static const char v1_named[] = "34 31 0:32 / %s/cg/memory rw - cgroup cgroup rw,memory\n"
+                               "40 31 0:37 / %s/cg/systemd rw - cgroup cgroup rw,name=systemd\n";
+
+static struct cgroup *open_v1_named(void)
+{
+    _cleanup_free_ char *f = put("cg/memory/p/memory.oom_control", "");
+    struct cgroup_layout l = detect(v1_named, cgroups);
+    struct cgroup *cg = NULL;
+    struct err err;
+
+    ck_assert_str_eq(l.named_mount + strlen(tmp), "/cg/systemd");
+    ck_assert_int_eq(mkdir(l.named_mount, 0755), 0);
+    ck_assert_int_eq(cgroup_open(&l, "/p", "cgroupfs", &cg, &err), 0);
+    return cg;
+}
+
+START_TEST(containers_of_a_service_leave_its_named_cgroup)
+{
+    _cleanup_(cgroup_closep) struct cgroup *cg = NULL;
+    _cleanup_free_ char *text = NULL;
+
+    become_service(getpid());
+    cg = open_v1_named();
+    text = plan_of(cg, "{}", NULL);
+    ck_assert_str_eq(text, "mkdir memory/p/id\n"
+                           "mkdir systemd/p/id\n"
+                           "oom memory/p/id/memory.oom_control\n");
+}
+END_TEST
+
+/* The variable is inherited by what a service starts. */
+START_TEST(no_service_no_cgroup_for_shims)
+{
+    _cleanup_(cgroup_closep) struct cgroup *cg = NULL;
+    _cleanup_free_ char *text = NULL;
+
+    become_service(getppid());
+    cg = open_v1_named();
+    ck_assert(!cgroup_keeps_shims(cg));
+    text = plan_of(cg, "{}", NULL);
+    ck_assert_str_eq(text, "mkdir memory/p/id\n"
+                           "oom memory/p/id/memory.oom_control\n");
+}
+END_TEST
+
 START_TEST(systemd_driver_is_refused)
 {
     struct cgroup_layout l = detect(v1, cgroups);
@@ -490,6 +574,9 @@ int main(void)
     tcase_add_test(t, plan_with_limits_v2);
     tcase_add_test(t, swap_unlimited_v2);
     tcase_add_test(t, parents_that_leave_are_refused);
+    tcase_add_test(t, shims_of_a_service_have_their_cgroup);
+    tcase_add_test(t, containers_of_a_service_leave_its_named_cgroup);
+    tcase_add_test(t, no_service_no_cgroup_for_shims);
     tcase_add_test(t, systemd_driver_is_refused);
     tcase_add_test(t, weights);
     tcase_add_test(t, info_tells_features);
