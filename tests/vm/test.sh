@@ -13,9 +13,9 @@ same() { [ "$1" = "$2" ] || fail "${3-} is '$1', not '$2'"; }
 has() { case $1 in *"$2"*) ;; *) fail "no '$2' in: $1" ;; esac; }
 # The engine may hang but not the test; the status is the command's, 124 for a hang.
 ctlc() { timeout -k 1 $CTLC_TIMEOUT ctlc "$@"; }
-# Run a command until it succeeds, for ten seconds.
+# Run a command until it succeeds, for half a minute or so.
 until_true() {
-    for ((i = 0; i < 100; i++)); do
+    for ((i = 0; i < 300; i++)); do
         "$@" && return 0
         sleep 0.1
     done
