@@ -33,7 +33,10 @@ static int check_given(const char *name, struct err *reterr)
     if (stat(name, &st) < 0)
         return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": stat %s: %s", name, name,
                        err_text(-r));
-    return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": %s", name, err_text(-r));
+    /* By the text clients choose their exit code, 126; those before Docker 23 know no directories.
+     */
+    return err_set(reterr, ERR_INVALID, -r, "exec: \"%s\": %s%s", name, err_text(-r),
+                   r == -EISDIR ? ": permission denied" : "");
 }
 
 int lookup_program(const char *name, const char *path, char ret[PATH_MAX], struct err *reterr)

@@ -194,10 +194,13 @@ def test_refusals(d):
     for client in (d.ctl, d.docker):
         out = client("run", "--rm", "--restart", "always", "busybox", "true")
         equal(out.code, 125)
-        has(out.err, "conflicting options: cannot specify both --restart and --rm")
+        # The stock client's words are others in each of its versions.
+        has(out.err, "--restart and --rm")
+        if client == d.ctl:
+            has(out.err, "conflicting options: cannot specify both --restart and --rm")
         out = client("run", "--restart", "on-failure:x", "busybox", "true")
         equal(out.code, 125)
-        has(out.err, "invalid restart policy format: maximum retry count must be an integer")
+        has(out.err, "maximum retry count must be an integer")
     container = d.run_detached("--rm", "busybox", "sleep", "100000")
     has(d.api("POST", f"/containers/{container}/update", {"RestartPolicy": {"Name": "always"}}, status=409).message,
         "Restart policy cannot be updated because AutoRemove is enabled for the container")
