@@ -228,4 +228,11 @@ struct list_options {
 extern const struct opt network_ls_opts[], volume_ls_opts[];
 int cmd_network_ls(struct invocation *inv);
 int cmd_volume_ls(struct invocation *inv);
+
+/* df.c */
+struct df_options {
+    const char *format;
+    bool verbose;
+};
+extern const struct opt df_opts[];
 int cmd_system_df(struct invocation *inv);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "df.h"
 #include "format.h"
 #include "human.h"
 #include "json.h"
@@ -84,6 +85,31 @@ static char *repository_of(const char *ref, const char **ret_rest)
     return colon ? xstrndup(ref, (size_t)(colon - ref)) : xstrdup(ref);
 }
 
+static void put_size(json_t *row, const char *key, int64_t size)
+{
+    char buf[HUMAN_MAX];
+
+    human_size((double)size, 4, buf);
+    put(row, key, buf);
+}
+
+/* Known where the daemon was asked to find out. */
+static void put_usage(json_t *row, const json_t *image)
+{
+    int64_t shared = json_get_int(image, "SharedSize", -1);
+    int64_t containers = json_get_int(image, "Containers", -1);
+    _cleanup_free_ char *count =
+        containers >= 0 ? xasprintf("%lld", (long long)containers) : xstrdup("N/A");
+
+    put(row, "Containers", shared >= 0 ? count : "N/A");
+    put(row, "SharedSize", "N/A");
+    put(row, "UniqueSize", "N/A");
+    if (shared >= 0) {
+        put_size(row, "SharedSize", shared);
+        put_size(row, "UniqueSize", json_get_int(image, "Size", 0) - shared);
+    }
+}
+
 static json_t *image_row(const json_t *image, const char *repository, const char *tag,
                          const char *digest, bool no_trunc)
 {
@@ -92,7 +118,7 @@ static json_t *image_row(const json_t *image, const char *repository, const char
     int64_t created = json_get_int(image, "Created", 0), size = json_get_int(image, "Size", 0);
     char buf[HUMAN_MAX], cut[13];
 
-    put(row, "Containers", "N/A");
+    put_usage(row, image);
     human_time(created, buf);
     put(row, "CreatedAt", buf);
     human_ago(created, buf);
@@ -101,11 +127,9 @@ static json_t *image_row(const json_t *image, const char *repository, const char
     short_id(id, cut);
     put(row, "ID", no_trunc ? id : cut);
     put(row, "Repository", repository);
-    put(row, "SharedSize", "N/A");
     human_size((double)size, 3, buf);
     put(row, "Size", buf);
     put(row, "Tag", tag);
-    put(row, "UniqueSize", "N/A");
     human_size((double)size, 4, buf);
     put(row, "VirtualSize", buf);
     return row;
@@ -159,6 +183,22 @@ static int add_image(struct format *f, const struct images_options *o, const jso
 
         r = add_image_row(f, image, repository, "<none>", digest, o->no_trunc, reterr);
     }
+    return r;
+}
+
+int images_usage_table(const json_t *list, struct err *reterr)
+{
+    static const char table[] = "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t"
+                                "{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}";
+    static const struct images_options o;
+    struct format f;
+    int r = format_init(&f, NULL, table, NULL, "*formatter.imageContext", image_columns, reterr);
+
+    for (size_t i = 0; i < json_array_size(list) && r == 0; i++)
+        r = add_image(&f, &o, json_array_get(list, i), reterr);
+    if (r == 0)
+        r = format_finish(&f, reterr);
+    format_done(&f);
     return r;
 }
 

@@ -1,8 +1,9 @@
-/* network ls, volume ls, system df. */
+/* network ls, volume ls. */
 #include <stdio.h>
 #include <string.h>
 
 #include "commands.h"
+#include "df.h"
 #include "format.h"
 #include "human.h"
 #include "json.h"
@@ -45,12 +46,6 @@ static const struct column volume_columns[] = {
     {"Name", "VOLUME NAME"}, {"Scope", "SCOPE"},   {"Size", "SIZE"},   {NULL, NULL},
 };
 
-static const struct column df_columns[] = {
-    {"Active", "ACTIVE"}, {"Reclaimable", "RECLAIMABLE"},
-    {"Size", "SIZE"},     {"TotalCount", "TOTAL"},
-    {"Type", "TYPE"},     {NULL, NULL},
-};
-
 static const char *yes_no(const json_t *obj, const char *key)
 {
     return json_get_bool(obj, key, false) ? "true" : "false";
@@ -73,12 +68,16 @@ static json_t *network_row(const json_t *n, bool no_trunc)
 static json_t *volume_row(const json_t *v, bool no_trunc)
 {
     _cleanup_free_ char *labels = ps_labels(json_get(v, "Labels"));
+    const json_t *usage = json_get(v, "UsageData");
+    _cleanup_free_ char *links = xasprintf("%lld", (long long)json_get_int(usage, "RefCount", 0));
+    char size[HUMAN_MAX];
 
     (void)no_trunc;
+    human_size((double)json_get_int(usage, "Size", 0), 4, size);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Driver", json_get_str(v, "Driver", ""),
-                     "Labels", labels, "Links", "N/A", "Mountpoint",
+                     "Labels", labels, "Links", usage ? links : "N/A", "Mountpoint",
                      json_get_str(v, "Mountpoint", ""), "Name", json_get_str(v, "Name", ""),
-                     "Scope", json_get_str(v, "Scope", ""), "Size", "N/A");
+                     "Scope", json_get_str(v, "Scope", ""), "Size", usage ? size : "N/A");
 }
 
 static int compare_names(const void *a, const void *b)
@@ -136,6 +135,20 @@ int cmd_network_ls(struct invocation *inv)
     return r < 0 ? cli_fail(inv, &e) : 0;
 }
 
+int volumes_usage_table(const json_t *list, struct err *reterr)
+{
+    struct format f;
+    int r = format_init(&f, NULL, "{{.Name}}\t{{.Links}}\t{{.Size}}", NULL,
+                        "*formatter.volumeContext", volume_columns, reterr);
+
+    if (r == 0)
+        r = show_rows(&f, list, false, volume_row, reterr);
+    if (r == 0)
+        r = format_finish(&f, reterr);
+    format_done(&f);
+    return r;
+}
+
 int cmd_volume_ls(struct invocation *inv)
 {
     const struct list_options *o = inv->options;
@@ -146,107 +159,6 @@ int cmd_volume_ls(struct invocation *inv)
 
     if (r == 0)
         r = list_objects(inv, "/volumes", "Volumes", &f, volume_row, &e);
-    format_done(&f);
-    return r < 0 ? cli_fail(inv, &e) : 0;
-}
-
-/* ---- system df ---- */
-
-static json_t *df_row(const char *type, size_t total, size_t active, double size, double used)
-{
-    char size_text[HUMAN_MAX], text[HUMAN_MAX];
-    _cleanup_free_ char *reclaimable = NULL, *n = xasprintf("%zu", total);
-    _cleanup_free_ char *a = xasprintf("%zu", active);
-    double left = size - used;
-
-    human_size(size, 4, size_text);
-    human_size(left, 4, text);
-    reclaimable = size > 0 ? xasprintf("%s (%d%%)", text, (int)(left * 100 / size)) : xstrdup(text);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "Active", a, "Reclaimable", reclaimable, "Size",
-                     size_text, "TotalCount", n, "Type", type);
-}
-
-static json_t *df_images(const json_t *df)
-{
-    const json_t *list = json_get(df, "Images");
-    double used = 0, all = (double)json_get_int(df, "LayersSize", 0);
-    size_t active = 0;
-
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *image = json_array_get(list, i);
-        int64_t shared = json_get_int(image, "SharedSize", 0);
-
-        if (json_get_int(image, "Containers", 0) <= 0)
-            continue;
-        active++;
-        used += (double)(json_get_int(image, "Size", 0) - (shared > 0 ? shared : 0));
-    }
-    return df_row("Images", json_array_size(list), active, all, used);
-}
-
-static json_t *df_containers(const json_t *df)
-{
-    const json_t *list = json_get(df, "Containers");
-    double all = 0, used = 0;
-    size_t active = 0;
-
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *c = json_array_get(list, i);
-        const char *state = json_get_str(c, "State", "");
-        double size = (double)json_get_int(c, "SizeRw", 0);
-        bool alive =
-            streq(state, "running") || streq(state, "paused") || streq(state, "restarting");
-
-        all += size;
-        active += alive;
-        used += alive ? size : 0;
-    }
-    return df_row("Containers", json_array_size(list), active, all, used);
-}
-
-static json_t *df_volumes(const json_t *df)
-{
-    const json_t *list = json_get(df, "Volumes");
-    double all = 0, used = 0;
-    size_t active = 0;
-
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *usage = json_get(json_array_get(list, i), "UsageData");
-        int64_t size = json_get_int(usage, "Size", 0);
-        bool in_use = json_get_int(usage, "RefCount", 0) > 0;
-
-        if (size > 0)
-            all += (double)size;
-        active += in_use;
-        used += in_use && size > 0 ? (double)size : 0;
-    }
-    return df_row("Local Volumes", json_array_size(list), active, all, used);
-}
-
-int cmd_system_df(struct invocation *inv)
-{
-    const struct format_options *o = inv->options;
-    _cleanup_json_ json_t *df = NULL;
-    struct format f;
-    struct err e = {0};
-    int r = format_init(&f, o->format,
-                        "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
-                        NULL, "*formatter.diskUsageContext", df_columns, &e);
-
-    if (r == 0)
-        r = client_get(inv->client, "/system/df", &df, &e);
-    if (r < 0 && (e.kind == ERR_NOT_FOUND || e.kind == ERR_NOT_IMPLEMENTED))
-        err_set(&e, e.kind, 0, "system df is not supported by this daemon yet");
-    if (r == 0) {
-        _cleanup_json_ json_t *rows =
-            json_pack("[o, o, o, o]", df_images(df), df_containers(df), df_volumes(df),
-                      df_row("Build Cache", json_array_size(json_get(df, "BuildCache")), 0, 0, 0));
-
-        for (size_t i = 0; i < json_array_size(rows) && r == 0; i++)
-            r = format_row(&f, json_array_get(rows, i), NULL, &e);
-    }
-    if (r == 0)
-        r = format_finish(&f, &e);
     format_done(&f);
     return r < 0 ? cli_fail(inv, &e) : 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "df.h"
 #include "format.h"
 #include "human.h"
 #include "json.h"
@@ -302,6 +303,24 @@ static json_t *row_of(const json_t *c, bool no_trunc)
     put(row, "State", xstrdup(json_get_str(c, "State", "")));
     put(row, "Status", xstrdup(json_get_str(c, "Status", "")));
     return row;
+}
+
+int ps_usage_table(const json_t *list, struct err *reterr)
+{
+    static const char table[] = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t"
+                                "{{.RunningFor}}\t{{.Status}}\t{{.Names}}";
+    struct format f;
+    int r = format_init(&f, NULL, table, NULL, "*formatter.ContainerContext", columns, reterr);
+
+    for (size_t i = 0; i < json_array_size(list) && r == 0; i++) {
+        _cleanup_json_ json_t *row = row_of(json_array_get(list, i), false);
+
+        r = format_row(&f, row, NULL, reterr);
+    }
+    if (r == 0)
+        r = format_finish(&f, reterr);
+    format_done(&f);
+    return r;
 }
 
 static int list_containers(struct invocation *inv, bool size, json_t **ret, struct err *reterr)

@@ -104,6 +104,14 @@ void engine_container_top(struct engine *e, const char *ref, const char *ps_args
 /* filters: until, label, label!; result {"ContainersDeleted", "SpaceReclaimed"} */
 void engine_container_prune(struct engine *e, json_t *filters, engine_json_fn *done, void *arg);
 
+/* ---- system df ---- */
+
+enum df_type { DF_CONTAINERS = 1, DF_IMAGES = 2, DF_VOLUMES = 4, DF_BUILD_CACHE = 8 };
+
+/* types: a mask, 0 for all.  Lists as dockerd's, and with each what is used and what could be
+ * reclaimed (ImageUsage ...: TotalCount, ActiveCount, TotalSize, Reclaimable). */
+void engine_disk_usage(struct engine *e, unsigned types, engine_json_fn *done, void *arg);
+
 /* ---- volumes ---- */
 
 /* body: Name, Driver, DriverOpts, Labels; one that is there already is given back. */

@@ -74,7 +74,7 @@ const struct http_route http_routes[] = {
     {"POST", "/volumes/prune", volumes_prune, 0},
     {"GET", "/volumes/{name}", volumes_inspect, 0},
     {"DELETE", "/volumes/{name}", volumes_remove, 0},
-    {"GET", "/system/df", system_not_yet, 0},
+    {"GET", "/system/df", system_df, 0},
 
     {"*", "/swarm", system_not_swarm, 0},
     {"*", "/swarm/{name}", system_not_swarm, 0},

@@ -10,6 +10,7 @@ extern const struct http_route http_routes[];
 void system_ping(struct http_req *req);
 void system_version(struct http_req *req);
 void system_info(struct http_req *req);
+void system_df(struct http_req *req);
 void system_events(struct http_req *req);
 void system_empty_list(struct http_req *req);
 void system_not_swarm(struct http_req *req);

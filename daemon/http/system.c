@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -50,6 +51,50 @@ void system_not_yet(struct http_req *req)
 void system_build_prune(struct http_req *req)
 {
     http_reply_json(req, 200, json_pack("{s:n, s:i}", "CachesDeleted", "SpaceReclaimed", 0));
+}
+
+static int df_types(struct http_req *req, unsigned *ret, struct err *reterr)
+{
+    static const struct {
+        const char *name;
+        unsigned type;
+    } types[] = {{"container", DF_CONTAINERS},
+                 {"image", DF_IMAGES},
+                 {"volume", DF_VOLUMES},
+                 {"build-cache", DF_BUILD_CACHE}};
+    const char *name;
+
+    *ret = 0;
+    for (size_t i = 0; (name = http_query_nth(req, "type", i)); i++) {
+        unsigned type = 0;
+
+        for (size_t k = 0; k < ARRAY_SIZE(types); k++)
+            type |= streq(types[k].name, name) ? types[k].type : 0;
+        if (!type)
+            return err_set(reterr, ERR_INVALID, EINVAL, "unknown object type: %s", name);
+        *ret |= type;
+    }
+    return 0;
+}
+
+static void reply_df(void *arg, json_t *v, const struct err *err)
+{
+    struct http_req *req = arg;
+
+    if (v && http_api_version(req) < 142)
+        json_object_set_new(v, "BuilderSize", json_integer(0));
+    reply_200_json(arg, v, err);
+}
+
+void system_df(struct http_req *req)
+{
+    unsigned types;
+    struct err err;
+
+    if (df_types(req, &types, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        engine_disk_usage(http_context(req), types, reply_df, req);
 }
 
 /* ---- events ---- */

@@ -102,6 +102,15 @@ struct images_list_options {
     const json_t *filters; /* borrowed; {"label":["a=b"]} or {"label":{"a=b":true}}; NULL: none */
 };
 
+/* Bytes on disk, for system df. */
+struct images_usage {
+    int64_t layers;      /* unpacked */
+    int64_t total;       /* these, the blobs they came in */
+    int64_t reclaimable; /* of the total: what no container needs */
+};
+
+int images_usage(struct images *im, struct images_usage *ret, struct err *reterr);
+
 int images_list(struct images *im, const struct images_list_options *opt, json_t **ret,
                 struct err *reterr);
 int images_inspect(struct images *im, const char *name, json_t **ret, struct err *reterr);

@@ -54,6 +54,8 @@ void images_emit(struct images *im, const char *action, const struct image *img,
 /* Free layers nobody refers to, or remember to when the last job is over.  deleted (may be NULL):
  * gets {"Deleted":"sha256:.."} of each; ret_bytes (may be NULL) their sizes. */
 void images_collect(struct images *im, json_t *deleted, int64_t *ret_bytes);
+/* Delete what is in the trash, in the pool; takes the vector (NULL: nothing). */
+void images_empty_trash(struct images *im, char **names);
 /* A callback is due: the object stays until images_done() of the last. */
 void images_begin(struct images *im);
 void images_done(struct images *im);

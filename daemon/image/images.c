@@ -130,6 +130,7 @@ static bool blob_known(void *arg, const char *digest)
 static int remove_orphans(struct images *im, struct err *reterr)
 {
     _cleanup_(strv_freep) char **layers = NULL, **blobs = NULL;
+    int64_t bytes = 0;
     int r;
 
     images_collect(im, NULL, NULL);
@@ -141,7 +142,7 @@ static int remove_orphans(struct images *im, struct err *reterr)
     for (size_t i = 0; r >= 0 && blobs && blobs[i]; i++)
         r = blob_remove(im->storage, blobs[i], NULL, reterr);
     if (r >= 0)
-        r = blob_partial_sweep(im->storage, PARTIAL_MAX_AGE_NS, NULL, NULL, NULL, reterr);
+        r = blob_partial_sweep(im->storage, PARTIAL_MAX_AGE_NS, NULL, NULL, &bytes, NULL, reterr);
     return r;
 }
 
@@ -375,7 +376,7 @@ static void trash_emptied(uv_work_t *work, int status)
     free(t);
 }
 
-static void empty_trash(struct images *im, char **names)
+void images_empty_trash(struct images *im, char **names)
 {
     struct trash *t;
 
@@ -428,5 +429,5 @@ void images_collect(struct images *im, json_t *deleted, int64_t *ret_bytes)
     remove_all(im, blobs, blob_remove, &trash);
     for (size_t i = 0; deleted && layers && layers[i]; i++)
         json_array_append_new(deleted, json_pack("{s:o}", "Deleted", json_sha256(layers[i])));
-    empty_trash(im, trash);
+    images_empty_trash(im, trash);
 }

@@ -75,6 +75,19 @@ int images_list(struct images *im, const struct images_list_options *opt, json_t
     return 0;
 }
 
+int images_usage(struct images *im, struct images_usage *ret, struct err *reterr)
+{
+    struct store_usage u;
+    int r = db_store_usage(im->db, &u, reterr);
+
+    if (r < 0)
+        return r;
+    *ret = (struct images_usage){.layers = u.layers,
+                                 .total = u.layers + u.blobs,
+                                 .reclaimable = u.layers - u.layers_held + u.blobs - u.blobs_held};
+    return 0;
+}
+
 /* ---- inspect ---- */
 
 /* dockerd writes every member of the container config, also those the document leaves out. */

@@ -1,6 +1,8 @@
 /* Tagging, untagging, deleting, pruning. */
 #include <errno.h>
 
+#include "blobs.h"
+#include "fetch.h"
 #include "image_filter.h"
 #include "image_private.h"
 #include "json.h"
@@ -281,6 +283,17 @@ static int prune_one(struct images *im, const char *id, const struct image_filte
     return r;
 }
 
+/* What was not finished is nobody's image: it goes when all that is unused goes. */
+static void prune_downloads(struct images *im, int64_t *bytes)
+{
+    char **trash = NULL;
+    struct err e;
+
+    if (blob_partial_sweep(im->storage, 0, fetch_is_under_way, im, bytes, &trash, &e) < 0)
+        log_error("%s", e.message);
+    images_empty_trash(im, trash);
+}
+
 int images_prune(struct images *im, const json_t *filters, json_t **ret, struct err *reterr)
 {
     _cleanup_image_filter_ struct image_filter filter = {0};
@@ -298,6 +311,8 @@ int images_prune(struct images *im, const json_t *filters, json_t **ret, struct 
     if (r < 0)
         return r;
     images_collect(im, out, &bytes);
+    if (filter.dangling < 0)
+        prune_downloads(im, &bytes);
     *ret = json_pack("{s:O?,s:I}", "ImagesDeleted", json_array_size(out) ? out : NULL,
                      "SpaceReclaimed", (json_int_t)bytes);
     if (!json_array_size(out))

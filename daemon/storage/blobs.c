@@ -147,9 +147,20 @@ static int64_t age_of(const struct stat *sb)
     return time_now_ns() - ((int64_t)sb->st_mtim.tv_sec * 1000000000 + sb->st_mtim.tv_nsec);
 }
 
+static int sweep_one(struct storage *st, const char *name, char ***ret_trash, struct err *reterr)
+{
+    _cleanup_free_ char *trash = NULL;
+    int r = storage_remove_named(st, st->partial_fd, BLOBS_PARTIAL_DIR, name,
+                                 ret_trash ? &trash : NULL, reterr);
+
+    if (trash)
+        *ret_trash = strv_append(*ret_trash, trash);
+    return r;
+}
+
 int blob_partial_sweep(struct storage *st, int64_t max_age_ns,
                        bool (*busy)(void *arg, const char *digest), void *arg, int64_t *ret_bytes,
-                       struct err *reterr)
+                       char ***ret_trash, struct err *reterr)
 {
     _cleanup_(strv_freep) char **all = NULL;
     int r = storage_list_dir(st->partial_fd, &all);
@@ -162,8 +173,8 @@ int blob_partial_sweep(struct storage *st, int64_t max_age_ns,
         if (fstatat(st->partial_fd, all[i], &sb, AT_SYMLINK_NOFOLLOW) < 0 ||
             age_of(&sb) < max_age_ns || (busy && busy(arg, all[i])))
             continue;
-        r = storage_remove_named(st, st->partial_fd, BLOBS_PARTIAL_DIR, all[i], NULL, reterr);
-        if (r >= 0 && ret_bytes)
+        r = sweep_one(st, all[i], ret_trash, reterr);
+        if (r >= 0)
             *ret_bytes += sb.st_blocks * 512;
     }
     return r;

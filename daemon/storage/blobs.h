@@ -35,9 +35,10 @@ int blob_partial_open(struct storage *st, const char *digest, int64_t *ret_offse
                       struct err *reterr);
 int blob_partial_remove(struct storage *st, const char *digest, struct err *reterr);
 /* Remove partial files that nobody wrote to for max_age_ns, and for which busy() (may be NULL) is
- * false; what they held is added to *ret_bytes (may be NULL). */
+ * false; what they held is added to *ret_bytes.  ret_trash (NULL: deleted here) gets their names in
+ * the trash appended (strv). */
 int blob_partial_sweep(struct storage *st, int64_t max_age_ns,
                        bool (*busy)(void *arg, const char *digest), void *arg, int64_t *ret_bytes,
-                       struct err *reterr);
+                       char ***ret_trash, struct err *reterr);
 /* Bytes on disk of all partial files. */
 int64_t blob_partial_usage(struct storage *st);

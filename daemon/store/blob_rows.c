@@ -47,6 +47,31 @@ int db_blob_usage(struct db *db, int64_t *ret_count, int64_t *ret_bytes, struct 
     return 0;
 }
 
+#define HELD "SELECT chain_id FROM container_layers"
+
+int db_store_usage(struct db *db, struct store_usage *ret, struct err *reterr)
+{
+    sqlite3_stmt *st =
+        db_query(db,
+                 "SELECT (SELECT coalesce(sum(size), 0) FROM layers),"
+                 " (SELECT coalesce(sum(size), 0) FROM layers WHERE chain_id IN (" HELD ")),"
+                 " (SELECT coalesce(sum(size), 0) FROM blobs),"
+                 " (SELECT coalesce(sum(size), 0) FROM blobs WHERE digest IN"
+                 " (SELECT digest FROM layer_blobs JOIN layers USING(diff_id)"
+                 " WHERE chain_id IN (" HELD ")))",
+                 NULL);
+    int r = db_step(db, st, reterr);
+
+    if (r < 0)
+        return r;
+    *ret = (struct store_usage){.layers = sqlite3_column_int64(st, 0),
+                                .layers_held = sqlite3_column_int64(st, 1),
+                                .blobs = sqlite3_column_int64(st, 2),
+                                .blobs_held = sqlite3_column_int64(st, 3)};
+    sqlite3_reset(st);
+    return 0;
+}
+
 int db_blob_delete(struct db *db, const char *digest, struct err *reterr)
 {
     int r = db_begin(db, reterr);

@@ -16,6 +16,12 @@ int db_blob_get(struct db *db, const char *digest, int64_t *ret_size, struct err
 int db_blob_list(struct db *db, char ***ret, struct err *reterr);
 /* Number of blobs and their bytes. */
 int db_blob_usage(struct db *db, int64_t *ret_count, int64_t *ret_bytes, struct err *reterr);
+/* What layers and blobs take, unpacked and as they came, and how much of it containers need. */
+struct store_usage {
+    int64_t layers, layers_held, blobs, blobs_held; /* bytes */
+};
+
+int db_store_usage(struct db *db, struct store_usage *ret, struct err *reterr);
 /* Forget a blob that is broken or gone, and what refers to it. */
 int db_blob_delete(struct db *db, const char *digest, struct err *reterr);
 /* Delete the rows of blobs whose layers are all gone (after db_layer_collect()); their digests

@@ -177,6 +177,112 @@ def test_start_collects_rows():
         equal((blobs(d), len(rows(d, "SELECT * FROM layers"))), before)
 
 
+def usage(d, kind="Image"):
+    return d.api("GET", "/system/df", status=200).json[f"{kind}Usage"]
+
+
+def test_disk_usage_of_images(d):
+    unused(d)
+    before = usage(d)
+    equal((before["TotalCount"], before["ActiveCount"]), (1, 0))
+    equal(before["TotalSize"], before["Reclaimable"])
+    content = noise(50000)
+    packed = gzip.compress(layer({"f": content}), mtime=0)
+    d.ok("load", input=docker_archive([layer({"f": content})], ["df:1"], compress=True))
+    after = usage(d)
+    equal(after["TotalSize"] - before["TotalSize"], len(content) + len(packed))
+    container = d.ok("create", "df:1", "x")
+    held = usage(d)
+    equal((held["TotalCount"], held["ActiveCount"], held["Reclaimable"]), (2, 1, before["Reclaimable"]))
+    df = d.api("GET", "/system/df", status=200).json
+    equal(df["LayersSize"] + sum(os.path.getsize(f"{d.data}/blobs/sha256/{b}") for b in blobs(d)),
+          df["ImageUsage"]["TotalSize"])
+    equal({i["Containers"] for i in df["Images"]}, {0, 1})
+    equal({i["SharedSize"] for i in df["Images"]}, {0})
+    reply = d.api("POST", "/images/prune", status=200, filters='{"dangling":["true"]}').json
+    equal(reply, {"ImagesDeleted": None, "SpaceReclaimed": 0})
+    d.ok("rm", container)
+    d.ok("tag", "df:1", "df:2")
+    equal(d.api("DELETE", "/images/df:1", status=200).json, [{"Untagged": "df:1"}])
+    d.ok("rmi", "df:2")
+    equal(usage(d), before)
+
+
+def test_disk_usage_of_containers_and_volumes(d):
+    d.ok("volume", "create", "dfvol")
+    running = d.run_detached("-v", "dfvol:/v", "busybox", "sh", "-c",
+                             "head -c 5000 /dev/zero >/v/f; head -c 3000 /dev/zero >/f; echo ok; sleep 1000")
+    wait_for(lambda: "ok" in d.ctl("logs", running).out, "the files")
+    d.ok("run", "--name", "dead", "busybox", "sh", "-c", "head -c 2000 /dev/zero >/f")
+    df = d.api("GET", "/system/df", status=200).json
+    equal(df["ContainerUsage"], {"TotalCount": 2, "ActiveCount": 1, "TotalSize": 5000, "Reclaimable": 2000})
+    equal(df["VolumeUsage"], {"TotalCount": 1, "ActiveCount": 1, "TotalSize": 5000, "Reclaimable": 0})
+    equal(df["Volumes"][0]["UsageData"], {"Size": 5000, "RefCount": 1})
+    equal(df["BuildCache"], [])
+    rows = {line[:15].strip(): line.split() for line in d.ok("system", "df").splitlines()}
+    equal(rows["Containers"][1:], ["2", "1", "5kB", "2kB", "(40%)"])
+    equal(rows["Local Volumes"][2:], ["1", "1", "5kB", "0B", "(0%)"])
+    # The stock client sums up by itself.
+    theirs = {line[:15].strip(): line.split() for line in d.docker_ok("system", "df").splitlines()}
+    equal(theirs["Containers"], rows["Containers"])
+    equal(theirs["Local Volumes"], rows["Local Volumes"])
+    verbose = d.ok("system", "df", "-v")
+    has(verbose, "Images space usage:", "Containers space usage:", "Local Volumes space usage:", "dfvol")
+    has(d.docker_ok("system", "df", "-v"), "dfvol")
+    d.ok("rm", "-f", running, "dead")
+    d.ok("volume", "rm", "dfvol")
+
+
+def test_disk_usage_by_type(d):
+    equal(d.api("GET", "/system/df?type=volume", status=200).json.keys(), {"Volumes", "VolumeUsage"})
+    equal(d.api("GET", "/system/df?type=image&type=container", status=200).json.keys(),
+          {"Images", "ImageUsage", "LayersSize", "Containers", "ContainerUsage"})
+    equal(d.request("GET", "/v1.41/system/df?type=build-cache").json,
+          {"BuildCache": [], "BuilderSize": 0})
+    has(d.api("GET", "/system/df?type=dirt", status=400).message, "unknown object type: dirt")
+
+
+def test_prune_filters(d):
+    unused(d)
+    for n, labels in enumerate(({"keep": "yes"}, {"stage": "old"}, {})):
+        d.ok("load", input=docker_archive([layer({"n": noise(1000)})], [f"pruned:{n}"], {"Labels": labels}))
+        d.ok("load", input=docker_archive([layer({"n": noise(1000)})], [f"pruned:{n}"], {"Labels": labels}))
+    dangling = lambda: d.ok("images", "-q", "--filter", "dangling=true").split()  # noqa: E731
+    equal(len(dangling()), 3)
+    equal(d.api("POST", "/images/prune", status=200, filters='{"until":["1h"],"label":["nothing"]}')
+          .json["ImagesDeleted"], None)
+    out = d.ok("image", "prune", "-f", "--filter", "label!=keep=yes", "--filter", "label!=stage")
+    has(out, "deleted: sha256:", "Total reclaimed space:")
+    equal(len(dangling()), 2)
+    d.ok("image", "prune", "-f", "--filter", "label=stage=old")
+    equal(len(dangling()), 1)
+    freed = d.api("POST", "/images/prune", status=200).json
+    equal((len(dangling()), freed["SpaceReclaimed"] > 2000), (0, True))
+    equal(len(d.ok("images", "-q", "pruned").split()), 3)
+    unused(d)
+
+
+def test_system_prune():
+    with Daemon() as d:
+        d.ok("load", input=docker_archive([layer({"n": noise(1000)})], ["pruned:1"]))
+        d.ok("run", "--name", "done", "busybox", "true")
+        d.ok("volume", "create", "named")
+        stray = f"{d.data}/blobs/partial/{'a' * 64}"
+        with open(stray, "wb") as file:
+            file.write(b"x" * 5000)
+        assert usage(d)["Reclaimable"] >= 5000
+        out = d.ok("system", "prune", "-f")
+        has(out, "Deleted Containers:", "Total reclaimed space:")
+        equal(len(d.ok("images", "-q").split()), 2)
+        out = d.ok("system", "prune", "-af")
+        has(out, "untagged: busybox:latest", "untagged: pruned:1")
+        equal(d.ok("images", "-q"), "")
+        assert not os.path.exists(stray)
+        wait_for(lambda: not blobs(d) and not os.listdir(f"{d.data}/layers"), "everything to go")
+        equal(usage(d), {"TotalCount": 0, "ActiveCount": 0, "TotalSize": 0, "Reclaimable": 0})
+        equal(d.ok("volume", "ls", "-q"), "named")
+
+
 def test_loads_removals_and_prunes_at_once():
     """Whatever happens at the same moment, an image that is there is whole."""
     with Daemon() as d:

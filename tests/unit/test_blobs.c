@@ -120,6 +120,7 @@ static bool is_b(void *arg, const char *digest)
 
 START_TEST(test_sweep)
 {
+    _cleanup_(strv_freep) char **trash = NULL;
     int64_t bytes = 0;
     int a = blob_partial_open(st, A, NULL, NULL), b = blob_partial_open(st, B, NULL, NULL);
 
@@ -127,10 +128,12 @@ START_TEST(test_sweep)
     ck_assert_int_eq(write(b, "12", 2), 2);
     fd_close(a);
     fd_close(b);
-    ck_assert_int_eq(blob_partial_sweep(st, INT64_MAX, NULL, NULL, &bytes, NULL), 0);
+    ck_assert_int_eq(blob_partial_sweep(st, INT64_MAX, NULL, NULL, &bytes, NULL, NULL), 0);
     ck_assert_int_eq(bytes, 0);
-    ck_assert_int_eq(blob_partial_sweep(st, 0, is_b, NULL, &bytes, NULL), 0);
+    ck_assert_int_eq(blob_partial_sweep(st, 0, is_b, NULL, &bytes, &trash, NULL), 0);
     ck_assert_int_gt(bytes, 0);
+    ck_assert_int_eq(strv_len(trash), 1);
+    ck_assert_int_eq(storage_trash_remove(st, trash[0]), 0);
     ck_assert_int_eq(blob_partial_commit(st, A, NULL), -ENOENT);
     ck_assert_int_eq(blob_partial_commit(st, B, NULL), 0);
 }
