@@ -4,6 +4,7 @@
  * type f, d, l (symlink), h (hard link), c, b or p, of which an archive is made: its checksums
  * would be too hard to guess.  The working directory stays outside of the chroot: there the corpus
  * is. */
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -116,17 +117,17 @@ static int make_archive(const uint8_t *data, size_t size)
 static void run(int fd, bool split)
 {
     static const struct limits limits = {1 << 20, 1000};
+    struct source_options opt = {.hashed = !split, .keep_fd = -EBADF};
+    struct unpack_result res = {.bytes = 0};
     struct source *src = NULL;
-    int64_t bytes = 0;
     struct err e;
-    char hex[65];
     int r;
 
     promise(lseek(fd, 0, SEEK_SET) == 0 && dup2(fd, STDIN_FILENO) == 0);
-    promise(source_new(!split, &src, &e) == 0);
-    r = split ? split_archive(src, &limits, &bytes, &e)
-              : unpack_layer(src, &limits, hex, &bytes, &e);
-    promise(r < 0 || bytes <= limits.max_bytes);
+    promise(source_new(&opt, &src, &e) == 0);
+    r = split ? split_archive(src, &limits, &res.bytes, &e)
+              : unpack_layer(src, &limits, false, &res, &e);
+    promise(r < 0 || res.bytes <= limits.max_bytes);
     source_free(src);
 }
 
