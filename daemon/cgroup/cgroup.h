@@ -168,6 +168,8 @@ int cgroup_kill(const struct cgroup *cg, const char *parent, const char *id);
 /* Remove its directories with sub-cgroups, in every hierarchy, used by the plan or not.  0 if
  * gone already, -EBUSY if processes are left. */
 int cgroup_remove(const struct cgroup *cg, const char *parent, const char *id);
+/* Both, until nothing is left: what was killed may take its time to go.  Seconds; pool thread. */
+int cgroup_end(const struct cgroup *cg, const char *parent, const char *id);
 /* Names of the containers' cgroups below the daemon's parent, in any hierarchy (strv_free). */
 int cgroup_list(const struct cgroup *cg, char ***ret);
 

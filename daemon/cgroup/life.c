@@ -18,6 +18,7 @@
 #define WAIT_STEP_NS 1000000 /* 1 ms */
 #define FREEZE_TRIES 5000
 #define RMDIR_TRIES 50
+#define END_TRIES 100
 #define DEPTH_MAX 64 /* of sub-cgroups that a container made; deeper ones are left */
 #define PIDS_MAX (1u << 22)
 
@@ -183,6 +184,17 @@ int cgroup_remove(const struct cgroup *cg, const char *parent, const char *id)
             result = r;
     }
     return result;
+}
+
+int cgroup_end(const struct cgroup *cg, const char *parent, const char *id)
+{
+    int r = -EBUSY;
+
+    for (int i = 0; i < END_TRIES && r < 0; i++) {
+        (void)cgroup_kill(cg, parent, id);
+        r = cgroup_remove(cg, parent, id);
+    }
+    return r;
 }
 
 static bool strv_has(char *const *v, const char *s)

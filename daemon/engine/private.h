@@ -88,6 +88,7 @@ struct container {
     bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
+    bool lost;            /* its shim ended without a word: the cgroups are ours to remove */
     bool unsaved;         /* its row is older than what is here: it could not be written */
     int pid;
     int exit_code;

@@ -71,7 +71,7 @@ static void exited_unseen(struct container *c, const char *run_dir)
                                     .finished_ns = time_now_ns()};
         cgroup_kill(c->engine->cgroup, parent, c->id);
     }
-    cgroup_remove(c->engine->cgroup, parent, c->id);
+    c->lost = true;
     if (state.started_ns > 0)
         c->started_ns = state.started_ns;
     container_exited(c, &state);

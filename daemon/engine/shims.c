@@ -171,7 +171,7 @@ static void shim_lost(struct container *c)
 
     log_error("container %s: its shim is gone", c->id);
     cgroup_kill(c->engine->cgroup, json_get_str(c->host_config, "CgroupParent", ""), c->id);
-    cgroup_remove(c->engine->cgroup, json_get_str(c->host_config, "CgroupParent", ""), c->id);
+    c->lost = true;
     state.finished_ns = time_now_ns();
     state.started_ns = c->started_ns;
     container_exited(c, &state);

@@ -2,9 +2,12 @@
  * the result on the loop again. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "log.h"
@@ -12,6 +15,7 @@
 
 /* A shim that says nothing for so long is given up; a healthy one needs milliseconds. */
 #define START_TIMEOUT_S 60
+#define UNDO_TIMEOUT_MS 5000
 #define IDMAP_SIZE 65536
 /* First host id handed out by --userns=auto; below are the host's own and its subordinate ids. */
 #define IDMAP_FIRST 0x70000000U
@@ -22,6 +26,8 @@ struct start_job {
     struct container *container; /* a reference; for the loop only */
     struct storage *storage;
     struct network *network;
+    const struct cgroup *cgroup;
+    char *cgroup_parent; /* owned */
     int shim_exe;
     char id[ID_LEN + 1];
     struct plan plan;
@@ -56,6 +62,7 @@ static void start_job_free(struct start_job *j)
     json_decref(j->fills);
     strv_free(j->lowers);
     free(j->run_dir);
+    free(j->cgroup_parent);
     free(j->ports);
     fd_close(j->control);
     free(j);
@@ -209,6 +216,17 @@ static int run_start(struct start_job *j)
     return r;
 }
 
+/* A shim that was killed has undone nothing. */
+static void end_cgroups(const struct start_job *j)
+{
+    _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, j->shim_pid, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    if (fd >= 0)
+        poll(&p, 1, UNDO_TIMEOUT_MS);
+    cgroup_end(j->cgroup, j->cgroup_parent, j->id);
+}
+
 static void start_job_run(void *arg)
 {
     struct start_job *j = arg;
@@ -218,6 +236,8 @@ static void start_job_run(void *arg)
         return;
     /* Hanging up before SHIM_GO makes the shim undo its part. */
     j->control = fd_close(j->control);
+    if (j->shim_pid > 0)
+        end_cgroups(j);
     if (j->endpoint_up)
         endpoint_down(j->network, &j->spec, 0, NULL);
     path_rm_rf(AT_FDCWD, j->run_dir);
@@ -715,6 +735,9 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
     *j = (struct start_job){.container = container_ref(c),
                             .storage = c->engine->storage,
                             .network = c->engine->network,
+                            .cgroup = c->engine->cgroup,
+                            .cgroup_parent =
+                                xstrdup(json_get_str(c->host_config, "CgroupParent", "")),
                             .shim_exe = c->engine->shim_fd,
                             .worker = c->engine->config.worker_path,
                             .control = -EBADF,

@@ -82,16 +82,23 @@ static void ports_job_run(void *arg)
     j->r = endpoint_down(j->network, &j->spec, 0, &j->err);
 }
 
-/* Deleting the run directory: nobody waits for it but the next start. */
+/* Deleting the run directory, and what else a shim has left that was killed: nobody waits for it
+ * but the next start. */
 struct clean_job {
     struct container *container; /* a reference; for the loop only */
     char *run_dir;
+    const struct cgroup *cgroup; /* NULL: the shim has removed it */
+    char *cgroup_parent;
+    char id[ID_LEN + 1];
+    int r;
 };
 
 static void clean_job_run(void *arg)
 {
     struct clean_job *j = arg;
 
+    if (j->cgroup)
+        j->r = cgroup_end(j->cgroup, j->cgroup_parent, j->id);
     path_rm_rf(AT_FDCWD, j->run_dir);
 }
 
@@ -100,8 +107,11 @@ static void after_clean(void *arg)
     struct clean_job *j = arg;
     struct container *c = j->container;
 
+    if (j->r < 0)
+        log_error("container %s: cannot remove its cgroup: %s", c->id, err_text(-j->r));
     c->cleaning = false;
     pending_finish(&c->clean_pending, NULL);
+    free(j->cgroup_parent);
     free(j->run_dir);
     free(j);
     container_unref(c);
@@ -120,6 +130,12 @@ static void clean(struct container *c)
 
     j->container = container_ref(c);
     j->run_dir = container_run_dir(c);
+    if (c->lost) {
+        j->cgroup = c->engine->cgroup;
+        j->cgroup_parent = xstrdup(json_get_str(c->host_config, "CgroupParent", ""));
+        memcpy(j->id, c->id, sizeof(j->id));
+    }
+    c->lost = false;
     c->cleaning = true;
     job_run(c->engine, clean_job_run, after_clean, j);
 }

@@ -188,6 +188,23 @@ static void parse_connection(struct http_req *req, const char *version)
     req->keep_alive = !req->http10 && (!connection || !strcasestr(connection, "close"));
 }
 
+static enum MHD_Result count_length(void *cls, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
+{
+    (void)kind, (void)value;
+    *(unsigned *)cls += strcasecmp(key, "Content-Length") == 0;
+    return MHD_YES;
+}
+
+/* Who reads only one of them sees other requests than we do (RFC 9112, 6.3). */
+static bool length_is_ambiguous(const struct http_req *req)
+{
+    unsigned n = 0;
+
+    MHD_get_connection_values(req->conn, MHD_HEADER_KIND, count_length, &n);
+    return n > 1 || (n == 1 && http_header(req, "Transfer-Encoding"));
+}
+
 static void reply_version_error(struct http_req *req, const struct err *err)
 {
     _cleanup_free_ char *text = NULL;
@@ -212,9 +229,8 @@ void req_begin(struct http_req *req, const char *method, const char *version)
         http_reply_err(req, &err);
         return;
     }
-    /* Who reads only one of them sees other requests than we do. */
-    if (http_header(req, "Transfer-Encoding") && http_header(req, "Content-Length")) {
-        http_reply_error(req, 400, "both Transfer-Encoding and Content-Length are given");
+    if (length_is_ambiguous(req)) {
+        http_reply_error(req, 400, "the length of the body is given more than once");
         return;
     }
     router_split_version(req->path, &req->rest, &req->version);

@@ -92,7 +92,10 @@ struct listener {
     struct MHD_Daemon *daemon;
     uv_poll_t poll; /* on the daemon's epoll descriptor */
     uv_timer_t timer;
+    uv_idle_t idle; /* active while there is something to do at once */
     bool kicked;
+    unsigned callbacks; /* that libmicrohttpd has made, ever: the sign of progress */
+    unsigned spins;     /* runs at once, one after the other, without one */
 };
 
 /* A connection was resumed.  libmicrohttpd's epoll descriptor does not tell: driven from

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -120,8 +121,10 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **ctx,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct conn *c = *ctx;
+    struct listener *l = cls;
 
-    (void)cls, (void)mhd;
+    (void)mhd;
+    l->callbacks++;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         *ctx = xcalloc(1, sizeof(*c));
         return;
@@ -139,8 +142,10 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
 
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
-    struct http_req *req = req_new(cls, mhd, uri);
+    struct listener *l = cls;
+    struct http_req *req = req_new(l, mhd, uri);
 
+    l->callbacks++;
     conn_of(mhd)->req = req;
     return req;
 }
@@ -179,7 +184,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
     struct http_req *req = *con_cls;
     ssize_t taken;
 
-    (void)cls, (void)conn, (void)url;
+    (void)conn, (void)url;
+    ((struct listener *)cls)->callbacks++;
     if (req->phase == REQ_HEAD) {
         req->phase = REQ_BODY;
         req_begin(req, method, version);
@@ -228,36 +234,81 @@ static size_t no_unescape(void *cls, struct MHD_Connection *conn, char *s)
 
 /* ---- the loop ---- */
 
-static void on_timer(uv_timer_t *t);
+/* libmicrohttpd 0.9.75 wants to be called again at once, for ever, for a connection whose chunk
+ * line does not fit its buffer: it neither reads on nor hangs up.  Who may be the one gets a time
+ * limit; first those whose bytes lie there unread, in the end all that we wait for. */
+#define SPINS_MAX 1000
+#define SPIN_PAUSE_MS 20
+#define SPINS_DESPERATE (SPINS_MAX + 100)
+#define STUCK_TIMEOUT_S 1
+#define SLOW_TIMEOUT_S 10
 
+static void limit_stuck(const struct listener *l)
+{
+    for (const struct http_req *req = l->server->requests; req; req = req->next) {
+        int unread = 0;
+        unsigned limit;
+
+        if (req->listener != l || req->phase != REQ_BODY || req->suspended)
+            continue;
+        ioctl(req_fd(req), FIONREAD, &unread);
+        limit = unread > 0 ? STUCK_TIMEOUT_S : SLOW_TIMEOUT_S;
+        if (unread > 0 || l->spins > SPINS_DESPERATE)
+            MHD_set_connection_option(req->conn, MHD_CONNECTION_OPTION_TIMEOUT, limit);
+    }
+}
+
+static void on_timer(uv_timer_t *t);
+static void on_idle(uv_idle_t *t);
+
+/* At once is not a timer of 0 ms: libuv would not come to anything else before the next one. */
 static void listener_arm(struct listener *l)
 {
-    unsigned long long ms;
+    unsigned long long ms = 0;
+    bool wanted = l->kicked || MHD_get_timeout(l->daemon, &ms) == MHD_YES;
 
     if (l->server->stopped)
         return;
-    if (l->kicked)
-        uv_timer_start(&l->timer, on_timer, 0, 0);
-    else if (MHD_get_timeout(l->daemon, &ms) != MHD_YES)
-        uv_timer_stop(&l->timer);
-    else
+    uv_idle_stop(&l->idle);
+    uv_timer_stop(&l->timer);
+    if (!wanted || ms > 0)
+        l->spins = 0;
+    if (wanted && ms > 0) {
         uv_timer_start(&l->timer, on_timer, ms, 0);
+    } else if (wanted && l->spins < SPINS_MAX) {
+        uv_idle_start(&l->idle, on_idle);
+    } else if (wanted) {
+        limit_stuck(l);
+        uv_timer_start(&l->timer, on_timer, SPIN_PAUSE_MS, 0);
+    }
 }
 
 void server_kick(struct listener *l)
 {
     l->kicked = true;
+    l->spins = 0;
     listener_arm(l);
 }
 
 static void listener_run(struct listener *l)
 {
+    unsigned before = l->callbacks;
+
     l->kicked = false;
     MHD_run(l->daemon);
+    l->spins = l->callbacks == before ? l->spins + 1 : 0;
+    /* A connection that it gives up within a run is closed by the next one. */
+    if (l->callbacks != before)
+        l->kicked = true;
     listener_arm(l);
 }
 
 static void on_timer(uv_timer_t *t)
+{
+    listener_run(t->data);
+}
+
+static void on_idle(uv_idle_t *t)
 {
     listener_run(t->data);
 }
@@ -293,7 +344,7 @@ static int listener_start(struct http_server *s, struct listener *l, int fd, str
         (size_t)HTTP_CONNECTION_MEMORY, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
         (size_t)HTTP_CONNECTION_MEMORY / 4, MHD_OPTION_URI_LOG_CALLBACK, on_uri, l,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-        NULL, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_END);
+        l, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_END);
     if (!l->daemon) {
         fd_close(fd);
         return err_set(reterr, ERR_SYSTEM, EIO, "cannot start the HTTP server");
@@ -305,7 +356,9 @@ static int listener_start(struct http_server *s, struct listener *l, int fd, str
         return err_sys(reterr, -r, "cannot watch the HTTP server");
     }
     uv_timer_init(s->loop, &l->timer);
-    l->poll.data = l->timer.data = l;
+    uv_idle_init(s->loop, &l->idle);
+    l->poll.data = l->timer.data = l->idle.data = l;
+    server_handle_opened(s);
     server_handle_opened(s);
     server_handle_opened(s);
     s->n++;
@@ -374,6 +427,7 @@ void http_server_stop(struct http_server *s, void (*done)(void *arg), void *arg)
         uv_poll_stop(&l->poll);
         uv_close((uv_handle_t *)&l->poll, listener_closed);
         uv_close((uv_handle_t *)&l->timer, listener_closed);
+        uv_close((uv_handle_t *)&l->idle, listener_closed);
         MHD_stop_daemon(l->daemon);
     }
     MHD_destroy_response(s->upgrade);

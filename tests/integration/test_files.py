@@ -192,7 +192,7 @@ def test_full_disk_is_told_by_name():
         return
     small = "/tmp/ctl-small"
     os.makedirs(small, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "ctl-small", small], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "ctl-small", small], check=True)
     try:
         with Daemon(data=f"{small}/data") as d:
             d.run_detached("--network", "none", "busybox", "true")
