@@ -45,15 +45,16 @@ static void finish(struct worker *w)
 
 static void take_ok(struct worker *w, const char *args)
 {
-    long long bytes;
+    long long bytes, length;
     char id[ID_LEN + 2], blob[ID_LEN + 2];
 
-    if (sscanf(args, "%65s %lld %65s", id, &bytes, blob) != 3 || strlen(id) > ID_LEN)
+    if (sscanf(args, "%65s %lld %65s %lld", id, &bytes, blob, &length) != 4 || strlen(id) > ID_LEN)
         return;
     memcpy(w->result.diff_id, id, strlen(id) + 1);
     if (str_is_hex(blob, ID_LEN))
         memcpy(w->result.blob, blob, ID_LEN + 1);
     w->result.bytes = bytes;
+    w->result.length = length;
     w->told = true;
 }
 
@@ -127,28 +128,72 @@ static void on_exit_status(uv_process_t *process, int64_t status, int term_signa
     finish(w);
 }
 
+#define ARGS_MAX 48
+
+static int make_args(const struct worker_options *opt, char *lowers, char *args[ARGS_MAX])
+{
+    size_t n = 0;
+
+    args[n++] = (char *)opt->path;
+    args[n++] = (char *)opt->command;
+    if (opt->keep || opt->blob)
+        args[n++] = (char *)(opt->keep ? "--keep" : "--blob");
+    if (*lowers)
+        args[n++] = lowers;
+    for (size_t i = 0; opt->args && opt->args[i]; i++) {
+        if (n == ARGS_MAX - 1)
+            return -E2BIG;
+        args[n++] = (char *)opt->args[i];
+    }
+    args[n] = NULL;
+    return 0;
+}
+
+static uv_stdio_container_t inherit(int fd)
+{
+    if (fd < 0)
+        return (uv_stdio_container_t){.flags = UV_IGNORE};
+    return (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = fd};
+}
+
+/* The descriptors of layer_protocol.h; returns how many. */
+static int make_stdio(struct worker *w, uv_stdio_container_t *ret)
+{
+    const struct worker_options *opt = &w->opt;
+    bool writes = streq(opt->command, "pack") || streq(opt->command, "changes");
+    int n = LAYER_FD_DIR + 1;
+
+    ret[STDIN_FILENO] = inherit(opt->in_fd);
+    ret[STDOUT_FILENO] = inherit(writes ? opt->out_fd : -EBADF);
+    ret[STDERR_FILENO] = inherit(STDERR_FILENO);
+    ret[LAYER_FD_REPORT] =
+        (uv_stdio_container_t){.flags = (uv_stdio_flags)(UV_CREATE_PIPE | UV_WRITABLE_PIPE),
+                               .data.stream = (uv_stream_t *)&w->pipe};
+    ret[LAYER_FD_DIR] = inherit(opt->dir_fd);
+    if (opt->keep)
+        ret[n++] = inherit(opt->keep_fd);
+    for (size_t i = 0; i < opt->n_lowers; i++)
+        ret[n++] = inherit(opt->lower_fds[i]);
+    return n;
+}
+
 static int spawn(struct worker *w)
 {
-    const char *mode = w->opt.keep ? "--keep" : w->opt.blob ? "--blob" : NULL;
-    char *args[] = {(char *)w->opt.path, (char *)w->opt.command, (char *)mode, NULL};
     char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-    uv_stdio_container_t stdio[LAYER_FD_KEEP + 1] = {
-        [STDIN_FILENO] = {.flags = UV_INHERIT_FD, .data.fd = w->opt.in_fd},
-        [STDOUT_FILENO] = {.flags = UV_IGNORE},
-        [STDERR_FILENO] = {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
-        [LAYER_FD_REPORT] = {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-                             .data.stream = (uv_stream_t *)&w->pipe},
-        [LAYER_FD_DIR] = {.flags = UV_INHERIT_FD, .data.fd = w->opt.dir_fd},
-        [LAYER_FD_KEEP] = {.flags = UV_INHERIT_FD, .data.fd = w->opt.keep_fd},
-    };
-    uv_process_options_t options = {.file = w->opt.path,
-                                    .args = args,
-                                    .env = env,
-                                    .stdio = stdio,
-                                    .stdio_count =
-                                        w->opt.keep ? LAYER_FD_KEEP + 1 : LAYER_FD_DIR + 1,
-                                    .exit_cb = on_exit_status};
+    uv_stdio_container_t stdio[LAYER_FD_LOWER + LAYER_LOWERS_MAX];
+    char lowers[32] = "", *args[ARGS_MAX];
+    uv_process_options_t options = {
+        .file = w->opt.path, .args = args, .env = env, .stdio = stdio, .exit_cb = on_exit_status};
+    int r;
 
+    if (w->opt.n_lowers > LAYER_LOWERS_MAX || (w->opt.n_lowers > 0 && w->opt.keep))
+        return -E2BIG;
+    if (w->opt.n_lowers > 0)
+        snprintf(lowers, sizeof(lowers), "--lowers=%zu", w->opt.n_lowers);
+    r = make_args(&w->opt, lowers, args);
+    if (r < 0)
+        return r;
+    options.stdio_count = make_stdio(w, stdio);
     return uv_spawn(w->opt.loop, &w->process, &options);
 }
 

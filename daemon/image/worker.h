@@ -14,17 +14,24 @@ struct worker_result {
     int status; /* 0 or negative errno; err says why */
     char diff_id[ID_LEN + 1];
     char blob[ID_LEN + 1]; /* digest of the input as it came; "" unless asked for */
-    int64_t bytes;
+    int64_t bytes;         /* of files, or the number of changes */
+    int64_t length;        /* of the input, or of the tar that was made */
     struct err err;
 };
 
 struct worker_options {
     uv_loop_t *loop;
     const char *path;    /* of the executable */
-    const char *command; /* "unpack", "split" */
-    int in_fd, dir_fd;   /* borrowed: the caller closes them after worker_start() */
-    bool blob;           /* unpack: hash the input too */
-    bool keep;           /* unpack: and copy it to keep_fd, borrowed likewise */
+    const char *command; /* "unpack", "split", "pack", "changes" */
+    /* All descriptors are borrowed: the caller closes them after worker_start(). */
+    int in_fd;  /* -EBADF: none */
+    int out_fd; /* pack, changes: gets the tar or the records; else unused */
+    int dir_fd;
+    const int *lower_fds; /* pack, changes: the layers below dir_fd, top first */
+    size_t n_lowers;
+    const char *const *args; /* more of the command line, NULL-terminated; may be NULL */
+    bool blob;               /* unpack: hash the input too */
+    bool keep;               /* unpack: and copy it to keep_fd, borrowed too */
     int keep_fd;
     void *arg;
     void (*progress)(void *arg, int64_t bytes); /* may be NULL */

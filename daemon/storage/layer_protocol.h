@@ -2,25 +2,45 @@
  *
  * argv: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N] [--blob] [--keep]
  *                                    [--whole] [--subvolume] [--parent]
+ *       containerd-lite-layer pack [--tree] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
+ *       containerd-lite-layer changes [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
  *       containerd-lite-layer fill TARGET: what an overlay of the directories on fd 0 (paths, a
  *       line each, top first) has at TARGET is copied into fd 4; no sandbox but a mount namespace,
- *       no archive is read; "ok - 0 -"
- * fd 0  the archive, read until EOF, plain or gzip, bzip2, xz, zstd
+ *       no archive is read; "ok - 0 - 0"
+ *
+ * unpack     a layer's tar becomes a directory that overlay can use as a lower
+ * split      the files of an outer archive (docker-archive, OCI layout) become files of a directory
+ * pack       the directory (overlay's upper, or a layer) becomes a layer's tar with whiteouts; the
+ *            root itself has no entry.  With --tree the directory and its N lowers, merged as
+ *            overlay would, become one tar without whiteouts.  Sorted, times in whole seconds, no
+ *            sockets: the same tree gives the same bytes.  What is mounted below is not seen.
+ * changes    what the directory changes in its N lowers, as `docker diff` has it: records of a
+ *            letter (A added, C changed, D deleted), an absolute path and a NUL; a directory comes
+ *            before what is in it
+ *
+ * --whole    unpack: what is made is not the layer alone, with overlay's whiteouts, but the whole
+ *            tree up to it: the parent's (if any) is copied first, and whiteouts remove
+ * --subvolume  the same on btrfs; fd 4 is the directory in which LAYER_DIFF is made as a subvolume,
+ *            a snapshot of the parent
+ * --uid-map, --gid-map  pack, changes: the directory (never a lower) was written by a user
+ *            namespace: ids from O up to O+C are I up to I+C in the archive, as a line "I O C" of
+ *            /proc/<pid>/uid_map; others become 65534
+ *
+ * fd 0  unpack, split: the archive, read until EOF, plain or gzip, bzip2, xz, zstd
+ * fd 1  pack: the tar; changes: the records.  Never O_NONBLOCK
  * fd 3  reports, one line each:
- *         progress BYTES         of input consumed, at most every 100 ms
- *         ok DIFF_ID BYTES BLOB  unpack: sha256 of the uncompressed stream, size of its files,
- *                                sha256 of the input as it came ("-" without --blob)
- *         ok - BYTES -           split
+ *         progress BYTES         of input consumed (pack: of tar made), at most every 100 ms
+ *         ok DIFF_ID BYTES BLOB LENGTH
+ *             DIFF_ID, BYTES: sha256 of the uncompressed tar, size of the files in it ("-" and the
+ *             size of all files for split; "-" and the number of records for changes)
+ *             BLOB, LENGTH: sha256 ("-" without --blob) and number of the bytes as they came, or
+ *             went out; "-" and 0 for split and changes
  *         error TEXT             for the user, the last line
  *       End of file without "ok" or "error" means that the worker died.
- * fd 4  the directory that is filled; the worker is chrooted into it
- * fd 5  with --keep (which implies --blob): a file that gets a copy of the input
- * fd 6  with --parent: the directory of the layer below
- *
- * --whole (unpack): what is made is not the layer alone, with overlay's whiteouts, but the whole
- * tree up to it: the parent's (if any) is copied first, and whiteouts remove.  --subvolume: the same
- * on btrfs; fd 4 is the directory in which LAYER_DIFF is made as a subvolume, a snapshot of the
- * parent.
+ * fd 4  the directory that is filled or read; the worker is chrooted into it
+ * fd 5  unpack --keep (which implies --blob): a file that gets a copy of the input
+ *       pack --tree and changes, from here up: the lowers, top first, of the host's mount table
+ * fd 6  unpack --parent: the directory of the layer below
  */
 #pragma once
 
@@ -28,8 +48,12 @@
 #define LAYER_FD_DIR 4
 #define LAYER_FD_KEEP 5
 #define LAYER_FD_PARENT 6
+#define LAYER_FD_LOWER 5
 
 #define LAYER_DIFF "diff"
+
+/* An image's layers and the init layer. */
+#define LAYER_LOWERS_MAX 160
 
 #define LAYER_LINE_MAX 1024
 

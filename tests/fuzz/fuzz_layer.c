@@ -117,7 +117,7 @@ static int make_archive(const uint8_t *data, size_t size)
 static void run(int fd, bool split)
 {
     static const struct limits limits = {1 << 20, 1000};
-    struct source_options opt = {.hashed = !split, .keep_fd = -EBADF};
+    struct source_options opt = {.hashed = !split, .keep_fd = -EBADF, .max_raw = 1 << 20};
     struct unpack_result res = {.bytes = 0};
     struct source *src = NULL;
     struct err e;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -31,7 +30,7 @@ static int check_owner(struct archive_entry *e, const char *path, struct err *re
 
 /* trusted.overlay.* from an archive could redirect overlay to other places; labels and ACLs belong
  * to the host that made them. */
-static bool xattr_wanted(const char *name)
+bool entry_wants_xattr(const char *name)
 {
     if (str_starts(name, "user."))
         return !str_starts(name, "user.overlay.");
@@ -47,7 +46,7 @@ static int apply_xattrs(struct archive_entry *e, int fd, const char *path, struc
     if (archive_entry_xattr_reset(e) > XATTRS_MAX)
         return err_set(reterr, ERR_INVALID, E2BIG, "%s: too many extended attributes", path);
     while (archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK) {
-        if (!name || !xattr_wanted(name) || fsetxattr(fd, name, value, size, 0) == 0)
+        if (!name || !entry_wants_xattr(name) || fsetxattr(fd, name, value, size, 0) == 0)
             continue;
         /* A file system without user attributes still holds the file, as with dockerd. */
         if (errno != EOPNOTSUPP || streq(name, "security.capability"))

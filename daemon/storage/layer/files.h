@@ -4,11 +4,15 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <stdbool.h>
 #include <time.h>
 
 #include "err.h"
 
 #define XATTRS_MAX 256 /* of one entry */
+
+/* Whether a layer carries this extended attribute. */
+bool entry_wants_xattr(const char *name);
 
 struct timespec entry_mtime(struct archive_entry *e);
 

@@ -1,4 +1,4 @@
-/* containerd-lite-layer: one archive in, one directory out, in a sandbox (layer_protocol.h). */
+/* containerd-lite-layer: archives into directories and back, in a sandbox (layer_protocol.h). */
 #include <errno.h>
 #include <locale.h>
 #include <signal.h>
@@ -8,13 +8,14 @@
 
 #include "fill.h"
 #include "layer_protocol.h"
+#include "options.h"
+#include "pack.h"
 #include "report.h"
 #include "sandbox.h"
 #include "source.h"
 #include "split.h"
 #include "str.h"
 #include "unpack.h"
-#include "whole.h"
 
 #ifdef __SANITIZE_ADDRESS__
 const char *__asan_default_options(void);
@@ -26,38 +27,94 @@ const char *__asan_default_options(void)
 }
 #endif
 
-static int run_unpack(struct source *src, const struct limits *limits, bool whole,
-                      struct err *reterr)
+/* Each command makes what it needs, locks itself in, and only then reads a foreign byte. */
+
+static int open_source(const struct options *o, enum sandbox_kind kind, struct source **ret,
+                       struct err *reterr)
 {
-    struct unpack_result res;
-    int r = unpack_layer(src, limits, whole, &res, reterr);
+    struct source_options opt = {.hashed = kind == SANDBOX_UNPACK,
+                                 .blob = o->blob,
+                                 .keep_fd = o->keep ? LAYER_FD_KEEP : -EBADF,
+                                 .max_raw = o->limits.max_bytes};
+    int r = source_new(&opt, ret, reterr);
 
     if (r >= 0)
-        report_ok(res.diff_id, res.bytes, res.blob);
+        r = base_make(&o->base, reterr);
+    return r < 0 ? r : sandbox_enter(kind, o->keep ? LAYER_FD_KEEP : LAYER_FD_DIR, reterr);
+}
+
+static int run_unpack(const struct options *o, struct err *reterr)
+{
+    _cleanup_(source_freep) struct source *src = NULL;
+    struct unpack_result res;
+    int r = open_source(o, SANDBOX_UNPACK, &src, reterr);
+
+    if (r >= 0)
+        r = unpack_layer(src, &o->limits, o->base.whole, &res, reterr);
+    if (r >= 0)
+        report_ok(&(struct report){res.diff_id, res.bytes, res.blob, source_length(src)});
     return r;
 }
 
-static int run_split(struct source *src, const struct limits *limits, bool whole,
-                     struct err *reterr)
+static int run_split(const struct options *o, struct err *reterr)
 {
-    int64_t bytes;
-    int r = split_archive(src, limits, &bytes, reterr);
+    _cleanup_(source_freep) struct source *src = NULL;
+    struct report ok = {0};
+    int r = open_source(o, SANDBOX_SPLIT, &src, reterr);
 
-    (void)whole;
     if (r >= 0)
-        report_ok("-", bytes, "-");
+        r = split_archive(src, &o->limits, &ok.bytes, reterr);
+    if (r >= 0)
+        report_ok(&ok);
+    return r;
+}
+
+static int open_stack(const struct options *o, struct stack *ret, struct err *reterr)
+{
+    ret->n = 0;
+    for (unsigned i = 0; i <= o->n_lowers; i++)
+        ret->fds[ret->n++] = LAYER_FD_DIR + (int)i;
+    return sandbox_enter(SANDBOX_READ, LAYER_FD_DIR + (int)o->n_lowers, reterr);
+}
+
+static int run_pack(const struct options *o, struct err *reterr)
+{
+    _cleanup_(packer_freep) struct packer *p = NULL;
+    struct packed done;
+    struct stack stack;
+    int r = packer_new(o, &p, reterr);
+
+    if (r >= 0)
+        r = open_stack(o, &stack, reterr);
+    if (r >= 0)
+        r = packer_run(p, &stack, &done, reterr);
+    if (r >= 0)
+        report_ok(&(struct report){done.diff_id, done.bytes, done.diff_id, done.length});
+    return r;
+}
+
+static int run_changes(const struct options *o, struct err *reterr)
+{
+    struct report ok = {0};
+    struct stack stack;
+    int r = open_stack(o, &stack, reterr);
+
+    if (r >= 0)
+        r = list_changes(&stack, o, &ok.bytes, reterr);
+    if (r >= 0)
+        report_ok(&ok);
     return r;
 }
 
 static const struct command {
     const char *name;
-    enum sandbox_kind sandbox;
-    bool hashed;
     struct limits limits;
-    int (*run)(struct source *src, const struct limits *limits, bool whole, struct err *reterr);
+    int (*run)(const struct options *o, struct err *reterr);
 } commands[] = {
-    {"unpack", SANDBOX_UNPACK, true, {LAYER_MAX_BYTES, LAYER_MAX_ENTRIES}, run_unpack},
-    {"split", SANDBOX_SPLIT, false, {LAYER_MAX_BYTES, SPLIT_MAX_ENTRIES}, run_split},
+    {"unpack", {LAYER_MAX_BYTES, LAYER_MAX_ENTRIES}, run_unpack},
+    {"split", {LAYER_MAX_BYTES, SPLIT_MAX_ENTRIES}, run_split},
+    {"pack", {LAYER_MAX_BYTES, LAYER_MAX_ENTRIES}, run_pack},
+    {"changes", {LAYER_MAX_BYTES, LAYER_MAX_ENTRIES}, run_changes},
 };
 
 static const struct command *find_command(const char *name)
@@ -69,48 +126,12 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-static int parse_arguments(char *const *argv, struct limits *limits, struct source_options *opt,
-                           struct base *base, struct err *reterr)
-{
-    static const char bytes[] = "--max-bytes=", entries[] = "--max-entries=";
-
-    for (; *argv; argv++) {
-        int r = -EINVAL;
-
-        if (str_starts(*argv, bytes))
-            r = str_parse_i64(*argv + strlen(bytes), 0, INT64_MAX, &limits->max_bytes);
-        else if (str_starts(*argv, entries))
-            r = str_parse_i64(*argv + strlen(entries), 0, INT64_MAX, &limits->max_entries);
-        else if (streq(*argv, "--blob") || streq(*argv, "--keep") || base_parse(base, *argv))
-            r = 0;
-        if (r < 0)
-            return err_set(reterr, ERR_INVALID, EINVAL, "bad argument %s", *argv);
-        if (streq(*argv, "--keep"))
-            opt->keep_fd = LAYER_FD_KEEP;
-        if (streq(*argv, "--blob") || streq(*argv, "--keep"))
-            opt->blob = true;
-    }
-    opt->max_raw = limits->max_bytes;
-    return 0;
-}
-
 static int work(const struct command *cmd, char *const *args, struct err *reterr)
 {
-    _cleanup_(source_freep) struct source *src = NULL;
-    struct limits limits = cmd->limits;
-    struct source_options opt = {.hashed = cmd->hashed, .keep_fd = -EBADF};
-    struct base base = {0};
-    int r = parse_arguments(args, &limits, &opt, &base, reterr);
+    struct options options = {.limits = cmd->limits};
+    int r = options_parse(args, &options, reterr);
 
-    if (r >= 0)
-        r = source_new(&opt, &src, reterr);
-    if (r >= 0)
-        r = base_make(&base, reterr);
-    if (r >= 0)
-        r = sandbox_enter(cmd->sandbox, opt.keep_fd >= 0 ? LAYER_FD_KEEP : LAYER_FD_DIR, reterr);
-    if (r >= 0)
-        r = cmd->run(src, &limits, base.whole, reterr);
-    return r;
+    return r < 0 ? r : cmd->run(&options, reterr);
 }
 
 /* No archive, no sandbox: the one command that reads no foreign format. */
@@ -120,7 +141,7 @@ static int run_fill(const char *target, struct err *reterr)
         target ? fill_volume(target, reterr) : err_set(reterr, ERR_INVALID, EINVAL, "fill what?");
 
     if (r >= 0)
-        report_ok("-", 0, "-");
+        report_ok(&(struct report){0});
     return r;
 }
 
@@ -131,15 +152,15 @@ int main(int argc, char **argv)
     struct err e = {0};
 
     if (!cmd && !fill) {
-        fprintf(stderr,
-                "usage: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N] "
-                "[--blob] [--keep] [--whole] [--subvolume] [--parent]\n(a helper of "
-                "containerd-lite, not for people)\n");
+        fprintf(stderr, "usage: containerd-lite-layer unpack|split|pack|changes [OPTION]...\n"
+                        "(a helper of containerd-lite, not for people)\n");
         return 2;
     }
     /* Work for a daemon that is gone is work for nobody. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_DUMPABLE, 0);
+    /* A reader that went away is an error like any other. */
+    signal(SIGPIPE, SIG_IGN);
     /* pax headers are UTF-8: in the C locale libarchive would lose their names. */
     setlocale(LC_CTYPE, "C.UTF-8");
     if ((fill ? run_fill(argv[2], &e) : work(cmd, argv + 2, &e)) < 0) {

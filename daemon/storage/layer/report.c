@@ -28,11 +28,12 @@ void report_progress(int64_t bytes)
     say(line);
 }
 
-void report_ok(const char *diff_id, int64_t bytes, const char *blob)
+void report_ok(const struct report *r)
 {
-    char line[192];
+    char line[LAYER_LINE_MAX];
 
-    snprintf(line, sizeof(line), "ok %s %lld %s\n", diff_id, (long long)bytes, blob);
+    snprintf(line, sizeof(line), "ok %s %lld %s %lld\n", r->diff_id ?: "-", (long long)r->bytes,
+             r->blob ?: "-", (long long)r->length);
     say(line);
 }
 

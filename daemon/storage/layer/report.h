@@ -5,6 +5,14 @@
 
 #include "err.h"
 
+/* The words of "ok"; a NULL is said as "-". */
+struct report {
+    const char *diff_id;
+    int64_t bytes;
+    const char *blob;
+    int64_t length;
+};
+
 void report_progress(int64_t bytes); /* says nothing more often than every 100 ms */
-void report_ok(const char *diff_id, int64_t bytes, const char *blob);
+void report_ok(const struct report *r);
 void report_error(const struct err *e);

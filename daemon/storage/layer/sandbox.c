@@ -1,12 +1,14 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -28,9 +30,11 @@ static const uint64_t kept_capabilities[] = {
      * the list of system calls. */
     [SANDBOX_UNPACK] = CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_FOWNER) | CAP(CAP_FSETID) |
                        CAP(CAP_MKNOD) | CAP(CAP_SETFCAP) | CAP(CAP_SYS_ADMIN),
+    /* SYS_ADMIN: trusted.overlay.opaque is not shown to others. */
+    [SANDBOX_READ] = CAP(CAP_DAC_READ_SEARCH) | CAP(CAP_SYS_ADMIN),
 };
 
-static const int allowed_calls[] = {
+static const int common_calls[] = {
     /* memory, signals, end */
     SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mprotect),
     SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
@@ -39,15 +43,21 @@ static const int allowed_calls[] = {
     SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(sched_yield), SCMP_SYS(sysinfo),
     /* reading and writing */
     SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev),
-    SCMP_SYS(pwrite64), SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fcntl), SCMP_SYS(fstat),
-    SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(poll), SCMP_SYS(ppoll),
-    SCMP_SYS(pselect6), SCMP_SYS(select),
-    /* making files */
-    SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(open), SCMP_SYS(mkdirat), SCMP_SYS(unlinkat),
-    SCMP_SYS(linkat), SCMP_SYS(renameat2), SCMP_SYS(symlinkat), SCMP_SYS(mknodat),
-    SCMP_SYS(fchownat), SCMP_SYS(fchown), SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fsetxattr),
-    SCMP_SYS(utimensat), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(getdents64),
-    SCMP_SYS(fsync)};
+    SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
+    SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pselect6),
+    SCMP_SYS(select), SCMP_SYS(getdents64)};
+
+static const int making_calls[] = {
+    SCMP_SYS(openat),    SCMP_SYS(openat2),   SCMP_SYS(open),      SCMP_SYS(pwrite64),
+    SCMP_SYS(mkdirat),   SCMP_SYS(unlinkat),  SCMP_SYS(linkat),    SCMP_SYS(renameat2),
+    SCMP_SYS(symlinkat), SCMP_SYS(mknodat),   SCMP_SYS(fchownat),  SCMP_SYS(fchown),
+    SCMP_SYS(fchmod),    SCMP_SYS(fchmodat),  SCMP_SYS(fsetxattr), SCMP_SYS(utimensat),
+    SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(fsync)};
+
+/* And openat(2) without the flags that make or write. */
+static const int looking_calls[] = {SCMP_SYS(readlinkat), SCMP_SYS(fgetxattr),
+                                    SCMP_SYS(flistxattr)};
+#define WRITING_FLAGS (O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
 
 static int limit_resources(struct err *reterr)
 {
@@ -92,19 +102,42 @@ static int drop_capabilities(uint64_t keep, struct err *reterr)
     return 0;
 }
 
-static int filter_calls(struct err *reterr)
+static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < n; i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
+    return r;
+}
+
+static int allow_kind(scmp_filter_ctx ctx, enum sandbox_kind kind)
+{
+    int r = allow(ctx, common_calls, ARRAY_SIZE(common_calls));
+
+    if (r < 0)
+        return r;
+    if (kind != SANDBOX_READ)
+        return allow(ctx, making_calls, ARRAY_SIZE(making_calls));
+    r = allow(ctx, looking_calls, ARRAY_SIZE(looking_calls));
+    if (r < 0)
+        return r;
+    return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+                            SCMP_A2(SCMP_CMP_MASKED_EQ, WRITING_FLAGS, O_RDONLY));
+}
+
+static int filter_calls(enum sandbox_kind kind, struct err *reterr)
 {
 #ifdef __SANITIZE_ADDRESS__
     /* The sanitizer's run-time starts threads, ptraces at exit and reads /proc. */
     (void)reterr;
-    (void)allowed_calls;
+    (void)kind;
+    (void)allow_kind;
     return 0;
 #else
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    int r = ctx ? 0 : -ENOMEM;
+    int r = ctx ? allow_kind(ctx, kind) : -ENOMEM;
 
-    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(allowed_calls); i++)
-        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_calls[i], 0);
     if (r >= 0)
         r = seccomp_load(ctx);
     seccomp_release(ctx);
@@ -112,10 +145,35 @@ static int filter_calls(struct err *reterr)
 #endif
 }
 
-static int lock_into_directory(int last_fd, struct err *reterr)
+/* A mount of one directory that is attached nowhere: ".." ends at its root. */
+static int isolate(int fd, struct err *reterr)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                          MOUNT_ATTR_NOEXEC};
+    int tree = (int)syscall(SYS_open_tree, fd, "",
+                            AT_EMPTY_PATH | OPEN_TREE_CLONE | (unsigned)OPEN_TREE_CLOEXEC);
+    int r = 0;
+
+    if (tree < 0)
+        /* Already a mount that is attached nowhere, which older kernels do not clone. */
+        return fd == LAYER_FD_DIR && errno == EINVAL ? 0 : err_sys(reterr, errno, "open_tree");
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
+        dup2(tree, fd) < 0)
+        r = err_sys(reterr, errno, "mount a layer read-only");
+    close(tree);
+    return r;
+}
+
+static int lock_into_directory(enum sandbox_kind kind, int last_fd, struct err *reterr)
 {
     if (syscall(SYS_close_range, last_fd + 1, ~0U, 0) < 0)
         return err_sys(reterr, errno, "close_range");
+    for (int fd = LAYER_FD_DIR; kind == SANDBOX_READ && fd <= last_fd; fd++) {
+        int r = isolate(fd, reterr);
+
+        if (r < 0)
+            return r;
+    }
     if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS) < 0)
         return err_sys(reterr, errno, "unshare");
     if (fchdir(LAYER_FD_DIR) < 0)
@@ -130,7 +188,7 @@ int sandbox_enter(enum sandbox_kind kind, int last_fd, struct err *reterr)
     int r;
 
     umask(0);
-    r = lock_into_directory(last_fd, reterr);
+    r = lock_into_directory(kind, last_fd, reterr);
     if (r >= 0)
         r = limit_resources(reterr);
     if (r >= 0)
@@ -139,5 +197,5 @@ int sandbox_enter(enum sandbox_kind kind, int last_fd, struct err *reterr)
         return r;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_sys(reterr, errno, "no_new_privs");
-    return filter_calls(reterr);
+    return filter_calls(kind, reterr);
 }

@@ -6,10 +6,12 @@
 enum sandbox_kind {
     SANDBOX_SPLIT,  /* plain files only: no capability at all */
     SANDBOX_UNPACK, /* owners, devices, security.capability and trusted.* attributes */
+    SANDBOX_READ,   /* reads everything, changes nothing */
 };
 
 /* Chroot into LAYER_FD_DIR, close every descriptor above last_fd, enter empty network, IPC and
  * mount namespaces, drop capabilities for good, set no_new_privs and resource limits, allow only
  * the system calls that reading an archive and making files need.  Afterwards "." and "/" are the
- * directory. */
+ * directory.  SANDBOX_READ makes each directory from LAYER_FD_DIR up the root of a read-only mount
+ * of its own first, so that no descriptor leads out of it. */
 int sandbox_enter(enum sandbox_kind kind, int last_fd, struct err *reterr);

@@ -226,3 +226,8 @@ int64_t source_consumed(struct source *src)
 {
     return archive_filter_bytes(src->raw, -1);
 }
+
+int64_t source_length(const struct source *src)
+{
+    return src->raw_bytes;
+}

@@ -34,4 +34,5 @@ int source_fail(struct source *src, const char *what, struct err *reterr);
 /* Read what follows the last entry and give the hex digests: of the uncompressed stream (hashed
  * sources) and of the input (blob; else "-").  Both may be NULL. */
 int source_finish(struct source *src, char ret_hex[65], char ret_blob[65], struct err *reterr);
-int64_t source_consumed(struct source *src); /* bytes of input */
+int64_t source_consumed(struct source *src);     /* bytes of input that were used */
+int64_t source_length(const struct source *src); /* and that were read */

@@ -14,11 +14,8 @@
 #include "report.h"
 #include "str.h"
 #include "tree.h"
+#include "whiteout.h"
 #include "whole.h"
-
-#define WHITEOUT ".wh."
-#define WHITEOUT_META ".wh..wh."
-#define WHITEOUT_OPAQUE ".wh..wh..opq"
 
 /* A directory's times are set last: making files in it changes them. */
 struct dir_time {

@@ -5,16 +5,14 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "options.h"
+#include "sha.h"
 #include "source.h"
 
-struct limits {
-    int64_t max_bytes, max_entries;
-};
-
 struct unpack_result {
-    char diff_id[65]; /* hex digest of the uncompressed stream */
-    char blob[65];    /* of the input, or "-" */
-    int64_t bytes;    /* sum of the files' sizes */
+    char diff_id[SHA_HEX]; /* hex digest of the uncompressed stream */
+    char blob[SHA_HEX];    /* of the input, or "-" */
+    int64_t bytes;         /* sum of the files' sizes */
 };
 
 /* Inside the sandbox.  whole: the directory is the layer's parent already and becomes the tree of
