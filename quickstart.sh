@@ -175,7 +175,11 @@ run_tests() {
         { ctest --test-dir "build/$preset" $only --verbose --no-tests=error 2>&1 </dev/null 9>&- ||
             echo "quickstart: ctest failed"; } | tee -a "$test_log"
     done
-    ! grep -qx "quickstart: ctest failed" "$test_log" || status=1
+    if grep -qx "quickstart: ctest failed" "$test_log"; then
+        status=1
+        say "what failed (all of it in $test_log):"
+        grep -E '^[0-9]+: FAIL |^[0-9]+: .*:[FE]:|\*\*\*(Failed|Timeout|Exception)|^[0-9]+: SUMMARY: ' "$test_log" >&2 || :
+    fi
     awk "$summary" "$test_log" || status=1
     return $status
 }

@@ -9,7 +9,7 @@
 
 #define _cleanup_json_ _cleanup_(json_decrefp)
 
-/* Member by key; first exact, then without regard to case, as Go's decoder does (API.md 2.7).
+/* Member by key; first exact, then without regard to case, as Go's decoder does.
  * JSON null counts as absent.  NULL if absent or obj is no object. */
 json_t *json_get(const json_t *obj, const char *key);
 

@@ -32,7 +32,7 @@ bool str_is_hex(const char *s, size_t len);
 
 #define ID_LEN 64
 /* 64 lower-case hex digits from getrandom(2), of which the first 12 are never all decimal: the
- * short id serves as host name (API.md 5.1). */
+ * short id serves as host name. */
 void id_generate(char ret[ID_LEN + 1]);
 
 /* A name safe as a single path component: not empty, ".", "..", no '/' or NUL, <= 255 bytes. */

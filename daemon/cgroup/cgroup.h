@@ -184,5 +184,5 @@ void cgroup_take_shim(const struct cgroup *cg, pid_t pid);
 int64_t cgroup_oom_count(const struct cgroup *cg, const char *parent, const char *id);
 
 /* pids_stats, cpu_stats, memory_stats and blkio_stats of GET /containers/{id}/stats as one object
- * (API.md 6.4), in the v1 or v2 shape.  New reference in *ret. */
+ * in the v1 or v2 shape.  New reference in *ret. */
 int cgroup_stats(const struct cgroup *cg, const char *parent, const char *id, json_t **ret);

@@ -3,7 +3,7 @@
  * All functions are called on the loop thread and return at once; what takes time happens on the
  * thread pool or in a shim and ends in a callback on the loop thread, which may come before the
  * call returns where not said otherwise.  `ref` is what a client names a container by: full id,
- * name (with or without a leading slash) or a unique id prefix (API.md 5.1).  JSON results are new
+ * name (with or without a leading slash) or a unique id prefix.  JSON results are new
  * references shaped as the Engine API wants them.
  */
 #pragma once

@@ -1,4 +1,4 @@
-/* Events: a ring of the last EVENTS_KEPT in memory and live subscribers (API.md 6.1). */
+/* Events: a ring of the last EVENTS_KEPT in memory and live subscribers. */
 #pragma once
 
 #include <jansson.h>

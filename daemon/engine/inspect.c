@@ -1,4 +1,4 @@
-/* Shapes of one container: inspect and its parts (API.md 5). */
+/* Shapes of one container: inspect and its parts. */
 #include <errno.h>
 #include <stdlib.h>
 

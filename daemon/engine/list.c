@@ -1,4 +1,4 @@
-/* GET /containers/json: filters and entries (API.md 5.3, 5.5). */
+/* GET /containers/json: filters and entries. */
 #include <errno.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* What the list-like calls share about filters: {"key": ["value", ...]} (API.md 2.8). */
+/* What the list-like calls share about filters: {"key": ["value", ...]}. */
 #pragma once
 
 #include <jansson.h>

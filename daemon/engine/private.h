@@ -164,7 +164,7 @@ DEFINE_FREEP(struct container *, container_unref)
 /* Into the maps; they take the caller's reference. */
 void registry_add(struct engine *e, struct container *c);
 void registry_remove(struct engine *e, struct container *c);
-/* API.md 5.1; borrowed. */
+/* By id, name or unique prefix of an id; borrowed. */
 int registry_find(struct engine *e, const char *ref, struct container **ret, struct err *reterr);
 /* All containers, newest first, NULL-terminated, borrowed; caller frees the array. */
 struct container **registry_sorted(struct engine *e);

@@ -1,4 +1,4 @@
-/* Restart policies (API.md 5.12): a container that ended on its own is started again after a pause
+/* Restart policies: a container that ended on its own is started again after a pause
  * that doubles from 100 ms to a minute and begins anew when a run lasted 10 s. */
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* What a container uses: one reading, or one a second (API.md 6.4). */
+/* What a container uses: one reading, or one a second. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -138,7 +138,7 @@ void http_hijack(struct http_req *req, const char *content_type, http_hijack_fn 
  * an error instead, and cb -EPROTO).  "Connection: close" in both cases. */
 void http_hijack_body(struct http_req *req, const char *content_type, int64_t length,
                       http_hijack_fn cb, void *arg);
-/* The error form that clients of a hijacking route expect (API.md 3.7): a text after a bare head,
+/* The error form that clients of a hijacking route expect: a text after a bare head,
  * then the connection is closed. */
 void http_hijack_error(struct http_req *req, const struct err *err);
 

@@ -3,7 +3,7 @@
  * Everything here runs on the loop thread and calls back on it.  Unpacking happens in
  * containerd-lite-layer processes, file work in uv's pool; no call blocks the loop on a disk beyond
  * a database statement.  Image ids are 64 hex digits without "sha256:" in this interface, with it
- * in JSON.  JSON results are new references in the shapes of API.md 7; version-dependent
+ * in JSON.  JSON results are new references in the shapes of the Engine API; version-dependent
  * differences (`<none>:<none>`, VirtualSize, Containers) are the HTTP handler's.
  */
 #pragma once
@@ -73,8 +73,9 @@ int images_embed(struct images *im, const char *dir, void (*done)(void *arg), vo
 
 /* ---- on the way of `run`: tens of microseconds ---- */
 
-/* By reference, full id, "sha256:"id or unique id prefix, in API.md 7.1's order.  -ENOENT `No such
- * image: X:latest`; -EINVAL invalid reference, ambiguous prefix.  Release with image_unref(). */
+/* By reference, full id, "sha256:"id or unique id prefix: name, then id, as dockerd looks.  -ENOENT
+ * `No such image: X:latest`; -EINVAL invalid reference, ambiguous prefix.  Release with
+ * image_unref(). */
 int images_lookup(struct images *im, const char *name, struct image **ret, struct err *reterr);
 
 /* Inside the caller's transaction, after the containers row exists: keep the image's layers for
@@ -120,7 +121,7 @@ int images_history(struct images *im, const char *name, json_t **ret, struct err
 
 int images_tag(struct images *im, const char *name, const char *repo, const char *tag,
                struct err *reterr);
-/* [{"Untagged":..},{"Deleted":..}]; 409 with API.md 9's texts. */
+/* [{"Untagged":..},{"Deleted":..}]; 409 with dockerd's texts. */
 int images_remove(struct images *im, const char *name, bool force, bool noprune, json_t **ret,
                   struct err *reterr);
 /* {"ImagesDeleted":[..]|null,"SpaceReclaimed":n}; filters dangling, until, label, label!. */
@@ -148,7 +149,7 @@ struct image_job *images_load(struct images *im, int in_fd, bool quiet,
 struct tarball;
 
 /* docker save: names as the user gave them; a name without tag means all tags of the repository, an
- * id the image without a name.  The archive is docker-archive and OCI layout at once (API.md 7.6),
+ * id the image without a name.  The archive is docker-archive and OCI layout at once,
  * its files are open: what is removed meanwhile is still in it.  ERR_NOT_FOUND; tarball_free(). */
 int images_save(struct images *im, const char *const *names, struct tarball **ret,
                 struct err *reterr);
@@ -177,9 +178,9 @@ struct image_pull_options {
     const struct registry_auth *auth; /* NULL: anonymous; copied */
 };
 
-/* docker pull.  Progress in the shape of API.md 7.4; a failure before the first line is one of the
- * request itself (the errors of registries become 404, 401 ... there).  Invalid names and platforms
- * fail at once (NULL). */
+/* docker pull.  Progress in the shape of dockerd's (JSON lines); a failure before the first line is
+ * one of the request itself (the errors of registries become 404, 401 ... there).  Invalid names
+ * and platforms fail at once (NULL). */
 struct image_pull *images_pull(struct images *im, const struct image_pull_options *opt,
                                const struct image_job_callbacks *cb, struct err *reterr);
 /* Blobs that are half here stay for the next pull.  No callback afterwards. */

@@ -1,4 +1,4 @@
-/* images list, inspect, history: JSON views of the store (API.md 7.2, 7.3). */
+/* images list, inspect, history: JSON views of the store. */
 #include <errno.h>
 
 #include "image_filter.h"

@@ -155,7 +155,7 @@ static int invalid(struct err *reterr)
     return err_set(reterr, ERR_INVALID, EINVAL, "invalid reference format");
 }
 
-/* The first part is a domain if it cannot be a path component of Docker Hub (API.md 7.1). */
+/* The first part is a domain if it cannot be a path component of Docker Hub. */
 static bool names_domain(const char *first, size_t len)
 {
     if (len == strlen("localhost") && memcmp(first, "localhost", len) == 0)

@@ -1,4 +1,4 @@
-/* Image references (API.md 7.1; grammar: github.com/distribution/reference).  Pure functions. */
+/* Image references (grammar: github.com/distribution/reference).  Pure functions. */
 #pragma once
 
 #include <stdbool.h>

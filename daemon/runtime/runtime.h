@@ -100,10 +100,10 @@ int runtime_exec_plan(struct runtime *rt, const struct runtime_exec_spec *spec, 
 /* ---- configuration as data ---- */
 
 /* Merge an image's config object ("config" of the image JSON; NULL or null: none) into a create
- * request's Config (API.md 5.8).  ERR_INVALID "no command specified" if nothing is left to run. */
+ * request's Config.  ERR_INVALID "no command specified" if nothing is left to run. */
 int runtime_merge_image(json_t *config, const json_t *image_config, struct err *reterr);
 
-/* Fill Config and HostConfig with what inspect shows for the absent members (API.md 5.9), unknown
+/* Fill Config and HostConfig with what inspect shows for the absent members, unknown
  * members are dropped and names are brought to their right case.
  * api: minor version of the request (51 for 1.51).  id gives the default Hostname. */
 void runtime_config_defaults(const struct runtime *rt, json_t *config, const json_t *host_config,

@@ -1,4 +1,4 @@
-/* Is a create request sound?  Texts and limits as dockerd has them (API.md 5.11, 9).
+/* Is a create request sound?  Texts and limits as dockerd has them.
  *
  * Pure but for validate_create() looking whether the source of a bind in Mounts exists.
  * Failures are ERR_INVALID (400), ERR_NOT_FOUND for an unknown log driver's kin as noted, or

@@ -77,7 +77,7 @@ static void drop_detached(struct client *c)
 #define GREETING_TRIES 10
 
 /* Clients that read the head of the answer through a buffer of their own lose what stands behind it
- * (docker-py does, API.md 3.4): the first output waits until the head has been taken.  SIOCOUTQ
+ * (docker-py does): the first output waits until the head has been taken.  SIOCOUTQ
  * counts what the peer has not read.  Nearly always nothing is left; at worst it is 10 ms, once. */
 static void greet(struct client *c)
 {
@@ -199,7 +199,7 @@ static void drain(struct client *c)
 
 /* ---- from the client ---- */
 
-/* API.md 3.6: with StdinOnce (and for an exec) the program sees the end of its input; otherwise
+/* With StdinOnce (and for an exec) the program sees the end of its input; otherwise
  * only this session is over.  A terminal has no end of input. */
 static void input_ended(struct client *c)
 {

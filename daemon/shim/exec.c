@@ -22,7 +22,7 @@ void exec_init(const void *plan)
     container = plan;
 }
 
-/* The client has its HTTP head already: what went wrong is text in the stream (API.md 3.9). */
+/* The client has its HTTP head already: what went wrong is text in the stream. */
 static void tell_client(struct task *t)
 {
     static char text[ERR_MESSAGE_MAX + 128];

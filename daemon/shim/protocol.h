@@ -61,7 +61,7 @@ enum {
     SHIM_ATTACH_STDIN = 1 << 0,
     SHIM_ATTACH_STDOUT = 1 << 1,
     SHIM_ATTACH_STDERR = 1 << 2,
-    SHIM_ATTACH_FRAMED = 1 << 3, /* 8-byte stream headers (API.md 3.3) */
+    SHIM_ATTACH_FRAMED = 1 << 3, /* 8-byte stream headers */
 };
 
 struct shim_state {

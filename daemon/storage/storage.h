@@ -74,7 +74,7 @@ int storage_layer_orphans(struct storage *st, bool (*known)(void *arg, const cha
 
 /* Make containers/<id> (may exist), its upper and work directory.  uid, gid: the host ids of the
  * container's root (0, 0 without a user namespace); upper and work are chowned to them, never
- * idmapped (KERNEL.md: an idmapped upper turned the overlay read-only).  3 system calls without,
+ * idmapped (an idmapped upper turned the overlay read-only).  3 system calls without,
  * 6 with a mapping. */
 int storage_rootfs_prepare(struct storage *st, const char *container_id, uid_t uid, gid_t gid,
                            struct err *reterr);
