@@ -230,6 +230,8 @@ void req_begin(struct http_req *req, const char *method, const char *version)
         return;
     }
     if (length_is_ambiguous(req)) {
+        /* Where the next request starts is as unknown. */
+        http_add_header(req, "Connection", "close");
         http_reply_error(req, 400, "the length of the body is given more than once");
         return;
     }

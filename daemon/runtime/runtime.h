@@ -99,6 +99,10 @@ int runtime_exec_plan(struct runtime *rt, const struct runtime_exec_spec *spec, 
 
 /* ---- configuration as data ---- */
 
+/* Binds and volumes of one container; a plan holds 512 (daemon/shim/stage.h), devices and files of
+ * our own among them. */
+#define RUNTIME_BINDS_MAX 400
+
 /* Merge an image's config object ("config" of the image JSON; NULL or null: none) into a create
  * request's Config.  ERR_INVALID "no command specified" if nothing is left to run. */
 int runtime_merge_image(json_t *config, const json_t *image_config, struct err *reterr);

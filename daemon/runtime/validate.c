@@ -474,10 +474,15 @@ static int check_mounts(struct check *c)
 {
     _cleanup_mounts_ struct mount_list list = {0};
     int r = mount_list_parse(c->hc, &list, c->reterr);
+    unsigned binds = 0;
     struct stat st;
 
     for (size_t i = 0; r >= 0 && i < list.n; i++) {
         const struct mount_spec *m = &list.mounts[i];
+
+        binds += m->type != MOUNT_TMPFS;
+        if (binds > RUNTIME_BINDS_MAX)
+            return INVALID(c, "invalid mount config: more than %d binds", RUNTIME_BINDS_MAX);
 
         if (m->type == MOUNT_BIND && !m->make_source && stat(m->source, &st) < 0)
             return INVALID(c,

@@ -50,6 +50,17 @@ def test_duplicate_mount_point(d):
         "Duplicate mount point: /in")
 
 
+def test_many_binds(d):
+    def create(n):
+        return d.request("POST", "/containers/create", {"Image": "busybox", "Cmd": ["sh", "-c", "mount | grep -c /many/"],
+                         "HostConfig": {"Binds": [f"/etc/hostname:/many/{i}" for i in range(n)]}})
+    equal(create(401).status, 400)
+    has(create(401).json["message"], "more than 400 binds")
+    id = create(400).json["Id"]
+    equal(d.ok("start", "-a", id), "400")
+    d.ok("rm", id)
+
+
 def test_bind_destination_does_not_leave_the_root(d):
     """A link in the image is followed inside the container only."""
     path = directory(d, "inside", file="inside")
