@@ -11,6 +11,9 @@ set(CTL_SANITIZE "" CACHE STRING "Sanitizers for the daemon, client and tests (a
 add_compile_definitions(_GNU_SOURCE CTL_VERSION="${PROJECT_VERSION}")
 add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
     -Wpointer-arith -Wformat=2 -Wvla -Wundef -fno-strict-aliasing -fno-common)
+# These are never only warnings: the caller and the callee would not agree.
+add_compile_options(-Werror=implicit-function-declaration -Werror=int-conversion
+    -Werror=incompatible-pointer-types -Werror=return-type)
 if(CTL_WERROR)
     add_compile_options(-Werror)
 endif()

@@ -1,5 +1,6 @@
 /* What a registry, and who logs in to one, may send: challenges and credentials. */
 #include "auth.h"
+#include "base64.h"
 #include "challenge.h"
 #include "fuzz.h"
 
