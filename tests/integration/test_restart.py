@@ -1,4 +1,5 @@
 """Restart policies: what is started again, how often, and what stops it."""
+import datetime
 import re
 import time
 
@@ -22,8 +23,12 @@ def starts(d, container, since):
 
 
 def restarting(d, container):
-    """Wait until the pause between two tries is long enough to look at, and then for such a pause."""
-    wait_for(lambda: count(d, container) >= 5 and d.state(container)["Status"] == "restarting", "a long pause")
+    """Wait until the pause between two tries is long enough to look at, and then for the start of such a pause."""
+    def pause_began():
+        state = d.state(container)
+        ended = datetime.datetime.fromisoformat(state["FinishedAt"][:19] + "+00:00").timestamp()
+        return count(d, container) >= 5 and state["Status"] == "restarting" and time.time() - ended < 2
+    wait_for(pause_began, "a long pause")
 
 
 def release(d, container):

@@ -184,7 +184,7 @@ START_TEST(programs)
     ck_assert_int_eq(f.code, 127);
     ck_assert_int_lt(lookup_program("/etc", NULL, path, &e), 0);
     failure_describe(&f, &e);
-    ck_assert_str_eq(f.message, "exec: \"/etc\": is a directory");
+    ck_assert_str_eq(f.message, "exec: \"/etc\": is a directory: permission denied");
     ck_assert_int_eq(f.code, 126);
     ck_assert_int_lt(lookup_program("/etc/passwd", NULL, path, &e), 0);
     failure_describe(&f, &e);
