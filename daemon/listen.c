@@ -4,11 +4,11 @@
 #include <grp.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "log.h"
+#include "manager.h"
 #include "path.h"
 #include "str.h"
 
@@ -16,12 +16,12 @@
 
 static int open_inherited(int *fds, int n, struct err *reterr)
 {
-    int count = sd_listen_fds(1);
+    int count = manager_sockets();
 
     if (count <= 0)
         return err_set(reterr, ERR_INVALID, ENOENT, "fd://: no sockets were passed");
-    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++) {
-        if (sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0 || n == LISTEN_MAX)
+    for (int fd = MANAGER_FDS_START; fd < MANAGER_FDS_START + count; fd++) {
+        if (!manager_is_listening(fd) || n == LISTEN_MAX)
             return err_set(reterr, ERR_INVALID, ENOTSUP,
                            "fd://: descriptor %d is not a listening Unix socket", fd);
         fds[n++] = fd;

@@ -5,7 +5,7 @@
 
 #define LISTEN_MAX 16
 
-/* hosts: "unix:///path" or "fd://" (all sockets passed by sd_listen_fds(3)).  ret_fds has room for
+/* hosts: "unix:///path" or "fd://" (all sockets passed by the service manager).  ret_fds has room for
  * LISTEN_MAX; returns how many, owned by the caller. */
 int listen_open(char *const *hosts, int *ret_fds, struct err *reterr);
 /* Remove the names of the sockets made here. */

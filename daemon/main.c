@@ -7,7 +7,6 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -15,6 +14,7 @@
 #include "fd.h"
 #include "listen.h"
 #include "log.h"
+#include "manager.h"
 #include "options.h"
 #include "path.h"
 #include "routes.h"
@@ -131,7 +131,7 @@ static int open_engine(struct program *p, struct err *reterr)
 static void stop(struct program *p)
 {
     if (p->serving) {
-        sd_notify(0, "STOPPING=1");
+        manager_notify("STOPPING=1");
         http_server_stop(p->server, NULL, NULL);
         p->serving = false;
     }
@@ -156,7 +156,7 @@ static void serve(void *arg)
         return;
     }
     p->serving = true;
-    sd_notify(0, "READY=1");
+    manager_notify("READY=1");
     log_info("containerd-lite %s serves %s", CTL_VERSION, p->options.hosts[0]);
 }
 
