@@ -59,6 +59,47 @@ int str_parse_u64(const char *s, uint64_t max, uint64_t *ret)
     return 0;
 }
 
+/* Bytes of the character that s begins with (RFC 3629), 0 if it begins with none. */
+static size_t utf8_len(const unsigned char *s)
+{
+    static const struct {
+        unsigned char first, last; /* range of the first byte */
+        unsigned char low, high;   /* of the second */
+        size_t len;
+    } forms[] = {
+        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+        if (s[0] < forms[i].first || s[0] > forms[i].last)
+            continue;
+        if (forms[i].len > 1 && (s[1] < forms[i].low || s[1] > forms[i].high))
+            return 0;
+        for (size_t k = 2; k < forms[i].len; k++) {
+            if ((s[k] & 0xc0) != 0x80)
+                return 0;
+        }
+        return forms[i].len;
+    }
+    return 0;
+}
+
+char *str_to_utf8(const char *s)
+{
+    char *out = xmalloc(3 * strlen(s) + 1), *o = out;
+
+    while (*s) {
+        size_t n = utf8_len((const unsigned char *)s);
+
+        o = mempcpy(o, n > 0 ? s : "\xef\xbf\xbd", n > 0 ? n : 3);
+        s += n > 0 ? n : 1;
+    }
+    *o = '\0';
+    return out;
+}
+
 void hex_encode(const void *data, size_t len, char *out)
 {
     static const char digits[] = "0123456789abcdef";

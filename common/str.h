@@ -26,6 +26,10 @@ static inline bool str_empty(const char *s)
 int str_parse_i64(const char *s, int64_t min, int64_t max, int64_t *ret);
 int str_parse_u64(const char *s, uint64_t max, uint64_t *ret);
 
+/* A copy that is UTF-8: U+FFFD stands for each byte that belongs to no character, as Go's JSON has
+ * it.  Caller frees. */
+char *str_to_utf8(const char *s);
+
 /* Lower-case hex of len bytes; out has room for 2*len+1. */
 void hex_encode(const void *data, size_t len, char *out);
 bool str_is_hex(const char *s, size_t len);

@@ -172,6 +172,27 @@ int engine_logs_open(struct engine *e, const char *ref, const struct log_options
 void log_stream_resume(struct log_stream *s);
 void log_stream_close(struct log_stream *s); /* the reader lost interest; fn is not called again */
 
+/* ---- what is in a container ---- */
+
+enum content_kind {
+    CONTENT_TAR,     /* its root file system as processes in it see it, without what is mounted */
+    CONTENT_CHANGES, /* what it changed in its image: 'A', 'C' or 'D', an absolute path, a NUL */
+};
+struct content;
+struct content_callbacks {
+    void *arg;
+    /* Bytes as they come, borrowed.  Returning false pauses until engine_content_resume(). */
+    bool (*data)(void *arg, const void *data, size_t len);
+    /* Once, and the content is gone; err NULL: all was told. */
+    void (*done)(void *arg, const struct err *err);
+};
+/* Nothing is called from inside.  A container that runs goes on meanwhile. */
+int engine_content_open(struct engine *e, const char *ref, enum content_kind kind,
+                        const struct content_callbacks *cb, struct content **ret,
+                        struct err *reterr);
+void engine_content_resume(struct content *s);
+void engine_content_close(struct content *s); /* the reader lost interest: no callback afterwards */
+
 /* ---- stats ---- */
 
 struct stats_options {

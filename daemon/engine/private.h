@@ -142,11 +142,13 @@ struct engine {
     struct map by_name; /* name -> the same, borrowed */
     struct map execs;   /* exec id -> struct exec, borrowed from its container */
     char *db_path;
-    char *daemon_id;      /* meta: a UUID-like text */
-    char *network_ids[3]; /* bridge, host, none; owned */
-    int shim_fd;          /* sealed copy of the shim's executable */
-    unsigned jobs;        /* on the pool */
-    pid_t *dying;         /* shims to be reaped; owned */
+    char *daemon_id;          /* meta: a UUID-like text */
+    char *network_ids[3];     /* bridge, host, none; owned */
+    int shim_fd;              /* sealed copy of the shim's executable */
+    unsigned jobs;            /* on the pool, or in workers of content.c */
+    struct content *contents; /* list */
+    unsigned n_contents;
+    pid_t *dying; /* shims to be reaped; owned */
     size_t n_dying;
     uv_signal_t sigchld;
     bool closing;
@@ -234,6 +236,30 @@ void endpoint_spec_of(const struct container *c, struct endpoint_spec *ret);
 
 /* Delete what storage moved to its trash, on the pool; takes over trash. */
 void trash_delete(struct engine *e, char *trash);
+
+/* A user namespace of a container's own is made of this many ids. */
+#define IDMAP_SIZE 65536
+/* First host id of the one that the container has had from its first start on; 0: none. */
+int container_idmap(struct container *c, uint32_t *ret_base, struct err *reterr);
+
+/* ---- layers.c ---- */
+
+struct rootfs_fds {
+    int *fds; /* directories, top first: what the container wrote comes before the layers below */
+    size_t n;
+    char maps[2][48]; /* arguments of the worker about who wrote the first; "": none */
+};
+
+/* fds is lent: it is closed after the call; NULL with err. */
+typedef void rootfs_fds_fn(void *arg, struct rootfs_fds *fds, const struct err *err);
+/* Open them in the pool; done is called once, later.  lowers: all of them, else only the first. */
+int container_open_rootfs(struct container *c, bool lowers, rootfs_fds_fn *done, void *arg,
+                          struct err *reterr);
+void rootfs_fds_done(struct rootfs_fds *f);
+
+/* ---- content.c ---- */
+
+void contents_cancel(struct engine *e);
 
 /* ---- mounts.c ---- */
 

@@ -16,7 +16,6 @@
 /* A shim that says nothing for so long is given up; a healthy one needs milliseconds. */
 #define START_TIMEOUT_S 60
 #define UNDO_TIMEOUT_MS 5000
-#define IDMAP_SIZE 65536
 /* First host id handed out by --userns=auto; below are the host's own and its subordinate ids. */
 #define IDMAP_FIRST 0x70000000U
 #define IDMAP_SLOTS 8192
@@ -521,12 +520,22 @@ static int take_endpoint(struct container *c, struct err *reterr)
     return 0;
 }
 
+int container_idmap(struct container *c, uint32_t *ret_base, struct err *reterr)
+{
+    struct db *db = c->engine->db;
+    sqlite3_stmt *st = db_query(db, "SELECT slot FROM id_ranges WHERE container_id=?", "s", c->id);
+    int r = db_step(db, st, reterr);
+
+    *ret_base = r > 0 ? IDMAP_FIRST + (uint32_t)sqlite3_column_int64(st, 0) * IDMAP_SIZE : 0;
+    if (r > 0)
+        sqlite3_reset(st);
+    return r < 0 ? r : 0;
+}
+
 /* The slot survives restarts of the container: its files belong to these ids. */
 static int take_idmap(struct container *c, uint32_t *ret_base, struct err *reterr)
 {
     struct db *db = c->engine->db;
-    sqlite3_stmt *st;
-    int64_t slot;
     int r;
 
     *ret_base = 0;
@@ -543,15 +552,11 @@ static int take_idmap(struct container *c, uint32_t *ret_base, struct err *reter
                reterr);
     if (r < 0)
         return r;
-    st = db_query(db, "SELECT slot FROM id_ranges WHERE container_id=?", "s", c->id);
-    r = db_step(db, st, reterr);
-    if (r <= 0)
-        return r < 0 ? r : err_set(reterr, ERR_SYSTEM, ENOENT, "no id range");
-    slot = sqlite3_column_int64(st, 0);
-    sqlite3_reset(st);
-    if (slot >= IDMAP_SLOTS)
+    r = container_idmap(c, ret_base, reterr);
+    if (r < 0)
+        return r;
+    if ((*ret_base - IDMAP_FIRST) / IDMAP_SIZE >= IDMAP_SLOTS)
         return err_set(reterr, ERR_UNAVAILABLE, ENOSPC, "all ranges of user ids are in use");
-    *ret_base = IDMAP_FIRST + (uint32_t)slot * IDMAP_SIZE;
     return 0;
 }
 

@@ -33,6 +33,9 @@ void containers_top(struct http_req *req);
 void containers_remove(struct http_req *req);
 void containers_prune(struct http_req *req);
 
+void contents_export(struct http_req *req);
+void contents_changes(struct http_req *req);
+
 void streams_logs(struct http_req *req);
 void streams_stats(struct http_req *req);
 void streams_wait(struct http_req *req);
