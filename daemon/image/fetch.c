@@ -20,7 +20,7 @@ struct fetch_user {
 
 struct fetch {
     struct images *im;
-    struct fetch *next, **prev_next; /* in im->fetches, until it is abandoned */
+    struct fetch *next, **prev_next; /* in im->fetches, until it has failed */
     struct descriptor d;
     struct remote *remote;    /* referenced */
     struct remote_call *call; /* NULL when none is under way */
@@ -31,7 +31,8 @@ struct fetch {
     char *filling, *flushing; /* owned; FETCH_CHUNK each */
     size_t n_filling, n_flushing;
     bool paused; /* filling is full, and flushing is with the pool */
-    bool ended, abandoned;
+    bool ended;
+    bool left; /* was without users while it worked */
     unsigned restarts;
     struct err err, call_err; /* kind ERR_NONE: none */
     uv_work_t work;
@@ -73,12 +74,12 @@ static void stop_call(struct fetch *f)
         remote_cancel(TAKE_PTR(f->call));
 }
 
-/* Not to be joined any more; the pool may still hold it. */
+/* Without users.  While the pool works on the file it stays in the list: two must never write to
+ * one file, so whoever wants the blob now takes this one up again. */
 static void abandon(struct fetch *f)
 {
     stop_call(f);
-    unlink_fetch(f);
-    f->abandoned = true;
+    f->left = true;
     if (!f->working)
         fetch_free(f);
 }
@@ -109,11 +110,13 @@ static void end(struct fetch *f, const struct err *err)
         u->cb.done(u->cb.arg, f->err.kind != ERR_NONE ? &f->err : NULL);
     }
     f->working = false;
-    if (f->abandoned)
+    if (!f->users)
         fetch_free(f);
 }
 
 /* ---- work in the pool ---- */
+
+static void take_up(struct fetch *f);
 
 static void pool_run(uv_work_t *work)
 {
@@ -131,8 +134,10 @@ static void pool_ran(uv_work_t *work, int status)
 
     (void)status;
     f->working = false;
-    if (f->abandoned) {
+    if (!f->users) {
         fetch_free(f);
+    } else if (f->left && !f->ended) {
+        take_up(f);
     } else if (e.kind != ERR_NONE) {
         stop_call(f);
         end(f, &e);
@@ -340,6 +345,15 @@ static void scanned(struct fetch *f)
     if (f->written > 0)
         say_progress(f);
     begin_call(f);
+}
+
+/* Somebody came after the call had ended: begin anew with what is in the file. */
+static void take_up(struct fetch *f)
+{
+    f->left = f->paused = false;
+    f->err = (struct err){0};
+    f->n_filling = f->n_flushing = 0;
+    in_pool(f, scan_partial, scanned);
 }
 
 /* ---- users ---- */

@@ -237,6 +237,8 @@ int images_has_layer(struct images *im, struct load_layer *l, struct err *reterr
 
     if (r <= 0)
         return r;
+    if (!storage_layer_exists(im->storage, l->chain_id))
+        return 0; /* somebody removed it: it comes again */
     r = db_layer_blob_list(im->db, l->diff_id, &blobs, &n, reterr);
     if (r < 0)
         return r;
@@ -268,9 +270,12 @@ static int commit_layers(struct image_job *job, struct err *reterr)
     r = storage_sync(st, reterr);
     for (size_t i = 0; r >= 0 && i < job->n_made; i++)
         r = commit_blob(job, &job->made[i]->kept, reterr);
-    for (size_t i = 0; r >= 0 && i < job->n_made; i++)
-        r = storage_layer_commit(st, &job->stage, job->made[i]->dir, job->made[i]->chain_id,
+    for (size_t i = 0; r >= 0 && i < job->n_made; i++) {
+        struct load_layer *l = job->made[i];
+
+        r = storage_layer_commit(st, l->stage ? l->stage : &job->stage, l->dir, l->chain_id,
                                  reterr);
+    }
     if (r >= 0)
         r = blobs_fsync(st, reterr);
     return r < 0 ? r : storage_layers_fsync(st, reterr);

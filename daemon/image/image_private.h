@@ -21,6 +21,7 @@ struct images {
     struct image_push *pushes;             /* list */
     struct registry_query *queries;        /* list */
     struct fetch *fetches;                 /* list */
+    struct unpack *unpacks;                /* list */
     struct image_send *sends;              /* list */
     unsigned n_sends;
     struct registry *registry; /* owned */

@@ -25,12 +25,15 @@ struct load_blob {
     char file[32]; /* in the stage; "": a download's, in blobs/partial */
 };
 
+struct stage;
+
 struct load_layer {
     char *blob; /* owned: name below the archive's directory */
     char diff_id[ID_LEN + 1];
     char chain_id[ID_LEN + 1];
-    int64_t size; /* unpacked; known after unpacking or from the store */
-    char dir[32]; /* in the stage, where it was unpacked; "" if it was there already */
+    int64_t size;        /* unpacked; known after unpacking or from the store */
+    char dir[32];        /* in the stage, where it was unpacked; "" if it was there already */
+    struct stage *stage; /* borrowed; NULL: the job's */
     struct load_blob kept;
 };
 

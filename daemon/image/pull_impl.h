@@ -6,6 +6,7 @@
 #include "image_job.h"
 #include "pull.h"
 #include "reference.h"
+#include "unpack.h"
 
 #define PULL_PARALLEL 3 /* blobs fetched, and layers unpacked, at once; dockerd's default */
 #define PULL_PROGRESS_NS 100000000
@@ -15,9 +16,9 @@ struct pull_layer {
     struct load_layer *layer; /* borrowed from the job's plan */
     struct descriptor d;
     struct fetch_user *fetch; /* NULL before and after */
-    struct worker *worker;
+    struct unpack_user *unpack;
     bool here; /* the store has it */
-    bool fetched, started, unpacked;
+    bool fetched, unpacked;
     int64_t told; /* time of the last progress line */
 };
 
@@ -38,8 +39,8 @@ struct pull_one {
     struct registry_manifest manifest;
     struct image_job *job; /* from the config on */
     struct pull_layer *layers;
-    size_t n_layers, n_fetching, n_workers, n_unpacked;
-    bool failed;               /* waits for its workers */
+    size_t n_layers, n_fetching, n_unpacking;
+    bool failed;
     bool committing, finished; /* the job works or ends by itself */
     bool newer;                /* the name stands for another image now */
     struct err err;

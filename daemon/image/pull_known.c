@@ -1,7 +1,33 @@
 /* The short way of a pull: a HEAD tells whether the tag still stands for what we have.  Registries
  * count it less than a manifest, or not at all. */
+#include <stdio.h>
+
 #include "blob_rows.h"
+#include "json.h"
 #include "pull_impl.h"
+
+/* Are all its layers in the store?  What fsck found broken comes again. */
+static bool is_whole(struct images *im, const char *id)
+{
+    _cleanup_(image_unrefp) struct image *img = NULL;
+    const json_t *diff_ids;
+
+    if (images_get(im, id, &img, NULL) < 0)
+        return false;
+    diff_ids = json_get(json_get(img->config, "rootfs"), "diff_ids");
+    for (size_t i = 0; i < img->n_layers; i++) {
+        const char *diff_id = json_string_value(json_array_get(diff_ids, i));
+        struct load_layer l = {0};
+
+        if (!diff_id || !str_starts(diff_id, DIGEST_SHA256))
+            return false;
+        snprintf(l.chain_id, sizeof(l.chain_id), "%s", img->chain_ids[i]);
+        snprintf(l.diff_id, sizeof(l.diff_id), "%s", diff_id + strlen(DIGEST_SHA256));
+        if (images_has_layer(im, &l, NULL) <= 0)
+            return false;
+    }
+    return true;
+}
 
 /* What the tag stands for here, if it came from a registry. */
 static bool is_known(struct pull_one *p, char ret_id[ID_LEN + 1])
@@ -10,7 +36,8 @@ static bool is_known(struct pull_one *p, char ret_id[ID_LEN + 1])
     _cleanup_(strv_freep) char **digests = NULL;
 
     return p->ref.tag && !p->platform_given && db_tag_get(p->im->db, canonical, ret_id, NULL) > 0 &&
-           db_repo_digest_list(p->im->db, ret_id, &digests, NULL) >= 0 && digests;
+           db_repo_digest_list(p->im->db, ret_id, &digests, NULL) >= 0 && digests &&
+           is_whole(p->im, ret_id);
 }
 
 static bool is_the_same(struct pull_one *p, const char *header)

@@ -1,49 +1,37 @@
 /* From a plan to layers in the store: blobs are fetched in parallel, each is unpacked by a worker
- * of its own, and all is recorded at once. */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
+ * of its own, and all is recorded at once.  Pulls at the same moment share both. */
 
 #include "blobs.h"
-#include "fd.h"
 #include "pull_impl.h"
 
 static void go_on(struct pull_one *p);
 
 /* ---- the end ---- */
 
-static void leave_fetches(struct pull_one *p)
+static void leave_shared(struct pull_one *p)
 {
     for (size_t i = 0; i < p->n_layers; i++) {
-        if (p->layers[i].fetch)
-            fetch_leave(TAKE_PTR(p->layers[i].fetch));
-    }
-}
+        struct pull_layer *l = &p->layers[i];
 
-/* Failed or cancelled: when the last worker is gone, so is the reason to keep the stage. */
-static void stopped(struct pull_one *p)
-{
-    if (p->n_workers > 0 || p->committing || p->finished)
-        return;
-    p->finished = true;
-    if (p->job->cancelled)
-        image_job_finish(p->job);
-    else
-        image_job_fail(p->job, &p->err);
+        if (l->fetch)
+            fetch_leave(TAKE_PTR(l->fetch));
+        if (l->unpack)
+            unpack_leave(TAKE_PTR(l->unpack));
+    }
 }
 
 void pull_layers_stop(struct pull_one *p)
 {
     if (p->call)
         remote_cancel(TAKE_PTR(p->call));
-    if (!p->committing)
-        leave_fetches(p);
-    for (size_t i = 0; i < p->n_layers; i++) {
-        if (p->layers[i].worker)
-            worker_kill(p->layers[i].worker);
-    }
-    stopped(p);
+    if (p->committing || p->finished)
+        return;
+    leave_shared(p);
+    p->finished = true;
+    if (p->job->cancelled)
+        image_job_finish(p->job);
+    else
+        image_job_fail(p->job, &p->err);
 }
 
 static bool is_over(const struct pull_one *p)
@@ -64,76 +52,49 @@ static void unpack_progress(void *arg, int64_t bytes)
     pull_say_layer(l, "Extracting", bytes, l->d.size);
 }
 
-static int check_layer(struct pull_layer *l, const struct worker_result *result, struct err *reterr)
+static void take_layer(struct pull_layer *l)
 {
-    if (result->status < 0) {
-        *reterr = result->err;
-        return err_wrap(reterr, "failed to register layer sha256:%.12s", l->d.digest);
-    }
-    if (!streq(result->diff_id, l->layer->diff_id))
-        return err_set(reterr, ERR_SYSTEM, EBADMSG,
-                       "layer sha256:%.12s unpacks to sha256:%s, its image says sha256:%s",
-                       l->d.digest, result->diff_id, l->layer->diff_id);
-    return 0;
-}
+    struct image_job *job = l->pull->job;
 
-static void unpacked(void *arg, const struct worker_result *result)
-{
-    struct pull_layer *l = arg;
-    struct pull_one *p = l->pull;
-    struct image_job *job = p->job;
-    struct err e;
-
-    l->worker = NULL;
-    p->n_workers--;
-    if (is_over(p)) {
-        stopped(p);
-        return;
-    }
-    if (check_layer(l, result, &e) < 0) {
-        pull_one_fail(p, &e);
-        return;
-    }
     l->unpacked = true;
-    l->layer->size = result->bytes;
-    p->n_unpacked++;
+    unpack_result(l->unpack, l->layer);
     job->made = xrealloc(job->made, (job->n_made + 1) * sizeof(struct load_layer *));
     job->made[job->n_made++] = l->layer;
     pull_say_layer(l, "Extracting", l->d.size, l->d.size);
     pull_say_layer(l, "Pull complete", 0, 0);
+}
+
+static void unpacked(void *arg, const struct err *err)
+{
+    struct pull_layer *l = arg;
+    struct pull_one *p = l->pull;
+
+    p->n_unpacking--;
+    if (err) {
+        pull_one_fail(p, err);
+        return;
+    }
+    take_layer(l);
     go_on(p);
 }
 
-/* l<N>/diff, so that the finished directory is renamed as one. */
+static int open_blob(void *arg, struct err *reterr)
+{
+    struct pull_layer *l = arg;
+
+    return l->fetch ? fetch_open(l->fetch, reterr)
+                    : blob_open(l->pull->im->storage, l->d.digest, NULL, reterr);
+}
+
 static int start_unpack(struct pull_layer *l, struct err *reterr)
 {
-    struct pull_one *p = l->pull;
-    _cleanup_close_ int in = l->fetch ? fetch_open(l->fetch, reterr)
-                                      : blob_open(p->im->storage, l->d.digest, NULL, reterr);
-    _cleanup_close_ int dir = -EBADF;
-    char diff[sizeof(l->layer->dir) + 8];
-    int r;
+    struct unpack_callbacks cb = {.arg = l, .progress = unpack_progress, .done = unpacked};
+    int r = unpack_join(l->pull->im, l->layer, &l->d, &cb, open_blob, &l->unpack, reterr);
 
-    if (in < 0)
-        return in;
-    snprintf(l->layer->dir, sizeof(l->layer->dir), "l%zu", (size_t)(l - p->layers));
-    if (mkdirat(p->job->stage.fd, l->layer->dir, 0700) < 0)
-        return err_sys(reterr, errno, "mkdir %s/%s", p->job->stage.path, l->layer->dir);
-    snprintf(diff, sizeof(diff), "%s/diff", l->layer->dir);
-    dir = image_job_dir(p->job, diff, reterr);
-    if (dir < 0)
-        return dir;
-    r = worker_start(&(struct worker_options){.loop = p->im->loop,
-                                              .path = p->im->worker_path,
-                                              .command = "unpack",
-                                              .in_fd = in,
-                                              .dir_fd = dir,
-                                              .arg = l,
-                                              .progress = unpack_progress,
-                                              .done = unpacked},
-                     &l->worker, reterr);
-    l->started = r >= 0;
-    p->n_workers += l->started;
+    if (r > 0)
+        take_layer(l);
+    else if (r == 0)
+        l->pull->n_unpacking++;
     return r;
 }
 
@@ -189,32 +150,7 @@ static void recorded(struct image_job *job)
     p->finished = true;
 }
 
-/* Start whatever may start now. */
-static void go_on(struct pull_one *p)
-{
-    size_t done = 0;
-    struct err e;
-    int r = 0;
-
-    for (size_t i = 0; r >= 0 && i < p->n_layers; i++) {
-        struct pull_layer *l = &p->layers[i];
-
-        if (l->here || l->unpacked)
-            done++;
-        else if (l->fetched && !l->started && p->n_workers < PULL_PARALLEL)
-            r = start_unpack(l, &e);
-        else if (!l->fetched && !l->fetch && p->n_fetching < PULL_PARALLEL)
-            r = start_fetch(l, &e);
-    }
-    if (r < 0) {
-        pull_one_fail(p, &e);
-    } else if (done == p->n_layers) {
-        p->committing = true;
-        image_job_commit(p->job, recorded);
-    }
-}
-
-/* ---- the beginning ---- */
+/* ---- what is here ---- */
 
 static void keep_blob(struct pull_layer *l)
 {
@@ -237,9 +173,54 @@ static int find_here(struct pull_layer *l, struct err *reterr)
     keep_blob(l);
     /* The same bytes on top of other layers: nothing is to be fetched. */
     r = db_blob_get(im->db, l->d.digest, &size, reterr);
-    l->fetched = r > 0 && size == l->d.size && blob_size(im->storage, l->d.digest) == size;
+    if (r > 0 && size == l->d.size && blob_size(im->storage, l->d.digest) == size)
+        l->fetched = true;
     return r;
 }
+
+/* The next step of a layer, if there is one now. */
+static int advance(struct pull_layer *l, struct err *reterr)
+{
+    struct pull_one *p = l->pull;
+    bool may_unpack = l->fetched && !l->unpack && p->n_unpacking < PULL_PARALLEL;
+    bool may_fetch = !l->fetched && !l->fetch && p->n_fetching < PULL_PARALLEL;
+    int r;
+
+    if (l->here || l->unpacked || (!may_unpack && !may_fetch))
+        return 0;
+    /* While it waited for its turn another pull may have brought it. */
+    r = find_here(l, reterr);
+    if (r < 0)
+        return r;
+    if (l->here) {
+        pull_say_layer(l, "Already exists", 0, 0);
+        return 0;
+    }
+    if (!l->fetched)
+        return start_fetch(l, reterr);
+    return may_unpack ? start_unpack(l, reterr) : 0;
+}
+
+/* Start whatever may start now. */
+static void go_on(struct pull_one *p)
+{
+    size_t done = 0;
+    struct err e;
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < p->n_layers; i++) {
+        r = advance(&p->layers[i], &e);
+        done += p->layers[i].here || p->layers[i].unpacked;
+    }
+    if (r < 0) {
+        pull_one_fail(p, &e);
+    } else if (done == p->n_layers) {
+        p->committing = true;
+        image_job_commit(p->job, recorded);
+    }
+}
+
+/* ---- the beginning ---- */
 
 static void announce(struct pull_one *p)
 {
@@ -256,7 +237,7 @@ static void announce(struct pull_one *p)
 
 void pull_layers_done(struct pull_one *p)
 {
-    leave_fetches(p);
+    leave_shared(p);
     free(p->layers);
 }
 

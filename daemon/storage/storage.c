@@ -245,6 +245,11 @@ int storage_layers_fsync(struct storage *st, struct err *reterr)
     return fsync(st->layers_fd) < 0 ? err_sys(reterr, errno, "fsync %s/" LAYERS_DIR, st->root) : 0;
 }
 
+bool storage_layer_exists(struct storage *st, const char *chain_id)
+{
+    return str_is_hex(chain_id, CHAIN_ID_LEN) && faccessat(st->layers_fd, chain_id, F_OK, 0) == 0;
+}
+
 int storage_layer_commit(struct storage *st, struct stage *stage, const char *name,
                          const char *chain_id, struct err *reterr)
 {
@@ -253,12 +258,10 @@ int storage_layer_commit(struct storage *st, struct stage *stage, const char *na
     if (renameat2(stage->fd, name, st->layers_fd, chain_id, RENAME_NOREPLACE) == 0 ||
         errno == EEXIST)
         return 0;
+    /* Of two that share a stage the slower one finds the layer instead. */
+    if (errno == ENOENT && storage_layer_exists(st, chain_id))
+        return 0;
     return err_sys(reterr, errno, "rename to %s/" LAYERS_DIR "/%s", st->root, chain_id);
-}
-
-bool storage_layer_exists(struct storage *st, const char *chain_id)
-{
-    return str_is_hex(chain_id, CHAIN_ID_LEN) && faccessat(st->layers_fd, chain_id, F_OK, 0) == 0;
 }
 
 /* Rename dirfd/name into tmp/ under a new name. */

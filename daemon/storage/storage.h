@@ -57,7 +57,8 @@ void storage_stage_forget(struct stage *stage);
 /* One syncfs(2) of the data root's file system, before layers are committed (pool thread). */
 int storage_sync(struct storage *st, struct err *reterr);
 /* Rename stage/<name> (a directory that holds diff/) to layers/<chain_id>, atomically.  A layer
- * that is there already wins: success, and the stage's directory is left for the discard. */
+ * that is there already wins: success, and the stage's directory is left for the discard.  Several
+ * may commit the same directory. */
 int storage_layer_commit(struct storage *st, struct stage *stage, const char *name,
                          const char *chain_id, struct err *reterr);
 /* Make the renames durable: fsync of layers/ (pool thread). */

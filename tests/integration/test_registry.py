@@ -2,10 +2,12 @@
 in all the ways that networks and servers do."""
 import json
 import os
+import shutil
 import threading
 
+import host
 import imagemaker
-from harness import IMAGE, equal, has, wait_for
+from harness import IMAGE, SLOW, equal, has, wait_for
 from imagemaker import layer, sha256
 from registries import (OCI_INDEX, OCI_MANIFEST, Fake, Image, Registry, Server, body, cut_after, digest,
                         free_port, index, skopeo, status)
@@ -349,20 +351,110 @@ def test_redirected_blobs(d):
 
 # Several at once
 
-def test_two_pulls_share_a_download(d):
-    image = Image([layer({"noise": noise(500_000)})])
+def chain_ids(image):
+    """Of the layers of an image, bottom first."""
+    chain = []
+    for diff_id in json.loads(image.config)["rootfs"]["diff_ids"]:
+        chain.append(sha256(f"sha256:{chain[-1]} {diff_id}".encode()) if chain else diff_id[7:])
+    return chain
+
+
+def unpacked(d, image):
+    """How often each of its layers was unpacked since the daemon started, by its log."""
+    log = host.read(d.log)
+    return [log.count(f"layer sha256:{chain}: unpack blob") for chain in chain_ids(image)]
+
+
+def all_succeed(clients):
+    for client in clients:
+        out, err = client.communicate(timeout=60 * SLOW)
+        equal(client.returncode, 0, (out, err))
+
+
+def test_pulls_at_once_share_their_layers(d):
+    """The same image by two names and two clients each, and one that has the first layers only: no
+    byte comes twice, no layer is unpacked twice."""
+    tars = [layer({f"noise{n}": noise(300_000)}) for n in range(6)]
+    image, shorter = Image(tars), Image(tars[:4], {"Cmd": ["other"]})
     with Fake() as fake:
         fake.gate = threading.Event()
-        fake.add("one", "v1", image)
-        fake.add("two", "v1", image)
-        clients = [d.spawn_client("pull", f"{fake.host}/{name}:v1") for name in ("one", "two")]
-        wait_for(lambda: len(fake.asked("GET", digest(image.config))) == 2, "both configs")
+        for name, one in (("one", image), ("two", image), ("three", shorter)):
+            fake.add(name, "v1", one)
+        clients = [d.spawn_client("pull", f"{fake.host}/{name}:v1")
+                   for name in ("one", "two", "three", "one")]
+        wait_for(lambda: len(fake.asked("GET", digest(image.config))) == 3 and
+                 len(fake.asked("GET", digest(shorter.config))) == 1, "all configs to be asked for")
         fake.gate.set()
-        for client in clients:
-            out, err = client.communicate(timeout=60)
-            equal(client.returncode, 0, err)
-        equal(len(fake.asked("GET", digest(image.layers[0]))), 1, "downloads of the layer")
+        all_succeed(clients)
+        equal([len(fake.asked("GET", digest(blob))) for blob in image.layers], [1] * 6, "downloads")
+        for name in ("one", "two", "three"):
+            equal(d.api("GET", f"/images/{fake.host}/{name}:v1/json", status=200).json["Id"],
+                  (shorter if name == "three" else image).id)
+    equal(unpacked(d, image), [1] * 6, "times each layer was unpacked")
     equal(partial(d, image), {})
+    equal(os.listdir(f"{d.data}/tmp"), [])
+
+
+def test_the_last_of_two_pulls_goes_on(d):
+    """The client that came first leaves, while the layer comes in: the other has it nonetheless."""
+    image = Image([layer({"noise": noise(900_000)})])
+    blob = image.layers[0]
+    gate = threading.Event()
+    half = {"Content-Length": str(len(blob))}
+
+    def slow(request):
+        request.answer(200, blob[:400_000], headers=half)
+        gate.wait(30 * SLOW)
+        request.wfile.write(blob[400_000:])
+        return True
+
+    with Fake() as fake:
+        fake.add("one", "v1", image)
+        fake.fail("blobs", digest(blob), slow)
+        first = d.spawn_client("pull", f"{fake.host}/one:v1")
+        wait_for(lambda: partial(d, image), "the blob to begin")
+        second = d.spawn_client("pull", f"{fake.host}/one:v1")
+        while b"Pulling fs layer" not in second.stdout.readline():
+            assert second.poll() is None, second.stderr.read()
+        first.kill()
+        first.communicate()
+        gate.set()
+        all_succeed([second])
+        equal(len(fake.asked("GET", digest(blob))), 1, "downloads")
+    equal(unpacked(d, image), [1])
+    wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stages to be removed")
+
+
+def test_pulls_come_and_leave(d):
+    """Clients that leave and come again while the blob is written: its bytes are always right."""
+    image = Image([layer({"noise": noise(2_000_000)})])
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        for n in range(12):
+            client = d.spawn_client("pull", "-q", f"{fake.host}/app:v1")
+            wait_for(lambda n=n: len(fake.asked("GET", digest(image.layers[0]))) > n or
+                     client.poll() is not None, "the blob to be asked for")
+            client.kill()
+            client.communicate()
+            if d.ok("images", "-q", f"{fake.host}/app"):
+                d.ok("rmi", f"{fake.host}/app:v1")
+                fake.requests.clear()
+                break
+        d.ok("pull", f"{fake.host}/app:v1")
+        d.ok("rmi", f"{fake.host}/app:v1")
+    wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stages to be removed")
+
+
+def test_a_layer_that_was_lost_comes_again(d):
+    """Somebody removed a layer's directory: a pull that finds nothing new brings it nonetheless."""
+    image = runnable("whole")
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        d.ok("pull", f"{fake.host}/app:v1")
+        shutil.rmtree(f"{d.data}/layers/{chain_ids(image)[0]}")
+        has(d.ok("pull", f"{fake.host}/app:v1"), "Pull complete")
+        equal(len(fake.asked("GET", digest(image.layers[0]))), 1, "downloads: the blob was there")
+        equal(d.ok("run", "--rm", f"{fake.host}/app:v1"), "whole")
 
 
 def test_a_client_that_leaves_ends_its_pull(d):

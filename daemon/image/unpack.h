@@ -1,0 +1,29 @@
+/* Layers on their way from a verified blob to a directory.  A layer is unpacked once, however many
+ * pulls want it: they join the worker that is under way.  Each has a stage of its own, which stays
+ * until the last user leaves; whoever commits first renames it into the store.  Loop thread. */
+#pragma once
+
+#include "image_private.h"
+#include "manifest.h"
+#include "registry_manifest.h"
+
+struct unpack_user;
+
+struct unpack_callbacks {
+    void *arg;
+    void (*progress)(void *arg, int64_t bytes); /* of the blob, read so far */
+    /* Once unless unpack_join() returned 1, never from inside it: err NULL: the directory is what
+     * the image says.  The user stays until unpack_leave(). */
+    void (*done)(void *arg, const struct err *err);
+};
+
+/* layer: its chain and diff id; blob: what it comes from.  open_blob(arg) is called only if nobody
+ * unpacks it yet and gives a descriptor to read the blob from (ownership).  1: it is done already;
+ * 0: done() follows. */
+int unpack_join(struct images *im, const struct load_layer *layer, const struct descriptor *blob,
+                const struct unpack_callbacks *cb, int (*open_blob)(void *arg, struct err *reterr),
+                struct unpack_user **ret, struct err *reterr);
+/* At any time; without users the worker is killed and the stage removed. */
+void unpack_leave(struct unpack_user *u);
+/* Of a layer that is done: where it is, and the bytes of its files.  Valid until unpack_leave(). */
+void unpack_result(const struct unpack_user *u, struct load_layer *layer);
