@@ -99,6 +99,17 @@ int cmd_wait(struct invocation *inv);
 int cmd_top(struct invocation *inv);
 int cmd_port(struct invocation *inv);
 int cmd_diff(struct invocation *inv);
+
+/* commit.c */
+struct commit_options {
+    char **changes;
+    const char *author, *message;
+    bool pause, no_pause;
+};
+extern const struct opt commit_opts[];
+extern const struct commit_options commit_defaults;
+int cmd_commit(struct invocation *inv);
+
 int cmd_update(struct invocation *inv);
 
 /* inspect.c */

@@ -330,6 +330,7 @@ void engine_close(struct engine *e)
 {
     e->closing = true;
     contents_cancel(e);
+    commits_cancel(e);
     /* A job that is half way has the kernel in hand: let it come to its end. */
     while (e->jobs > 0)
         uv_run(e->loop, UV_RUN_ONCE);

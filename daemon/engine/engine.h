@@ -193,6 +193,17 @@ int engine_content_open(struct engine *e, const char *ref, enum content_kind kin
 void engine_content_resume(struct content *s);
 void engine_content_close(struct content *s); /* the reader lost interest: no callback afterwards */
 
+struct commit_options {
+    const char *repo, *tag; /* NULL or "": without a name */
+    const char *author, *comment;
+    const char *const *changes; /* Dockerfile instructions, NULL-terminated; may be NULL */
+    bool pause;                 /* freeze it while it is read, if it runs */
+};
+/* body: a Config that the container's is merged into, {} for the container's alone; borrowed.
+ * Result: {"Id"}. */
+void engine_container_commit(struct engine *e, const char *ref, const struct commit_options *o,
+                             const json_t *body, engine_json_fn *done, void *arg);
+
 /* ---- stats ---- */
 
 struct stats_options {

@@ -148,7 +148,8 @@ struct engine {
     unsigned jobs;            /* on the pool, or in workers of content.c */
     struct content *contents; /* list */
     unsigned n_contents;
-    pid_t *dying; /* shims to be reaped; owned */
+    struct commit *commits; /* list */
+    pid_t *dying;           /* shims to be reaped; owned */
     size_t n_dying;
     uv_signal_t sigchld;
     bool closing;
@@ -260,6 +261,10 @@ void rootfs_fds_done(struct rootfs_fds *f);
 /* ---- content.c ---- */
 
 void contents_cancel(struct engine *e);
+
+/* ---- commit.c ---- */
+
+void commits_cancel(struct engine *e);
 
 /* ---- mounts.c ---- */
 

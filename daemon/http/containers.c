@@ -154,3 +154,29 @@ void containers_prune(struct http_req *req)
     else
         engine_container_prune(http_context(req), filters, reply_200_json, req);
 }
+
+static void reply_201_json(void *arg, json_t *v, const struct err *err)
+{
+    if (err)
+        http_reply_err(arg, err);
+    else
+        http_reply_json(arg, 201, v);
+}
+
+void containers_commit(struct http_req *req)
+{
+    _cleanup_(strv_freep) char **changes = param_list(req, "changes");
+    const char *ref = http_query(req, "container");
+    struct commit_options o = {.repo = http_query(req, "repo"),
+                               .tag = http_query(req, "tag"),
+                               .author = http_query(req, "author"),
+                               .comment = http_query(req, "comment"),
+                               .changes = (const char *const *)changes,
+                               .pause = str_empty(http_query(req, "pause")) ||
+                                        http_query_bool(req, "pause", true)};
+
+    if (str_empty(ref))
+        http_reply_error(req, 400, "commit which container?");
+    else
+        engine_container_commit(http_context(req), ref, &o, http_body(req), reply_201_json, req);
+}

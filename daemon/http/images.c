@@ -8,6 +8,7 @@
 #include "fd.h"
 #include "image.h"
 #include "json.h"
+#include "params.h"
 #include "routes.h"
 #include "str.h"
 #include "tarball.h"
@@ -276,19 +277,9 @@ void images_route_load(struct http_req *req)
     begin_upload(req, NULL);
 }
 
-static char **changes_of(struct http_req *req)
-{
-    const char *change;
-    char **out = NULL;
-
-    for (size_t i = 0; (change = http_query_nth(req, "changes", i)); i++)
-        out = strv_append(out, change);
-    return out;
-}
-
 static void import_route(struct http_req *req)
 {
-    _cleanup_(strv_freep) char **changes = changes_of(req);
+    _cleanup_(strv_freep) char **changes = param_list(req, "changes");
     struct image_import o = {.repo = http_query(req, "repo"),
                              .tag = http_query(req, "tag"),
                              .message = http_query(req, "message"),

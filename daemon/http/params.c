@@ -57,3 +57,13 @@ int param_time(const struct http_req *req, const char *name, int64_t *ret, struc
         return 0;
     return err_set(reterr, ERR_INVALID, EINVAL, "invalid value for \"%s\": \"%.64s\"", name, text);
 }
+
+char **param_list(const struct http_req *req, const char *name)
+{
+    const char *value;
+    char **out = NULL;
+
+    for (size_t i = 0; (value = http_query_nth(req, name, i)); i++)
+        out = strv_append(out, value);
+    return out;
+}

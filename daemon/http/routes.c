@@ -58,7 +58,7 @@ const struct http_route http_routes[] = {
     {"DELETE", "/images/{name}", images_route_remove, 0},
     {"POST", "/build", system_not_yet, HTTP_BODY_STREAM},
     {"POST", "/build/prune", system_build_prune, 0},
-    {"POST", "/commit", system_not_yet, 0},
+    {"POST", "/commit", containers_commit, HTTP_BODY_JSON_OPTIONAL},
     {"GET", "/distribution/{name}/json", registries_distribution, 0},
 
     {"GET", "/networks", networks_list, 0},

@@ -31,6 +31,7 @@ void containers_update(struct http_req *req);
 void containers_resize(struct http_req *req);
 void containers_top(struct http_req *req);
 void containers_remove(struct http_req *req);
+void containers_commit(struct http_req *req);
 void containers_prune(struct http_req *req);
 
 void contents_export(struct http_req *req);

@@ -169,6 +169,27 @@ struct image_import {
 struct image_job *images_import(struct images *im, int in_fd, const struct image_import *opt,
                                 const struct image_job_callbacks *cb, struct err *reterr);
 
+struct image_commit {
+    const char *image_id; /* of the container's image: what it stands on */
+    const char *container_id;
+    const json_t *container_config; /* borrowed: what ran, for the history */
+    const json_t *config;           /* borrowed: what of this describes an image goes into it */
+    const char *const *changes;     /* as image_import; applied to it */
+    const char *author, *comment;   /* NULL or "": none */
+    const char *repo, *tag;         /* as image_import */
+    int dir_fd;                     /* what the container wrote (layer_protocol.h); lent */
+    const char *const *args;        /* of the worker: whose ids; NULL-terminated */
+    void (*packed)(
+        void *arg); /* dir_fd has been read to its end; arg as the callbacks'; may be NULL */
+};
+
+/* Will names and changes do?  Looks at nothing else. */
+int images_commit_check(const struct image_commit *opt, struct err *reterr);
+/* A new image of the container's with what it wrote on top, in one layer; {"Id":"sha256:.."} comes
+ * before the end.  The container must hold its layers (images_hold) until the end. */
+struct image_job *images_commit(struct images *im, const struct image_commit *opt,
+                                const struct image_job_callbacks *cb, struct err *reterr);
+
 struct image_pull;
 
 struct image_pull_options {

@@ -158,16 +158,25 @@ int image_job_worker(struct image_job *job, const struct worker_options *opt, co
 {
     _cleanup_close_ int dir_fd = image_job_dir(job, dir, reterr);
     struct worker_options o = *opt;
-    struct run *run;
-    int r;
 
     if (dir_fd < 0)
         return dir_fd;
+    o.dir_fd = dir_fd;
+    return image_job_run(job, &o, done, reterr);
+}
+
+int image_job_run(struct image_job *job, const struct worker_options *opt,
+                  void (*done)(struct image_job *job, const struct worker_result *result),
+                  struct err *reterr)
+{
+    struct worker_options o = *opt;
+    struct run *run;
+    int r;
+
     run = xcalloc(1, sizeof(*run));
     *run = (struct run){job, done};
     o.loop = job->im->loop;
     o.path = job->im->worker_path;
-    o.dir_fd = dir_fd;
     o.arg = run;
     o.progress = worker_progress;
     o.done = worker_done;
@@ -175,6 +184,21 @@ int image_job_worker(struct image_job *job, const struct worker_options *opt, co
     if (r < 0)
         free(run);
     return r;
+}
+
+int image_job_kept(struct image_job *job, const char *file, const char *digest,
+                   struct load_blob *ret, struct err *reterr)
+{
+    _cleanup_close_ int fd = openat(job->stage.fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat sb;
+
+    if (fd < 0 || fstat(fd, &sb) < 0)
+        return err_sys(reterr, errno, "%s/%s", job->stage.path, file);
+    memcpy(ret->digest, digest, sizeof(ret->digest));
+    snprintf(ret->file, sizeof(ret->file), "%s", file);
+    snprintf(ret->media_type, sizeof(ret->media_type), "%s", load_media_type(fd));
+    ret->size = sb.st_size;
+    return 0;
 }
 
 /* ---- the end ---- */

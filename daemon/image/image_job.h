@@ -46,6 +46,13 @@ void image_job_pool(struct image_job *job, int (*pool)(struct image_job *job, st
 int image_job_worker(struct image_job *job, const struct worker_options *opt, const char *dir,
                      void (*done)(struct image_job *job, const struct worker_result *result),
                      struct err *reterr);
+/* The same on the directory that opt names. */
+int image_job_run(struct image_job *job, const struct worker_options *opt,
+                  void (*done)(struct image_job *job, const struct worker_result *result),
+                  struct err *reterr);
+/* Describe stage/<file>, whose digest is known, as a blob to be kept. */
+int image_job_kept(struct image_job *job, const char *file, const char *digest,
+                   struct load_blob *ret, struct err *reterr);
 /* Media type of a layer that begins like the file. */
 const char *load_media_type(int fd);
 /* Make stage/<dir>, 0755; an O_DIRECTORY descriptor. */

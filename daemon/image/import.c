@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "changes.h"
 #include "fd.h"
@@ -81,21 +80,6 @@ static void say_imported(struct image_job *job)
     image_job_progress(job, json_pack("{s:o}", "status", json_sha256(job->plan.images[0].id)));
 }
 
-static int keep_blob(struct image_job *job, struct load_blob *b, const struct worker_result *result,
-                     struct err *reterr)
-{
-    _cleanup_close_ int fd = openat(job->stage.fd, BLOB_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    struct stat sb;
-
-    if (fd < 0 || fstat(fd, &sb) < 0)
-        return err_sys(reterr, errno, "%s/" BLOB_FILE, job->stage.path);
-    memcpy(b->digest, result->blob, sizeof(b->digest));
-    memcpy(b->file, BLOB_FILE, sizeof(BLOB_FILE));
-    snprintf(b->media_type, sizeof(b->media_type), "%s", load_media_type(fd));
-    b->size = sb.st_size;
-    return 0;
-}
-
 static void unpacked(struct image_job *job, const struct worker_result *result)
 {
     struct load_image *img = load_plan_add(&job->plan);
@@ -113,7 +97,7 @@ static void unpacked(struct image_job *job, const struct worker_result *result)
     if (job->import_name)
         img->tags = strv_append(NULL, job->import_name);
     img->layers[0].size = result->bytes;
-    if (keep_blob(job, &img->layers[0].kept, result, &e) < 0) {
+    if (image_job_kept(job, BLOB_FILE, result->blob, &img->layers[0].kept, &e) < 0) {
         image_job_fail(job, &e);
         return;
     }

@@ -6,16 +6,15 @@ import io
 import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import tarfile
 import tempfile
 
 import imagemaker
-from harness import IMAGE, SLOW, equal, has, wait_for
+from harness import IMAGE, equal, has
 from imagemaker import docker_archive, layer, oci_layout, sha256
 from registries import Fake, Image, digest, skopeo
+from stock import dockerd
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -232,41 +231,6 @@ def test_we_read_skopeo(d):
                if kind == "oci-archive" else f"{kind}:{made}:{name}")
         equal(d.ok("load", "-i", made), f"Loaded image: {name}")
         equal(d.ok("run", "--rm", name), "from skopeo")
-
-
-@contextlib.contextmanager
-def dockerd():
-    """Debian's engine, without networks, as a reader and writer of archives."""
-    root = tempfile.mkdtemp(prefix="ctl-dockerd-")
-    argv = ["dockerd", "--data-root", f"{root}/data", "--exec-root", f"{root}/run", "--pidfile",
-            f"{root}/pid", "-H", f"unix://{root}/sock", "--bridge", "none", "--iptables=false",
-            "--ip-forward=false", "--storage-driver", "vfs"]
-    with open(f"{root}/log", "wb") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def docker(*args):
-        done = subprocess.run(["docker", "-H", f"unix://{root}/sock", *args], stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True)
-        return done.stdout if done.returncode == 0 else None
-
-    def log_tail():
-        with open(f"{root}/log") as file:
-            return file.read()[-1500:]
-
-    def ready():
-        assert process.poll() is None, log_tail()
-        return docker("version")
-    try:
-        wait_for(ready, "dockerd to answer", 60)
-        yield docker
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60 * SLOW)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_dockerd_and_we_exchange_images(d):
