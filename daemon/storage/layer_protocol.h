@@ -1,7 +1,7 @@
 /* What the daemon and containerd-lite-layer say to each other.  The daemon includes this too.
  *
- * argv: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N] [--blob] [--keep]
- *                                    [--whole] [--subvolume] [--parent]
+ * argv: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N] [--blob]
+ *                                    [--keep|--follow] [--whole] [--subvolume] [--parent]
  *       containerd-lite-layer pack [--tree] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
  *       containerd-lite-layer changes [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
  *       containerd-lite-layer fill TARGET: what an overlay of the directories on fd 0 (paths, a
@@ -40,13 +40,19 @@
  * fd 4  the directory that is filled or read; the worker is chrooted into it
  * fd 5  unpack --keep (which implies --blob): a file that gets a copy of the input
  *       pack --tree and changes, from here up: the lowers, top first, of the host's mount table
+ *       unpack --follow: an eventfd.  The input is a regular file that still grows; what is added to
+ *       the counter says how many bytes more of it are valid, and LAYER_FOLLOW_END with it that
+ *       these were the last.  Whoever has no more to add and no end to tell kills the worker.
  * fd 6  unpack --parent: the directory of the layer below
  */
 #pragma once
 
+#include <stdint.h>
+
 #define LAYER_FD_REPORT 3
 #define LAYER_FD_DIR 4
 #define LAYER_FD_KEEP 5
+#define LAYER_FD_FOLLOW 5
 #define LAYER_FD_PARENT 6
 #define LAYER_FD_LOWER 5
 
@@ -56,6 +62,9 @@
 #define LAYER_LOWERS_MAX 160
 
 #define LAYER_LINE_MAX 1024
+
+/* Far above every count of bytes, and far below what makes a write to an eventfd wait. */
+#define LAYER_FOLLOW_END (UINT64_C(1) << 62)
 
 /* Bombs: a limit on what one archive may make.  Overridable by the flags above. */
 #define LAYER_MAX_BYTES (256LL << 30)

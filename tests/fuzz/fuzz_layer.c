@@ -117,7 +117,8 @@ static int make_archive(const uint8_t *data, size_t size)
 static void run(int fd, bool split)
 {
     static const struct limits limits = {1 << 20, 1000};
-    struct source_options opt = {.hashed = !split, .keep_fd = -EBADF, .max_raw = 1 << 20};
+    struct source_options opt = {
+        .hashed = !split, .keep_fd = -EBADF, .follow_fd = -EBADF, .max_raw = 1 << 20};
     struct unpack_result res = {.bytes = 0};
     struct source *src = NULL;
     struct err e;
@@ -125,6 +126,7 @@ static void run(int fd, bool split)
 
     promise(lseek(fd, 0, SEEK_SET) == 0 && dup2(fd, STDIN_FILENO) == 0);
     promise(source_new(&opt, &src, &e) == 0);
+    promise(source_threads(src, &e) == 0);
     r = split ? split_archive(src, &limits, &res.bytes, &e)
               : unpack_layer(src, &limits, false, &res, &e);
     promise(r < 0 || res.bytes <= limits.max_bytes);

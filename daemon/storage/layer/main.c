@@ -1,6 +1,7 @@
 /* containerd-lite-layer: archives into directories and back, in a sandbox (layer_protocol.h). */
 #include <errno.h>
 #include <locale.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -35,12 +36,17 @@ static int open_source(const struct options *o, enum sandbox_kind kind, struct s
     struct source_options opt = {.hashed = kind == SANDBOX_UNPACK,
                                  .blob = o->blob,
                                  .keep_fd = o->keep ? LAYER_FD_KEEP : -EBADF,
+                                 .follow_fd = o->follow ? LAYER_FD_FOLLOW : -EBADF,
                                  .max_raw = o->limits.max_bytes};
     int r = source_new(&opt, ret, reterr);
 
     if (r >= 0)
         r = base_make(&o->base, reterr);
-    return r < 0 ? r : sandbox_enter(kind, o->keep ? LAYER_FD_KEEP : LAYER_FD_DIR, reterr);
+    if (r >= 0)
+        r = sandbox_enter(kind, o->keep || o->follow ? LAYER_FD_KEEP : LAYER_FD_DIR, reterr);
+    if (r >= 0)
+        r = source_threads(*ret, reterr);
+    return r < 0 ? r : sandbox_seal(kind, reterr);
 }
 
 static int run_unpack(const struct options *o, struct err *reterr)
@@ -71,10 +77,13 @@ static int run_split(const struct options *o, struct err *reterr)
 
 static int open_stack(const struct options *o, struct stack *ret, struct err *reterr)
 {
+    int r;
+
     ret->n = 0;
     for (unsigned i = 0; i <= o->n_lowers; i++)
         ret->fds[ret->n++] = LAYER_FD_DIR + (int)i;
-    return sandbox_enter(SANDBOX_READ, LAYER_FD_DIR + (int)o->n_lowers, reterr);
+    r = sandbox_enter(SANDBOX_READ, LAYER_FD_DIR + (int)o->n_lowers, reterr);
+    return r < 0 ? r : sandbox_seal(SANDBOX_READ, reterr);
 }
 
 static int run_pack(const struct options *o, struct err *reterr)
@@ -161,6 +170,8 @@ int main(int argc, char **argv)
     prctl(PR_SET_DUMPABLE, 0);
     /* A reader that went away is an error like any other. */
     signal(SIGPIPE, SIG_IGN);
+    /* Four threads that allocate next to nothing need no arenas, which RLIMIT_AS counts. */
+    mallopt(M_ARENA_MAX, 1);
     /* pax headers are UTF-8: in the C locale libarchive would lose their names. */
     setlocale(LC_CTYPE, "C.UTF-8");
     if ((fill ? run_fill(argv[2], &e) : work(cmd, argv + 2, &e)) < 0) {

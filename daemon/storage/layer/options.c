@@ -32,6 +32,12 @@ static int take_keep(const char *value, struct options *o)
     return *value ? -EINVAL : 0;
 }
 
+static int take_follow(const char *value, struct options *o)
+{
+    o->follow = true;
+    return *value ? -EINVAL : 0;
+}
+
 static int take_tree(const char *value, struct options *o)
 {
     o->tree = true;
@@ -79,6 +85,7 @@ static const struct {
     {"--max-entries=", take_max_entries},
     {"--blob", take_blob},
     {"--keep", take_keep},
+    {"--follow", take_follow},
     {"--tree", take_tree},
     {"--lowers=", take_lowers},
     {"--uid-map=", take_uid_map},
@@ -100,6 +107,8 @@ int options_parse(char *const *argv, struct options *o, struct err *reterr)
         if (parse_one(*argv, o) < 0)
             return err_set(reterr, ERR_INVALID, EINVAL, "bad argument %s", *argv);
     }
+    if (o->keep && o->follow)
+        return err_set(reterr, ERR_INVALID, EINVAL, "--keep and --follow want the same descriptor");
     return 0;
 }
 

@@ -138,6 +138,9 @@ static int filter_calls(enum sandbox_kind kind, struct err *reterr)
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int r = ctx ? allow_kind(ctx, kind) : -ENOMEM;
 
+    /* The threads that are there already obey it too, new ones cannot be made. */
+    if (r >= 0)
+        r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
     if (r >= 0)
         r = seccomp_load(ctx);
     seccomp_release(ctx);
@@ -197,5 +200,10 @@ int sandbox_enter(enum sandbox_kind kind, int last_fd, struct err *reterr)
         return r;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_sys(reterr, errno, "no_new_privs");
+    return 0;
+}
+
+int sandbox_seal(enum sandbox_kind kind, struct err *reterr)
+{
     return filter_calls(kind, reterr);
 }

@@ -1,83 +1,207 @@
 #include "source.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
-#include <stdbool.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "decode.h"
 #include "fd.h"
+#include "input.h"
+#include "sha.h"
 #include "str.h"
 
-#define READ_SIZE (256 * 1024)
-/* A compressed stream inside a compressed stream is no layer but an attack on the clock. */
-#define FILTERS_MAX 2
+/* The tar's ring is the longer one: writing files stalls now and then. */
+#define CHUNK_SIZE (256 * 1024)
+#define INPUT_CHUNKS 4
+#define TAR_CHUNKS 16
+#define STACK_SIZE (512 * 1024)
+
+/* Of either ring: the one who goes on with the data, and the one who hashes it. */
+enum { READER_DATA, READER_HASH };
+enum { THREAD_INPUT, THREAD_INPUT_HASH, THREAD_DECODE, THREAD_TAR_HASH, THREADS };
 
 struct source {
-    struct archive *raw; /* owned: filters only, yields the uncompressed stream */
-    struct archive *tar; /* owned: reads from raw through the hash */
-    EVP_MD_CTX *hash;    /* owned; NULL: not wanted */
-    EVP_MD_CTX *blob;    /* owned; of the input; NULL: not wanted, or the same as hash */
     struct source_options opt;
-    int64_t raw_bytes;
-    char *buffer; /* owned; READ_SIZE */
-    bool at_end;  /* of the uncompressed stream */
+    struct ring *in, *out; /* owned */
+    struct ring *data;     /* one of them: the uncompressed stream */
+    struct archive *tar;   /* owned: reads from data */
+    struct sha hashes[2];  /* owned; of what goes through in, and out */
+    struct input input;
+    const struct decoder *decoder; /* NULL: not compressed */
+    struct thread {
+        struct source *src;
+        pthread_t id;
+        sem_t go;    /* it may look whether */
+        bool wanted; /* it is to run at all */
+    } threads[THREADS];
+    unsigned n_threads;
+    sem_t ready; /* a thread is there */
+    int stop_fd; /* owned */
+    bool held;   /* the tar reader's chunk is to be released */
+    int64_t unpacked;
 };
-
-static EVP_MD_CTX *new_hash(void)
-{
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-
-    if (ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1) {
-        EVP_MD_CTX_free(ctx);
-        ctx = NULL;
-    }
-    return ctx;
-}
 
 int source_new(const struct source_options *opt, struct source **ret, struct err *reterr)
 {
     _cleanup_(source_freep) struct source *src = xcalloc(1, sizeof(*src));
 
     src->opt = *opt;
-    src->buffer = xmalloc(READ_SIZE);
-    src->raw = archive_read_new();
+    src->stop_fd = -EBADF;
+    sem_init(&src->ready, 0, 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        sem_init(&src->threads[i].go, 0, 0);
+    src->in = ring_new(INPUT_CHUNKS, CHUNK_SIZE);
+    src->out = ring_new(TAR_CHUNKS, CHUNK_SIZE);
     src->tar = archive_read_new();
-    if (!src->raw || !src->tar)
+    if (!src->tar)
         return err_sys(reterr, ENOMEM, "libarchive");
-    archive_read_support_filter_gzip(src->raw);
-    archive_read_support_filter_bzip2(src->raw);
-    archive_read_support_filter_xz(src->raw);
-    archive_read_support_filter_zstd(src->raw);
-    archive_read_support_format_raw(src->raw);
-    archive_read_support_format_empty(src->raw);
     archive_read_support_format_tar(src->tar);
     archive_read_support_format_empty(src->tar);
-    if (opt->hashed)
-        src->hash = new_hash();
-    if (opt->blob)
-        src->blob = new_hash();
-    if ((opt->hashed && !src->hash) || (opt->blob && !src->blob))
-        return err_set(reterr, ERR_SYSTEM, EIO, "libcrypto has no sha256");
+    for (unsigned i = 0; i < ARRAY_SIZE(src->hashes); i++) {
+        int r = sha_init(&src->hashes[i], reterr);
+
+        if (r < 0)
+            return r;
+    }
     *ret = TAKE_PTR(src);
     return 0;
 }
 
+/* ---- the threads ---- */
+
+static void hash_ring(struct ring *ring, struct sha *hash)
+{
+    const void *data;
+    size_t len;
+
+    while (ring_get(ring, READER_HASH, &data, &len, NULL) > 0) {
+        sha_update(hash, data, len);
+        ring_release(ring, READER_HASH);
+    }
+}
+
+static void run_input(struct source *src)
+{
+    input_run(&src->input);
+}
+
+static void run_input_hash(struct source *src)
+{
+    hash_ring(src->in, &src->hashes[0]);
+}
+
+static void run_decode(struct source *src)
+{
+    struct err e;
+    int r = decode_run(src->decoder, src->in, READER_DATA, src->out, &e);
+
+    ring_end(src->out, r < 0 ? &e : NULL);
+}
+
+static void run_tar_hash(struct source *src)
+{
+    hash_ring(src->out, &src->hashes[1]);
+}
+
+static void (*const runners[THREADS])(struct source *src) = {
+    [THREAD_INPUT] = run_input,
+    [THREAD_INPUT_HASH] = run_input_hash,
+    [THREAD_DECODE] = run_decode,
+    [THREAD_TAR_HASH] = run_tar_hash,
+};
+
+static void *run_thread(void *arg)
+{
+    struct thread *t = arg;
+
+    sem_post(&t->src->ready);
+    while (sem_wait(&t->go) < 0)
+        ;
+    if (t->wanted)
+        runners[t - t->src->threads](t->src);
+    return NULL;
+}
+
+static void run(struct source *src, unsigned thread)
+{
+    src->threads[thread].wanted = true;
+    sem_post(&src->threads[thread].go);
+}
+
+int source_threads(struct source *src, struct err *reterr)
+{
+    pthread_attr_t attr;
+    int r = 0;
+
+    src->stop_fd = eventfd(0, EFD_CLOEXEC);
+    if (src->stop_fd < 0)
+        return err_sys(reterr, errno, "eventfd");
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    while (r == 0 && src->n_threads < THREADS) {
+        struct thread *t = &src->threads[src->n_threads];
+
+        t->src = src;
+        r = pthread_create(&t->id, &attr, run_thread, t);
+        src->n_threads += r == 0;
+    }
+    pthread_attr_destroy(&attr);
+    for (unsigned i = 0; i < src->n_threads; i++) {
+        while (sem_wait(&src->ready) < 0)
+            ;
+    }
+    return r > 0 ? err_sys(reterr, r, "start thread") : 0;
+}
+
+/* Those that were not wanted end at once, the others when their rings do. */
+static void join_threads(struct source *src)
+{
+    for (unsigned i = 0; i < src->n_threads; i++) {
+        if (!src->threads[i].wanted)
+            sem_post(&src->threads[i].go);
+    }
+    while (src->n_threads > 0)
+        pthread_join(src->threads[--src->n_threads].id, NULL);
+}
+
+static void stop_threads(struct source *src)
+{
+    uint64_t one = 1;
+
+    ring_stop(src->in);
+    ring_stop(src->out);
+    fd_write_all(src->stop_fd, &one, sizeof(one));
+    join_threads(src);
+}
+
 void source_free(struct source *src)
 {
+    if (src->n_threads > 0)
+        stop_threads(src);
     archive_read_free(src->tar);
-    archive_read_free(src->raw);
-    EVP_MD_CTX_free(src->hash);
-    EVP_MD_CTX_free(src->blob);
-    free(src->buffer);
+    for (unsigned i = 0; i < ARRAY_SIZE(src->hashes); i++)
+        sha_done(&src->hashes[i]);
+    if (src->in)
+        ring_free(src->in);
+    if (src->out)
+        ring_free(src->out);
+    fd_close(src->stop_fd);
+    sem_destroy(&src->ready);
+    for (unsigned i = 0; i < THREADS; i++)
+        sem_destroy(&src->threads[i].go);
     free(src);
 }
 
-static int fail(struct archive *a, const char *what, struct err *reterr)
+/* ---- the tar ---- */
+
+int source_fail(struct source *src, const char *what, struct err *reterr)
 {
-    const char *text = archive_error_string(a);
-    int errnum = archive_errno(a);
+    const char *text = archive_error_string(src->tar);
+    int errnum = archive_errno(src->tar);
 
     /* libarchive numbers its own findings -1 and up from 79: they are all about bad input. */
     if (errnum <= 0 || errnum > 133)
@@ -85,84 +209,84 @@ static int fail(struct archive *a, const char *what, struct err *reterr)
     return err_set(reterr, ERR_INVALID, errnum, "%s: %s", what, text ? text : "broken archive");
 }
 
-int source_fail(struct source *src, const char *what, struct err *reterr)
+static int pull_chunk(struct source *src, const void **ret, size_t *ret_len, struct err *reterr)
 {
-    return fail(src->tar, what, reterr);
-}
-
-/* libarchive's read callback of the tar reader. */
-static la_ssize_t pull(struct archive *tar, void *arg, const void **ret)
-{
-    struct source *src = arg;
-    la_int64_t offset;
-    size_t len;
     int r;
 
-    if (src->at_end)
-        return 0;
-    do
-        r = archive_read_data_block(src->raw, ret, &len, &offset);
-    while (r == ARCHIVE_OK && len == 0);
-    if (r == ARCHIVE_EOF) {
-        src->at_end = true;
-        return 0;
-    }
-    if (r != ARCHIVE_OK) {
-        archive_set_error(tar, EBADMSG, "%s", archive_error_string(src->raw));
-        return -1;
-    }
-    if (src->hash)
-        EVP_DigestUpdate(src->hash, *ret, len);
-    return (la_ssize_t)len;
+    if (src->held)
+        ring_release(src->data, READER_DATA);
+    r = ring_get(src->data, READER_DATA, ret, ret_len, reterr);
+    src->held = r > 0;
+    if (r > 0)
+        src->unpacked += (int64_t)*ret_len;
+    return r;
 }
 
-/* libarchive's read callback of the filters: the input, which is hashed and copied on the way. */
-static la_ssize_t take(struct archive *raw, void *arg, const void **ret)
+/* libarchive's read callback. */
+static la_ssize_t pull(struct archive *tar, void *arg, const void **ret)
 {
-    struct source *src = arg;
-    ssize_t n;
-    int r = 0;
+    struct err e;
+    size_t len = 0;
+    int r = pull_chunk(arg, ret, &len, &e);
 
-    do
-        n = read(STDIN_FILENO, src->buffer, READ_SIZE);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        r = -errno;
-    else if ((src->raw_bytes += n) > src->opt.max_raw)
-        r = -EFBIG;
-    else if (n > 0 && src->opt.keep_fd >= 0)
-        r = fd_write_all(src->opt.keep_fd, src->buffer, (size_t)n);
-    if (r < 0) {
-        archive_set_error(raw, -r, "%s", err_text(-r));
-        return -1;
-    }
-    if (src->blob)
-        EVP_DigestUpdate(src->blob, src->buffer, (size_t)n);
-    *ret = src->buffer;
-    return n;
+    if (r < 0)
+        archive_set_error(tar, -r, "%s", e.message);
+    return r < 0 ? -1 : (la_ssize_t)len;
+}
+
+/* Start the threads that this archive needs. */
+static void go(struct source *src)
+{
+    bool hash_in = src->decoder ? src->opt.blob : src->opt.hashed || src->opt.blob;
+    bool hash_out = src->decoder && src->opt.hashed;
+
+    if (hash_in)
+        run(src, THREAD_INPUT_HASH);
+    else
+        ring_leave(src->in, READER_HASH);
+    if (hash_out)
+        run(src, THREAD_TAR_HASH);
+    else
+        ring_leave(src->out, READER_HASH);
+    if (src->decoder)
+        run(src, THREAD_DECODE);
+    src->data = src->decoder ? src->out : src->in;
+}
+
+static int check_inner(struct source *src, struct err *reterr)
+{
+    const void *data;
+    size_t len;
+    int r = ring_get(src->data, READER_DATA, &data, &len, reterr);
+
+    if (r > 0 && decode_find(data, len))
+        r = err_set(reterr, ERR_INVALID, EBADMSG, "archive is compressed more than once");
+    return r;
 }
 
 int source_start(struct source *src, struct err *reterr)
 {
-    struct archive_entry *e;
+    const void *data;
+    size_t len = 0;
     int r;
 
-    if (archive_read_open(src->raw, src, NULL, take, NULL) != ARCHIVE_OK)
-        return fail(src->raw, "read archive", reterr);
-    if (archive_filter_count(src->raw) > FILTERS_MAX)
-        return err_set(reterr, ERR_INVALID, EBADMSG, "archive is compressed more than once");
-    /* Without compression both digests are of the same bytes. */
-    if (src->hash && archive_filter_code(src->raw, 0) == ARCHIVE_FILTER_NONE) {
-        EVP_MD_CTX_free(src->blob);
-        src->blob = NULL;
-    }
-    r = archive_read_next_header(src->raw, &e);
-    if (r == ARCHIVE_EOF)
-        src->at_end = true;
-    else if (r != ARCHIVE_OK)
-        return fail(src->raw, "read archive", reterr);
+    src->input = (struct input){.ring = src->in,
+                                .keep_fd = src->opt.keep_fd,
+                                .follow_fd = src->opt.follow_fd,
+                                .stop_fd = src->stop_fd,
+                                .max = src->opt.max_raw};
+    run(src, THREAD_INPUT);
+    /* Seen, not taken: the next to ask as the same reader gets it again. */
+    r = ring_get(src->in, READER_DATA, &data, &len, reterr);
+    if (r < 0)
+        return r;
+    src->decoder = r > 0 ? decode_find(data, len) : NULL;
+    go(src);
+    r = src->decoder ? check_inner(src, reterr) : 0;
+    if (r < 0)
+        return r;
     if (archive_read_open(src->tar, src, NULL, pull, NULL) != ARCHIVE_OK)
-        return fail(src->tar, "read archive", reterr);
+        return source_fail(src, "read archive", reterr);
     return 0;
 }
 
@@ -174,7 +298,7 @@ int source_next(struct source *src, struct archive_entry **ret, struct err *rete
         return 0;
     /* ARCHIVE_WARN: a name that is no UTF-8, an unknown pax key: the entry is usable. */
     if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
-        return fail(src->tar, "read archive", reterr);
+        return source_fail(src, "read archive", reterr);
     return 1;
 }
 
@@ -183,51 +307,44 @@ struct archive *source_archive(struct source *src)
     return src->tar;
 }
 
-static int finish_hash(EVP_MD_CTX *hash, char ret_hex[65], struct err *reterr)
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-
-    if (EVP_DigestFinal_ex(hash, digest, &len) != 1 || len != 32)
-        return err_set(reterr, ERR_SYSTEM, EIO, "sha256 failed");
-    hex_encode(digest, len, ret_hex);
-    return 0;
-}
-
 /* The digests cover the padding after the end-of-archive mark, and what follows the compressed
- * stream. */
+ * stream; they are there when the threads are through. */
 static int drain(struct source *src, struct err *reterr)
 {
     const void *data;
-    la_ssize_t n;
+    size_t len;
+    int r;
 
-    while ((n = pull(src->tar, src, &data)) > 0)
-        ;
-    while (n == 0 && src->opt.blob && (n = take(src->raw, src, &data)) > 0)
-        n = 0;
-    return n < 0 ? fail(src->raw, "read archive", reterr) : 0;
+    do
+        r = pull_chunk(src, &data, &len, reterr);
+    while (r > 0);
+    if (r < 0)
+        return r;
+    join_threads(src);
+    return 0;
 }
 
 int source_finish(struct source *src, char ret_hex[65], char ret_blob[65], struct err *reterr)
 {
     int r = drain(src, reterr);
 
-    if (r >= 0 && src->hash && ret_hex)
-        r = finish_hash(src->hash, ret_hex, reterr);
+    if (r >= 0 && ret_hex && src->opt.hashed)
+        r = sha_hex(&src->hashes[src->decoder != NULL], ret_hex, reterr);
     if (r < 0 || !ret_blob)
         return r;
-    if (src->blob)
-        return finish_hash(src->blob, ret_blob, reterr);
-    snprintf(ret_blob, 65, "%s", src->opt.blob && ret_hex ? ret_hex : "-");
+    if (src->opt.blob && src->decoder)
+        return sha_hex(&src->hashes[0], ret_blob, reterr);
+    /* Without compression both digests are of the same bytes. */
+    snprintf(ret_blob, SHA_HEX, "%s", src->opt.blob && ret_hex ? ret_hex : "-");
     return 0;
 }
 
-int64_t source_consumed(struct source *src)
+int64_t source_length(struct source *src)
 {
-    return archive_filter_bytes(src->raw, -1);
+    return atomic_load(&src->input.bytes);
 }
 
-int64_t source_length(const struct source *src)
+int64_t source_unpacked(const struct source *src)
 {
-    return src->raw_bytes;
+    return src->unpacked;
 }

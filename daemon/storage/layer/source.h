@@ -1,4 +1,10 @@
-/* The archive on standard input: decompress -> hash -> tar entries, in one pass. */
+/* The archive on standard input as tar entries, by a pipeline of threads:
+ *
+ *   read -> [ring] -+-> decompress -> [ring] -+-> tar entries: the caller
+ *                   +-> hash the input        +-> hash the uncompressed stream
+ *
+ * An archive that is not compressed goes from the first ring to the caller.  Memory is that of the
+ * two rings and of the decompressor's window, however large the archive is. */
 #pragma once
 
 #include <archive.h>
@@ -15,13 +21,17 @@ struct source_options {
     bool hashed;     /* compute the sha256 of the uncompressed stream */
     bool blob;       /* and of the input as it came */
     int keep_fd;     /* borrowed: gets a copy of the input; < 0: none */
+    int follow_fd;   /* borrowed: layer_protocol.h; < 0: the input ends where it ends */
     int64_t max_raw; /* bytes of input */
 };
 
 /* Call before entering the sandbox: libcrypto and libarchive load what they need then.  Nothing is
  * read yet. */
 int source_new(const struct source_options *opt, struct source **ret, struct err *reterr);
-void source_free(struct source *src);
+/* Start the threads, which wait for source_start(): in the sandbox, but before its filter of system
+ * calls, which allows no new ones.  They run when this returns. */
+int source_threads(struct source *src, struct err *reterr);
+void source_free(struct source *src); /* at any time */
 DEFINE_FREEP(struct source *, source_free)
 
 /* Begin reading; finds the compression. */
@@ -34,5 +44,6 @@ int source_fail(struct source *src, const char *what, struct err *reterr);
 /* Read what follows the last entry and give the hex digests: of the uncompressed stream (hashed
  * sources) and of the input (blob; else "-").  Both may be NULL. */
 int source_finish(struct source *src, char ret_hex[65], char ret_blob[65], struct err *reterr);
-int64_t source_consumed(struct source *src);     /* bytes of input that were used */
-int64_t source_length(const struct source *src); /* and that were read */
+int64_t source_length(struct source *src); /* bytes of input that were read */
+/* Bytes of the tar that were read, by which a bomb is known. */
+int64_t source_unpacked(const struct source *src);

@@ -70,7 +70,7 @@ static int write_file(struct split *s, int fd, const char *path, struct err *ret
         r = fd_write_all(fd, data, len);
         if (r < 0)
             return err_sys(reterr, -r, "write %s", path);
-        report_progress(source_consumed(s->src));
+        report_progress(source_length(s->src));
     }
     return r == ARCHIVE_EOF ? 0 : source_fail(s->src, path, reterr);
 }

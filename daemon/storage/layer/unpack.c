@@ -149,7 +149,7 @@ static int write_data(struct unpack *u, int fd, const struct place *at, struct e
             len -= (size_t)n;
             offset += n;
         }
-        report_progress(source_consumed(u->src));
+        report_progress(source_length(u->src));
     }
     return r == ARCHIVE_EOF ? 0 : source_fail(u->src, at->path, reterr);
 }
@@ -336,7 +336,7 @@ static int unpack_entries(struct unpack *u, struct err *reterr)
         r = unpack_entry(u, e, reterr);
         if (r < 0)
             return r;
-        report_progress(source_consumed(u->src));
+        report_progress(source_length(u->src));
     }
     return r;
 }

@@ -1,0 +1,222 @@
+"""How the layer worker reads: compressions, pieces of any size, ends that come too early, files that grow."""
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import random
+import struct
+import subprocess
+import tarfile
+import tempfile
+import threading
+import zlib
+
+from harness import equal, has
+from layerworker import run
+
+FOLLOW_FD, FOLLOW_END = 5, 1 << 62
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def make_tar(seed=1, size=3 << 20):
+    """More than all buffers of the worker together, half of it incompressible."""
+    noise = random.Random(seed)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for number in range(4):
+            data = noise.randbytes(size // 8) + bytes(size // 8)
+            info = tarfile.TarInfo(f"file{number}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+TAR = make_tar()
+
+
+def zstd(data, *args):
+    return subprocess.run(["zstd", "-qc", *args], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def members(data, size):
+    """Many gzip streams in a row, as estargz has them."""
+    return b"".join(gzip.compress(data[at:at + size], 1) for at in range(0, len(data), size))
+
+
+def with_header(data):
+    """Every optional field of RFC 1952: FTEXT FHCRC FEXTRA FNAME FCOMMENT."""
+    raw = zlib.compressobj(6, zlib.DEFLATED, -15)
+    body = raw.compress(data) + raw.flush()
+    head = (b"\x1f\x8b\x08\x1f\0\0\0\0\0\x03" + struct.pack("<H", 700) + bytes(700) + b"name\0" + b"comment\0")
+    head += struct.pack("<H", zlib.crc32(head) & 0xffff)
+    return head + body + struct.pack("<II", zlib.crc32(data), len(data) & 0xffffffff)
+
+
+FORMS = {
+    "plain": TAR, "gzip": gzip.compress(TAR, 6), "gzip, stored": gzip.compress(TAR, 0),
+    "gzip of members": members(TAR, 70001), "gzip with an empty member": gzip.compress(b"") + gzip.compress(TAR),
+    "gzip with all fields": with_header(TAR), "gzip and zeros": gzip.compress(TAR) + bytes(5000),
+    "zstd": zstd(TAR), "zstd of frames": zstd(TAR[:1000]) + zstd(b"") + zstd(TAR[1000:], "-19"),
+    "zstd, long": zstd(TAR, "--ultra", "-22", "--long=27"), "xz": lzma.compress(TAR, preset=1), "bzip2": bz2.compress(TAR),
+}
+
+
+def unpack(data, *args, **more):
+    with tempfile.TemporaryDirectory(prefix="ctl-test-stream-") as directory:
+        done = run("unpack", directory, "--blob", *args, input=data, **more)
+        return done, {name: os.path.getsize(f"{directory}/{name}") for name in sorted(os.listdir(directory))}
+
+
+FILES = {f"file{number}": 3 << 18 for number in range(4)}
+
+
+def check(done, files, form):
+    equal(done.ok, (digest(TAR), 3 << 20, digest(form), len(form)))
+    equal(files, FILES)
+
+
+def test_all_forms_give_the_same():
+    for name, form in FORMS.items():
+        try:
+            check(*unpack(form), form)
+        except AssertionError as e:
+            raise AssertionError(f"{name}: {e}") from e
+
+
+def in_pieces(form, sizes):
+    out, into = os.pipe()
+
+    def feed():
+        with os.fdopen(into, "wb", buffering=0) as file:
+            at = 0
+            for size in sizes:
+                if at >= len(form):
+                    break
+                file.write(form[at:at + size])
+                at += size
+            while at < len(form):
+                at += file.write(form[at:])
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    found = unpack(b"", input_fd=out)
+    feeder.join()
+    return found
+
+
+def test_pieces_of_any_size():
+    noise = random.Random(2)
+    for form in FORMS.values():
+        check(*in_pieces(form, [1] * 2000), form)
+        check(*in_pieces(form, [noise.randrange(1, 30000) for _ in range(40)]), form)
+
+
+def test_small_layers():
+    for data in (b"", gzip.compress(b""), zstd(b""), bytes(1024), gzip.compress(bytes(10240)), bytes(1 << 20)):
+        done, files = unpack(data)
+        equal((done.ok[2:], files), ((digest(data), len(data)), {}))
+
+
+def test_ends_that_come_too_early():
+    noise = random.Random(3)
+    for name, form in FORMS.items():
+        if name == "gzip and zeros":
+            continue
+        for cut in [noise.randrange(7, len(form) * 3 // 4) for _ in range(4)] + [8, 11, len(form) // 2]:
+            done, _ = unpack(form[:cut])
+            assert done.error, (name, cut)
+    for name, word in (("gzip", "truncated"), ("gzip with all fields", "truncated"), ("zstd", "truncated"),
+                       ("xz", "read archive"), ("bzip2", "read archive")):
+        has(unpack(FORMS[name][:-3])[0].error, word)
+
+
+def test_bytes_that_changed():
+    noise = random.Random(4)
+    for name in "gzip", "gzip of members", "zstd", "xz", "bzip2":
+        for _ in range(6):
+            form = bytearray(FORMS[name])
+            form[noise.randrange(20, len(form) - 20)] ^= 0x55
+            done, _ = unpack(bytes(form))
+            # zstd's checksum is not obligatory, gzip may differ in a header's name: then the digest tells.
+            assert done.last.startswith("error ") or done.ok[0] != digest(TAR) or name == "gzip of members", name
+    wrong = FORMS["gzip"][:-8] + bytes(4) + FORMS["gzip"][-4:]
+    has(unpack(wrong)[0].error, "checksum")
+    has(unpack(gzip.compress(FORMS["gzip"]))[0].error, "compressed more than once")
+    has(unpack(lzma.compress(FORMS["gzip"]))[0].error, "compressed more than once")
+
+
+def test_limits():
+    has(unpack(FORMS["gzip"], "--max-bytes=1000000")[0].error, "larger than")
+    has(unpack(TAR, "--max-bytes=1000000")[0].error, "larger than")
+    has(unpack(TAR, "--max-entries=3")[0].error, "more than 3 entries")
+
+
+class Growing:
+    """A file that grows, and the worker that follows it."""
+
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="ctl-test-stream-")
+        self.file = tempfile.NamedTemporaryFile(prefix="ctl-test-stream-")
+        self.counter = os.eventfd(0)
+        self.found = []
+        self.thread = threading.Thread(target=self.work)
+        self.thread.start()
+
+    def work(self):
+        source = os.open(self.file.name, os.O_RDONLY)
+        self.found.append(run("unpack", self.directory.name, "--blob", "--follow", input_fd=source,
+                              more_fds={FOLLOW_FD: self.counter}))
+
+    def add(self, data, told=None, end=False):
+        os.pwrite(self.file.fileno(), data, os.fstat(self.file.fileno()).st_size)
+        os.eventfd_write(self.counter, (len(data) if told is None else told) + (FOLLOW_END if end else 0))
+
+    def done(self):
+        self.thread.join()
+        os.close(self.counter)
+        self.file.close()
+        files = {name: os.path.getsize(f"{self.directory.name}/{name}")
+                 for name in sorted(os.listdir(self.directory.name))}
+        self.directory.cleanup()
+        return self.found[0], files
+
+
+def test_a_file_that_grows():
+    noise = random.Random(5)
+    for form in FORMS.values():
+        growing, at = Growing(), 0
+        while at < len(form):
+            size = noise.choice((1, 5, 100, 70000, 400000))
+            growing.add(form[at:at + size])
+            at += size
+        growing.add(b"", end=True)
+        check(*growing.done(), form)
+
+
+def test_only_what_is_said_to_be_valid_is_read():
+    form = FORMS["gzip"]
+    growing = Growing()
+    growing.add(form + b"left over from an earlier try", told=1000)
+    growing.add(b"", told=len(form) - 1000, end=True)
+    check(*growing.done(), form)
+
+
+def test_lies_about_what_is_valid():
+    growing = Growing()
+    growing.add(FORMS["gzip"], told=1 << 40)
+    has(growing.done()[0].error, "protocol error")
+    growing = Growing()
+    growing.add(b"", end=True)
+    equal(growing.done()[0].ok[1], 0)
+    growing = Growing()
+    growing.add(FORMS["gzip"][:5000], end=True)
+    has(growing.done()[0].error, "truncated")
+
+
+def test_keep_and_follow_exclude_each_other():
+    has(unpack(b"", "--keep", "--follow")[0].error, "same descriptor")
