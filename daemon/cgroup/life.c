@@ -49,14 +49,26 @@ static int walk(const char *dir, int depth, int (*fn)(const char *dir, void *arg
 
 /* ---- freeze ---- */
 
-static bool is_frozen(const struct cgroup_hierarchy *h, const char *dir, bool want)
+/* 1: it is as wanted, 0: not yet, -ENOENT: the cgroup is gone. */
+static int is_frozen(const struct cgroup_hierarchy *h, const char *dir, bool want)
 {
     _cleanup_free_ char *state = NULL;
 
-    if (h->v2)
-        return cgroup_read_key(dir, "cgroup.events", "frozen", -1) == want;
+    if (h->v2) {
+        int64_t frozen = cgroup_read_key(dir, "cgroup.events", "frozen", -1);
+
+        return frozen < 0 ? -ENOENT : frozen == want;
+    }
     state = cgroup_read(dir, "freezer.state");
-    return state && str_starts(state, want ? "FROZEN" : "THAWED");
+    return state ? str_starts(state, want ? "FROZEN" : "THAWED") : -ENOENT;
+}
+
+static int write_frozen(const struct cgroup_hierarchy *h, const char *dir, bool frozen)
+{
+    int r = h->v2 ? cgroup_write(dir, "cgroup.freeze", frozen ? "1" : "0")
+                  : cgroup_write(dir, "freezer.state", frozen ? "FROZEN" : "THAWED");
+
+    return r == -ENODEV ? -ENOENT : r; /* it went between open and write */
 }
 
 int cgroup_freeze(const struct cgroup *cg, const char *parent, const char *id, bool frozen,
@@ -71,13 +83,12 @@ int cgroup_freeze(const struct cgroup *cg, const char *parent, const char *id, b
     dir = cgroup_dir(cg, h, parent, id);
     for (int i = 0; i < FREEZE_TRIES; i++) {
         /* v1 may stay FREEZING for good when a task forks meanwhile; writing again restarts it. */
-        if (i % 100 == 0) {
-            r = h->v2 ? cgroup_write(dir, "cgroup.freeze", frozen ? "1" : "0")
-                      : cgroup_write(dir, "freezer.state", frozen ? "FROZEN" : "THAWED");
-            if (r < 0)
-                return err_sys(reterr, -r, "%s cgroup %s", frozen ? "freeze" : "thaw", dir);
-        }
-        if (is_frozen(h, dir, frozen))
+        r = i % 100 == 0 ? write_frozen(h, dir, frozen) : 0;
+        if (r >= 0)
+            r = is_frozen(h, dir, frozen);
+        if (r < 0)
+            return err_sys(reterr, -r, "%s cgroup %s", frozen ? "freeze" : "thaw", dir);
+        if (r > 0)
             return 0;
         pause_step();
     }

@@ -157,6 +157,8 @@ static json_t *state_json(const struct container *c)
 
     set_time(s, "StartedAt", c->started_ns);
     set_time(s, "FinishedAt", c->finished_ns);
+    if (c->health.checked)
+        json_object_set_new(s, "Health", health_inspect(c));
     return s;
 }
 

@@ -36,13 +36,18 @@ static void humanize(int64_t ns, char *out, size_t size)
 
 static void status_text(const struct container *c, int64_t now, char *out, size_t size)
 {
-    char since[64];
+    char since[64], health[32] = "";
 
     if (c->removing) {
         snprintf(out, size, "Removal In Progress");
     } else if (container_is_up(c)) {
         humanize(now - c->started_ns, since, sizeof(since));
-        snprintf(out, size, "Up %s%s", since, c->status == STATUS_PAUSED ? " (Paused)" : "");
+        if (c->status == STATUS_PAUSED)
+            snprintf(health, sizeof(health), " (Paused)");
+        else if (c->health.checked)
+            snprintf(health, sizeof(health), " (%s%s)",
+                     c->health.status == SHIM_HEALTH_STARTING ? "health: " : "", health_name(c));
+        snprintf(out, size, "Up %s%s", since, health);
     } else if (c->status == STATUS_RESTARTING) {
         humanize(now - c->finished_ns, since, sizeof(since));
         snprintf(out, size, "Restarting (%d) %s ago", c->exit_code, since);
@@ -104,8 +109,7 @@ static bool match_one_ancestor(const struct container *c, const char *value)
 
 static bool match_one_health(const struct container *c, const char *value)
 {
-    (void)c;
-    return streq(value, "none");
+    return streq(value, health_name(c));
 }
 
 static bool match_one_network(const struct container *c, const char *value)

@@ -53,6 +53,13 @@ struct shim_conn {
     uv_poll_t *poll; /* owned until its close callback */
 };
 
+/* The last word of a container's health check. */
+struct health {
+    bool checked;            /* it has one, and was started with it */
+    uint32_t status, streak; /* enum shim_health_status; failures in a row */
+    json_t *log;             /* owned; of a run that is over, else in the shim's file */
+};
+
 /* Callers waiting for one operation on a container. */
 struct pending {
     struct pending *next;
@@ -98,6 +105,7 @@ struct container {
     int restart_count;
     bool started_by_policy; /* while starting: nobody asked for it but the restart policy */
     struct endpoint endpoint;
+    struct health health;
 
     struct shim_conn shim;
     struct pending *start_pending;
@@ -351,6 +359,29 @@ void attach_requests_free(struct attach_request *list);
 void exec_message(struct container *c, const struct shim_msg *m);
 void execs_container_gone(struct container *c);
 json_t *execs_ids(const struct container *c);
+
+/* ---- health.c ---- */
+
+/* What a start gives to the shim; plan_done() its plan. */
+struct health_check {
+    bool wanted;
+    struct plan plan;
+    struct shim_health how;
+};
+int health_plan(const struct container *c, struct health_check *ret, json_t *warnings,
+                struct err *reterr);
+int health_send(const struct health_check *h, int control, struct err *reterr); /* any thread */
+void health_started(struct container *c, const struct health_check *h);
+void health_exited(struct container *c);
+void health_message(struct container *c, const struct shim_msg *m);
+/* No probes from before a pause (on) until after the thaw. */
+void health_hold(const struct container *c, bool on);
+/* "starting", "healthy", "unhealthy"; "none" without a check. */
+const char *health_name(const struct container *c);
+/* State.Health of inspect; NULL without a check. */
+json_t *health_inspect(const struct container *c);
+json_t *health_to_json(const struct container *c); /* NULL without a check */
+void health_from_json(struct container *c, const json_t *o);
 
 /* ---- logs.c ---- */
 

@@ -29,6 +29,7 @@ void container_unref(struct container *c)
     json_decref(c->host_config);
     json_decref(c->networking);
     json_decref(c->points);
+    json_decref(c->health.log);
     free(c->endpoint.ports);
     free(c->image_ref);
     free(c->error);

@@ -193,6 +193,9 @@ static void handle(struct container *c, const struct shim_msg *m)
     case SHIM_DETACHED:
         container_event(c, "detach", NULL);
         break;
+    case SHIM_HEALTH_IS:
+        health_message(c, m);
+        break;
     case SHIM_WARNING:
         log_warn("container %s: %s", c->id, m->fail.message);
         break;

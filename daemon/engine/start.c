@@ -30,6 +30,7 @@ struct start_job {
     int shim_exe;
     char id[ID_LEN + 1];
     struct plan plan;
+    struct health_check health;
     struct container_files files;
     char *run_dir;
     uid_t root_uid;
@@ -55,6 +56,7 @@ struct start_job {
 static void start_job_free(struct start_job *j)
 {
     plan_done(&j->plan);
+    plan_done(&j->health.plan);
     container_files_done(&j->files);
     attach_requests_free(j->attaches);
     json_decref(j->warnings);
@@ -201,6 +203,8 @@ static int run_start(struct start_job *j)
     }
     if (r >= 0)
         r = hand_over_attaches(j);
+    if (r >= 0)
+        r = health_send(&j->health, j->control, &j->err);
     if (r >= 0) {
         m = (struct shim_msg){.type = SHIM_GO};
         r = shim_send(j->control, &m, NULL, 0);
@@ -298,6 +302,7 @@ static void start_succeeded(struct start_job *j)
     struct container *c = j->container;
     struct attach_request *late = TAKE_PTR(c->attaches);
 
+    health_started(c, &j->health);
     shim_adopt(c, TAKE_FD(j->control), j->shim_pid);
     container_started(c, &j->state);
     network_event(c, "connect");
@@ -670,6 +675,8 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
         r = take_endpoint(c, reterr);
     if (r >= 0)
         r = build_plan(c, &joined, idmap, j, reterr);
+    if (r >= 0)
+        r = health_plan(c, &j->health, j->warnings, reterr);
     if (r < 0)
         return r;
     j->root_uid = idmap;

@@ -250,6 +250,7 @@ void container_exited(struct container *c, const struct shim_state *state)
     shim_drop(c);
     stop_kill_timer(c);
     execs_container_gone(c);
+    health_exited(c);
     c->status = STATUS_EXITED;
     c->exiting = true;
     c->pid = 0;

@@ -39,6 +39,8 @@ static void after_freeze(void *arg)
     struct err err;
 
     c->freezing = false;
+    if (!j->freeze || j->r < 0)
+        health_hold(c, false);
     if (j->r >= 0 && container_is_up(c) && c->started_ns == j->started_ns) {
         c->status = j->freeze ? STATUS_PAUSED : STATUS_RUNNING;
         if (record_save_state(c, &err) < 0)
@@ -69,6 +71,8 @@ static void freeze(struct container *c, bool on, engine_done_fn *done, void *arg
     memcpy(j->id, c->id, sizeof(j->id));
     j->parent = xstrdup(json_get_str(c->host_config, "CgroupParent", ""));
     c->freezing = true;
+    if (on)
+        health_hold(c, true);
     job_run(c->engine, freeze_run, after_freeze, j);
 }
 

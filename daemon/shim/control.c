@@ -40,8 +40,8 @@ static size_t needed(const struct shim_msg *m, size_t len)
 
 static bool is_known(const struct shim_msg *m, size_t len)
 {
-    return len >= offsetof(struct shim_msg, state) && m->type >= SHIM_GO &&
-           m->type <= SHIM_FORGET_EXEC && len >= needed(m, len) && m->exec_id[ID_LEN] == '\0';
+    return len >= offsetof(struct shim_msg, state) && m->type >= SHIM_GO && m->type <= SHIM_HOLD &&
+           len >= needed(m, len) && m->exec_id[ID_LEN] == '\0';
 }
 
 static void on_link(void *arg, uint32_t events)

@@ -94,22 +94,26 @@ static void fail(struct task *t, const struct err *e)
     report_failure(t);
 }
 
-static void launch(struct task *t, int plan_fd)
+int exec_spawn(struct task *t, const void *plan, struct err *reterr)
 {
     struct spawn_container c = {
         .plan = container, .init_pidfd = task_main()->pidfd, .devpts = report_devpts()};
+    int r = spawn_exec(t, &c, plan, reterr);
+
+    if (r >= 0)
+        report_watch(t);
+    return r;
+}
+
+static void launch(struct task *t, int plan_fd)
+{
     struct err e = {0};
     size_t size = 0;
     const void *plan = planmap_open(plan_fd, &size, &e);
-    int r = -EINVAL;
 
-    if (plan)
-        r = spawn_exec(t, &c, plan, &e);
-    planmap_close(plan, size);
-    if (r < 0)
+    if (!plan || exec_spawn(t, plan, &e) < 0)
         fail(t, &e);
-    else
-        report_watch(t);
+    planmap_close(plan, size);
 }
 
 /* Which streams the client gets is known before the plan is: the flags decide on half-close. */
@@ -160,7 +164,7 @@ int exec_tick(int64_t now_ms)
 {
     int wait = -1;
 
-    for (int i = 1; i < TASK_MAX; i++) {
+    for (int i = 1; i < TASK_PROBE; i++) {
         struct task *t = task_at(i);
         int64_t left;
 
@@ -178,7 +182,7 @@ int exec_tick(int64_t now_ms)
 /* In a pid namespace of its own they are dead already; elsewhere they may have to be told. */
 void exec_end_all(void)
 {
-    for (int i = 1; i < TASK_MAX; i++) {
+    for (int i = 1; i < TASK_PROBE; i++) {
         struct task *t = task_at(i);
         int status;
 

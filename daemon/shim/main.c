@@ -21,6 +21,7 @@
 #include "exec.h"
 #include "failure.h"
 #include "fd.h"
+#include "health.h"
 #include "logfile.h"
 #include "loop.h"
 #include "plan.h"
@@ -91,8 +92,9 @@ static void do_forget(const struct shim_msg *m, int *fds, size_t n)
 static void on_message(const struct shim_msg *m, int *fds, size_t n)
 {
     static void (*const table[])(const struct shim_msg *, int *, size_t) = {
-        [SHIM_GO] = do_go,         [SHIM_ATTACH] = do_attach, [SHIM_RESIZE] = do_resize,
-        [SHIM_SIGNAL] = do_signal, [SHIM_EXEC] = exec_start,  [SHIM_FORGET_EXEC] = do_forget,
+        [SHIM_GO] = do_go,          [SHIM_ATTACH] = do_attach, [SHIM_RESIZE] = do_resize,
+        [SHIM_SIGNAL] = do_signal,  [SHIM_EXEC] = exec_start,  [SHIM_FORGET_EXEC] = do_forget,
+        [SHIM_HEALTH] = health_set, [SHIM_HOLD] = health_hold,
     };
 
     table[m->type](m, fds, n);
@@ -103,7 +105,8 @@ static void on_message(const struct shim_msg *m, int *fds, size_t n)
 static void on_connected(void)
 {
     control_send_state(SHIM_HELLO, "", &task_main()->state);
-    for (int i = 1; i < TASK_MAX; i++) {
+    health_tell();
+    for (int i = 1; i < TASK_PROBE; i++) {
         const struct task *t = task_at(i);
 
         if (t && t->failed)
@@ -156,7 +159,9 @@ static void on_signal(void *arg, uint32_t events)
 
 static void on_change(struct task *t)
 {
-    if (t != task_main())
+    if (t->probe)
+        health_on_change(t);
+    else if (t != task_main())
         exec_on_change(t);
 }
 
@@ -263,12 +268,16 @@ static void shrink(void)
     exec_init(small);
 }
 
+static int sooner(int a, int b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static int next_deadline(void)
 {
     int64_t now = clock_mono_ms();
-    int a = attach_tick(now), b = exec_tick(now);
 
-    return a < 0 || (b >= 0 && b < a) ? b : a;
+    return sooner(health_tick(now), sooner(attach_tick(now), exec_tick(now)));
 }
 
 /* Nothing happened for a while: memory that a burst of output has touched goes back. */
@@ -380,6 +389,7 @@ static void finish(void)
     t->state.oom = cgroup_oom_killed(shim.plan);
     cgroup_remove(shim.plan);
     reap();
+    health_end();
     exec_end_all();
     t->state.phase = SHIM_PHASE_EXITED;
     t->state.pid = 0;

@@ -42,6 +42,8 @@ enum shim_msg_type {
     SHIM_SIGNAL,      /* exec_id, signal: to the main process only */
     SHIM_EXEC,        /* exec_id, attach; fds: the plan, then the client's socket unless detached */
     SHIM_FORGET_EXEC, /* exec_id */
+    SHIM_HEALTH,      /* health; 1 fd: the plan of the probe.  Before SHIM_GO */
+    SHIM_HOLD,        /* signal: 1 before the container is frozen, 0 once it thaws: no probes */
 
     /* shim -> daemon */
     SHIM_HELLO = 64,  /* state */
@@ -53,6 +55,35 @@ enum shim_msg_type {
     SHIM_EXEC_FAILED, /* exec_id, fail */
     SHIM_DETACHED,    /* exec_id: a client left by detach keys or closed its connection */
     SHIM_WARNING,     /* fail.message: something was left out (a clamp), the start goes on */
+    SHIM_HEALTH_IS,   /* health_is: it has changed; behind SHIM_HELLO if there is a probe */
+};
+
+/* RUN_DIR/health: a struct shim_health_head and its entries, oldest first, each followed by its
+ * bytes of output.  Written anew (temporary name, rename) after every probe. */
+#define SHIM_HEALTH_FILE "health"
+#define SHIM_HEALTH_KEPT 5
+#define SHIM_HEALTH_OUTPUT_MAX 4096
+#define SHIM_DURATION_MAX 32
+
+enum shim_health_status { SHIM_HEALTH_STARTING, SHIM_HEALTH_HEALTHY, SHIM_HEALTH_UNHEALTHY };
+
+struct shim_health_head {
+    uint32_t status; /* enum shim_health_status */
+    uint32_t streak; /* failures in a row */
+    uint32_t entries;
+};
+
+struct shim_health_entry {
+    int64_t start_ns, end_ns; /* CLOCK_REALTIME */
+    int32_t code;             /* -1: it timed out, or did not begin */
+    uint32_t len;             /* of the output */
+};
+
+/* How the probe is run; the defaults are filled in. */
+struct shim_health {
+    int64_t interval_ms, timeout_ms, start_period_ms, start_interval_ms;
+    uint32_t retries;
+    char timeout_text[SHIM_DURATION_MAX]; /* as people read it: "1m30s" */
 };
 
 enum shim_phase { SHIM_PHASE_CREATED = 1, SHIM_PHASE_RUNNING, SHIM_PHASE_EXITED };
@@ -98,6 +129,10 @@ struct shim_msg {
             uint16_t rows, columns;
         } resize;
         struct shim_fail fail;
+        struct shim_health health;
+        struct {
+            uint32_t status, streak;
+        } health_is;
     };
 };
 
@@ -120,6 +155,10 @@ static inline size_t shim_msg_size(uint32_t type)
     case SHIM_EXEC_FAILED:
     case SHIM_WARNING:
         return offsetof(struct shim_msg, fail) + sizeof(struct shim_fail);
+    case SHIM_HEALTH:
+        return offsetof(struct shim_msg, health) + sizeof(struct shim_health);
+    case SHIM_HEALTH_IS:
+        return offsetof(struct shim_msg, health_is) + 2 * sizeof(uint32_t);
     default:
         return offsetof(struct shim_msg, state);
     }

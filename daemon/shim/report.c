@@ -76,7 +76,8 @@ static void sync_closed(struct task *t)
     t->started = true;
     t->state.phase = SHIM_PHASE_RUNNING;
     t->state.started_ns = clock_real_ns();
-    control_send_state(is_main ? SHIM_STARTED : SHIM_EXEC_STATE, t->id, &t->state);
+    if (!t->probe)
+        control_send_state(is_main ? SHIM_STARTED : SHIM_EXEC_STATE, t->id, &t->state);
 }
 
 /* One message; false when there is none for now. */

@@ -9,6 +9,7 @@
 
 #include "attach.h"
 #include "fd.h"
+#include "health.h"
 #include "logfile.h"
 #include "plan.h"
 
@@ -38,6 +39,13 @@ struct task *task_main(void)
     return &tasks[0];
 }
 
+struct task *task_probe(void)
+{
+    reset(&tasks[TASK_PROBE]);
+    tasks[TASK_PROBE].probe = true;
+    return &tasks[TASK_PROBE];
+}
+
 struct task *task_at(int i)
 {
     return tasks[i].used ? &tasks[i] : NULL;
@@ -45,7 +53,7 @@ struct task *task_at(int i)
 
 struct task *task_find(const char *id)
 {
-    for (int i = 0; i < TASK_MAX; i++) {
+    for (int i = 0; i < TASK_PROBE; i++) {
         if (tasks[i].used && streq(tasks[i].id, id))
             return &tasks[i];
     }
@@ -65,7 +73,7 @@ static struct task *oldest_done(void)
 {
     struct task *old = NULL;
 
-    for (int i = 1; i < TASK_MAX; i++) {
+    for (int i = 1; i < TASK_PROBE; i++) {
         if (tasks[i].used && tasks[i].done &&
             (!old || tasks[i].state.finished_ns < old->state.finished_ns))
             old = &tasks[i];
@@ -77,7 +85,7 @@ struct task *task_new(const char *id)
 {
     struct task *t = NULL;
 
-    for (int i = 1; i < TASK_MAX && !t; i++) {
+    for (int i = 1; i < TASK_PROBE && !t; i++) {
         if (!tasks[i].used)
             t = &tasks[i];
     }
@@ -136,6 +144,8 @@ static bool read_some(struct task *t, enum task_stream stream)
     touched = true;
     if (t == &tasks[0])
         logfile_write(stream == TASK_STDERR ? LOGFILE_STDERR : LOGFILE_STDOUT, chunk, (size_t)n);
+    if (t->probe)
+        health_output(chunk, (size_t)n);
     attach_output(t, stream, chunk, (size_t)n);
     return true;
 }

@@ -9,7 +9,9 @@
 #include "loop.h"
 #include "protocol.h"
 
-#define TASK_MAX (1 + SHIM_EXEC_MAX)
+/* The main process, the execs from 1 up to TASK_PROBE, and the health check's. */
+#define TASK_PROBE (1 + SHIM_EXEC_MAX)
+#define TASK_MAX (TASK_PROBE + 1)
 #define TASK_STDIN_MAX 16384 /* bytes of input waiting for the process */
 #define TASK_READ_MAX (64u << 10)
 /* How long an exec's streams stay open when others hold them after its end (as Docker does). */
@@ -26,6 +28,7 @@ struct task {
     bool done;      /* told to the daemon, streams closed */
     bool stdin_eof; /* close stdin when the buffer is empty */
     bool paused;    /* output is not read: a client is too far behind */
+    bool probe;     /* the health check's: the daemon does not know of it */
     char id[ID_LEN + 1];
     pid_t pid;
     int pidfd;
@@ -39,7 +42,8 @@ struct task {
     struct shim_fail fail;
 };
 
-struct task *task_main(void); /* always there */
+struct task *task_main(void);  /* always there */
+struct task *task_probe(void); /* its slot, as new */
 struct task *task_find(const char *id);
 struct task *task_by_pid(pid_t pid);
 struct task *task_at(int i); /* 0..TASK_MAX-1, NULL if unused */

@@ -1,3 +1,4 @@
+#include "duration.h"
 #include "reference.h"
 
 #include <check.h>
@@ -169,6 +170,26 @@ START_TEST(test_match)
 }
 END_TEST
 
+START_TEST(test_durations)
+{
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } cases[] = {{0, "0s"},           {1, "1ms"},
+                 {999, "999ms"},      {1000, "1s"},
+                 {1500, "1.5s"},      {30000, "30s"},
+                 {90000, "1m30s"},    {60000, "1m0s"},
+                 {3600000, "1h0m0s"}, {3661010, "1h1m1.01s"}};
+    char text[32];
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        duration_format(cases[i].ms * 1000000, text, sizeof(text));
+        ck_assert_str_eq(text, cases[i].text);
+        ck_assert_int_eq(duration_parse(text), cases[i].ms * 1000000);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("reference");
@@ -183,6 +204,7 @@ int main(void)
     tcase_add_test(t, test_tag_names);
     tcase_add_test(t, test_image_id);
     tcase_add_test(t, test_match);
+    tcase_add_test(t, test_durations);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
