@@ -329,6 +329,9 @@ static void drop_containers(struct engine *e)
 void engine_close(struct engine *e)
 {
     e->closing = true;
+    /* The readers of streams that the server has cut take their leave while there is something to
+     * take it from. */
+    uv_run(e->loop, UV_RUN_NOWAIT);
     contents_cancel(e);
     commits_cancel(e);
     /* A job that is half way has the kernel in hand: let it come to its end. */

@@ -286,19 +286,17 @@ static void import_route(struct http_req *req)
                              .changes = (const char *const *)changes,
                              .platform = http_query(req, "platform")};
 
-    if (!streq(http_query(req, "fromSrc"), "-")) {
-        http_reply_error(req, 501,
-                         "importing from a URL is not supported by this version of "
-                         "containerd-lite: use \"-\" and send the archive");
-        return;
-    }
     begin_upload(req, &o);
 }
 
 void images_route_create(struct http_req *req)
 {
-    if (!str_empty(http_query(req, "fromSrc")))
+    const char *source = http_query(req, "fromSrc");
+
+    if (!str_empty(source) && streq(source, "-"))
         import_route(req);
+    else if (!str_empty(source))
+        imports_start(req, source);
     else if (str_empty(http_query(req, "fromImage")))
         http_reply_error(req, 400, "image name cannot be blank");
     else

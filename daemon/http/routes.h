@@ -51,7 +51,8 @@ void images_route_list(struct http_req *req);
 void images_route_inspect(struct http_req *req);
 void images_route_history(struct http_req *req);
 void images_route_create(struct http_req *req);
-void pulls_start(struct http_req *req); /* images_route_create() of fromImage */
+void pulls_start(struct http_req *req);                    /* images_route_create() of fromImage */
+void imports_start(struct http_req *req, const char *url); /* of fromSrc, unless it is "-" */
 void pushes_start(struct http_req *req);
 void images_route_load(struct http_req *req);
 void images_route_tag(struct http_req *req);

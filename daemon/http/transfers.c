@@ -1,18 +1,21 @@
-/* Pulling and pushing: a stream of progress that begins with the first line; what fails before is
- * the answer's status. */
+/* Pulling, pushing, importing from a URL: a stream of progress that begins with the first line;
+ * what fails before is the answer's status. */
 #include "api.h"
 #include "auth.h"
 #include "engine.h"
 #include "image.h"
 #include "json.h"
+#include "params.h"
 #include "routes.h"
 #include "str.h"
 
 struct transfer {
     struct http_req *req;       /* NULL once answered */
     struct http_stream *stream; /* NULL before the first line */
-    struct image_pull *pull;    /* NULL once done, or if it is a push */
+    /* One of them, until it is done: */
+    struct image_pull *pull;
     struct image_push *push;
+    struct image_download *download;
 };
 
 static void stop(struct transfer *t)
@@ -21,6 +24,8 @@ static void stop(struct transfer *t)
         image_pull_cancel(TAKE_PTR(t->pull));
     if (t->push)
         image_push_cancel(TAKE_PTR(t->push));
+    if (t->download)
+        image_download_cancel(TAKE_PTR(t->download));
 }
 
 static void on_close(void *arg)
@@ -70,6 +75,7 @@ static void on_done(void *arg, const struct err *err)
 
     t->pull = NULL;
     t->push = NULL;
+    t->download = NULL;
     if (!t->stream && err) {
         http_on_abort(t->req, NULL, NULL);
         http_reply_err(t->req, err);
@@ -120,6 +126,28 @@ void pushes_start(struct http_req *req)
     t->req = req;
     t->push = images_push(engine_images(http_context(req)), &o, &cb, &err);
     if (t->push) {
+        http_on_abort(req, on_abort, t);
+        return;
+    }
+    free(t);
+    http_reply_err(req, &err);
+}
+
+void imports_start(struct http_req *req, const char *url)
+{
+    _cleanup_(strv_freep) char **changes = param_list(req, "changes");
+    struct image_import o = {.repo = http_query(req, "repo"),
+                             .tag = http_query(req, "tag"),
+                             .message = http_query(req, "message"),
+                             .changes = (const char *const *)changes,
+                             .platform = http_query(req, "platform")};
+    struct transfer *t = xcalloc(1, sizeof(*t));
+    struct image_job_callbacks cb = {.arg = t, .progress = on_progress, .done = on_done};
+    struct err err;
+
+    t->req = req;
+    t->download = images_import_url(engine_images(http_context(req)), url, &o, &cb, &err);
+    if (t->download) {
         http_on_abort(req, on_abort, t);
         return;
     }

@@ -169,6 +169,17 @@ struct image_import {
 struct image_job *images_import(struct images *im, int in_fd, const struct image_import *opt,
                                 const struct image_job_callbacks *cb, struct err *reterr);
 
+/* Would images_import() refuse these?  Looks at nothing else. */
+int images_import_check(const struct image_import *opt, struct err *reterr);
+
+struct image_download;
+
+/* The same of what an http(s) URL gives; "http://" may be left out. */
+struct image_download *images_import_url(struct images *im, const char *url,
+                                         const struct image_import *opt,
+                                         const struct image_job_callbacks *cb, struct err *reterr);
+void image_download_cancel(struct image_download *d); /* no callback afterwards */
+
 struct image_commit {
     const char *image_id; /* of the container's image: what it stands on */
     const char *container_id;

@@ -19,6 +19,7 @@ struct images {
     struct image_job *jobs;                /* list */
     struct image_pull *pulls;              /* list */
     struct image_push *pushes;             /* list */
+    struct image_download *downloads;      /* list */
     struct registry_query *queries;        /* list */
     struct fetch *fetches;                 /* list */
     struct unpack *unpacks;                /* list */

@@ -7,6 +7,7 @@
 #include "image_job.h"
 #include "image_pull.h"
 #include "image_push.h"
+#include "import_url.h"
 #include "json.h"
 #include "log.h"
 #include "reference.h"
@@ -180,6 +181,7 @@ void images_close(struct images *im)
     image_pulls_cancel(im);
     image_sends_cancel(im);
     image_pushes_cancel(im);
+    image_downloads_cancel(im);
     registry_queries_cancel(im);
     for (struct image_job *job = im->jobs; job; job = job->next)
         image_job_cancel(job);

@@ -122,6 +122,15 @@ static int start(struct image_job *job, int fd, struct err *reterr)
         LAYER_DIR "/diff", unpacked, reterr);
 }
 
+int images_import_check(const struct image_import *opt, struct err *reterr)
+{
+    _cleanup_json_ json_t *config = NULL;
+    _cleanup_free_ char *name = NULL;
+    int r = make_config(opt, &config, reterr);
+
+    return r < 0 ? r : make_name(opt, &name, reterr);
+}
+
 struct image_job *images_import(struct images *im, int in_fd, const struct image_import *opt,
                                 const struct image_job_callbacks *cb, struct err *reterr)
 {

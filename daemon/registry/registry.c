@@ -21,6 +21,11 @@ struct registry *registry_new(uv_loop_t *loop, struct hosts *hosts)
     return reg;
 }
 
+struct web *registry_web(struct registry *reg)
+{
+    return reg->web;
+}
+
 const struct hosts *registry_hosts(const struct registry *reg)
 {
     return reg->hosts;

@@ -30,6 +30,8 @@ struct remote_call;
 struct registry *registry_new(uv_loop_t *loop, struct hosts *hosts);
 /* All calls must have been cancelled.  Remotes may be unreferenced later. */
 void registry_close(struct registry *reg);
+/* For requests that concern no registry; they end before registry_close(). */
+struct web *registry_web(struct registry *reg);
 const struct hosts *registry_hosts(const struct registry *reg);
 
 /* domain, path: as in a reference ("docker.io", "library/busybox"); actions: "pull" or "pull,push".
