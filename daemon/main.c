@@ -120,6 +120,8 @@ static int open_engine(struct program *p, struct err *reterr)
                               .insecure_registries = (const char *const *)o->insecure_registries,
                               .registry_certs = o->registry_certs,
                               .labels = (const char *const *)o->labels,
+                              .log_driver = o->log_driver,
+                              .log_opts = (const char *const *)o->log_opts,
                               .default_init = o->init,
                               .keep_dynmods = o->no_favordynmods,
                               .debug = o->debug,

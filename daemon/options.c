@@ -15,7 +15,7 @@
 
 #define CONFIG_FILE_MAX (1 << 20)
 
-enum option_type { OPT_STRING, OPT_LIST, OPT_BOOL, OPT_INT };
+enum option_type { OPT_STRING, OPT_LIST, OPT_MAP, OPT_BOOL, OPT_INT };
 
 /* One row an option: the command line's name, the key in the file (NULL: not allowed there). */
 static const struct option_row {
@@ -59,6 +59,10 @@ static const struct option_row {
     {"label", 0, "labels", OPT_LIST, offsetof(struct options, labels), "key=value of this daemon"},
     {"init", 0, "init", OPT_BOOL, offsetof(struct options, init),
      "Run an init in every container that does not say otherwise"},
+    {"log-driver", 0, "log-driver", OPT_STRING, offsetof(struct options, log_driver),
+     "Logging driver of containers that do not name one (default \"json-file\")"},
+    {"log-opt", 0, "log-opts", OPT_MAP, offsetof(struct options, log_opts),
+     "key=value for the logging driver of those (default max-size=64m, max-file=4)"},
     {"no-favordynmods", 0, "no-favordynmods", OPT_BOOL, offsetof(struct options, no_favordynmods),
      "Leave the cgroup2 mount options of the host alone (slower starts)"},
     {"validate", 0, NULL, OPT_BOOL, offsetof(struct options, validate),
@@ -72,8 +76,11 @@ void options_usage(void)
     puts("Usage: containerd-lite [OPTIONS]\n\nA container engine with the Docker Engine API\n\n"
          "Options:");
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        static const char *const types[] = {
-            [OPT_STRING] = " string", [OPT_LIST] = " list", [OPT_BOOL] = "", [OPT_INT] = " int"};
+        static const char *const types[] = {[OPT_STRING] = " string",
+                                            [OPT_LIST] = " list",
+                                            [OPT_MAP] = " map",
+                                            [OPT_BOOL] = "",
+                                            [OPT_INT] = " int"};
         char name[64];
 
         snprintf(name, sizeof(name), "--%s%s", rows[i].name, types[rows[i].type]);
@@ -91,7 +98,7 @@ void options_done(struct options *o)
 
         if (rows[i].type == OPT_STRING)
             free(*(char **)field);
-        else if (rows[i].type == OPT_LIST)
+        else if (rows[i].type == OPT_LIST || rows[i].type == OPT_MAP)
             strv_free(*(char ***)field);
     }
 }
@@ -117,6 +124,10 @@ static int set(struct options *o, const struct option_row *row, const char *text
         free(*(char **)field);
         *(char **)field = xstrdup(text);
         return 0;
+    case OPT_MAP:
+        if (!strchr(text, '=') || text[0] == '=')
+            return -EINVAL;
+        /* fall through */
     case OPT_LIST:
         *(char ***)field = strv_append(*(char ***)field, text);
         return 0;
@@ -195,6 +206,20 @@ static int set_from_json(struct options *o, const struct option_row *row, const 
         }
         return 0;
     }
+    if (row->type == OPT_MAP && json_is_object(v)) {
+        const char *key;
+
+        json_object_foreach ((json_t *)v, key, item) {
+            _cleanup_free_ char *pair = NULL;
+
+            if (!json_is_string(item))
+                goto wrong;
+            pair = xasprintf("%s=%s", key, json_string_value(item));
+            if (set(o, row, pair) < 0)
+                goto wrong;
+        }
+        return 0;
+    }
     if (row->type == OPT_STRING && json_is_string(v))
         return set(o, row, json_string_value(v));
     if (row->type == OPT_BOOL && json_is_boolean(v))
@@ -218,6 +243,7 @@ static bool is_set(const struct options *o, const struct option_row *row)
     switch (row->type) {
     case OPT_STRING:
     case OPT_LIST:
+    case OPT_MAP:
         return *(void *const *)field != NULL;
     case OPT_BOOL:
         return *(const bool *)field;
@@ -307,6 +333,9 @@ static int check(struct options *o, struct err *reterr)
             return err_set(reterr, ERR_INVALID, EINVAL, "unsupported --exec-opt: %s",
                            o->exec_opts[i]);
     }
+    if (o->log_driver && !streq(o->log_driver, "json-file") && !streq(o->log_driver, "none"))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "logger: no log driver named '%s' is registered", o->log_driver);
     if (!str_empty(o->bridge) && !str_empty(o->bip))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "--bip and --bridge exclude each other: the address of an existing bridge "

@@ -97,6 +97,27 @@ static void settle_joins(struct engine *e, json_t *config, json_t *host_config)
     }
 }
 
+/* The daemon's logging for one that does not name its own. */
+static void default_log(const struct engine_config *config, json_t *host_config)
+{
+    json_t *log = json_get(host_config, "LogConfig"), *options;
+
+    if (*json_get_str(log, "Type", "") || json_object_size(json_get(log, "Config")) > 0 ||
+        (!config->log_driver && !config->log_opts))
+        return;
+    options = json_object();
+    for (const char *const *o = config->log_opts; o && *o; o++) {
+        size_t n = strcspn(*o, "=");
+        _cleanup_free_ char *key = xstrndup(*o, n);
+
+        json_object_set_new(options, key, json_string(*o + n + 1));
+    }
+    json_object_set_new(host_config, "LogConfig",
+                        json_pack("{s:s, s:o}", "Type",
+                                  config->log_driver ? config->log_driver : "json-file", "Config",
+                                  options));
+}
+
 /* Fill the container's configuration from request and image. */
 static int configure(struct container *c, json_t *body, const struct image *img, int api,
                      json_t *warnings, struct err *reterr)
@@ -110,6 +131,7 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     c->config = config_of(body);
     c->host_config = host ? json_deep_copy(host) : json_object();
     c->networking = endpoints ? json_deep_copy(endpoints) : NULL;
+    default_log(&e->config, c->host_config);
     /* Checked before the merge: what the image declares never fails a create. */
     r = validate_create(e->runtime, c->config, c->host_config, (unsigned)api, warnings, reterr);
     if (r >= 0)

@@ -145,7 +145,8 @@ static void describe_engine(struct engine *e, json_t *info)
         "ID", e->daemon_id, "ServerVersion", CTL_VERSION, "Driver", storage_driver_name(e->storage),
         "DriverStatus", "Backing Filesystem", "extfs", "Images", images_count(e->images), "Plugins",
         "Volume", "Network", "bridge", "host", "null", "Authorization", "Log", "json-file", "none",
-        "Debug", e->config.debug, "LoggingDriver", "json-file", "DockerRootDir",
+        "Debug", e->config.debug, "LoggingDriver",
+        e->config.log_driver ? e->config.log_driver : "json-file", "DockerRootDir",
         e->config.data_root, "IndexServerAddress", "https://index.docker.io/v1/");
 
     json_object_update(info, parts);

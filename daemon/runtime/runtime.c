@@ -13,6 +13,7 @@
 
 #include "capability.h"
 #include "json.h"
+#include "logconf.h"
 #include "runtime_impl.h"
 #include "str.h"
 
@@ -220,36 +221,12 @@ static void add_namespaces(struct build *b)
     }
 }
 
-/* "10m", "1g", "100"; 0 if there is none. */
-static uint64_t parse_size(const char *s)
-{
-    char *end;
-    double n = s ? strtod(s, &end) : 0;
-    uint64_t unit = 1;
-
-    if (n <= 0)
-        return 0;
-    switch (*end | 0x20) {
-    case 'k':
-        unit = 1u << 10;
-        break;
-    case 'm':
-        unit = 1u << 20;
-        break;
-    case 'g':
-        unit = 1u << 30;
-        break;
-    }
-    return (uint64_t)(n * (double)unit);
-}
-
 static void add_stdio(struct build *b)
 {
     const json_t *size = json_get(b->hc, "ConsoleSize");
-    const json_t *log = json_get(json_get(b->hc, "LogConfig"), "Config");
+    struct log_limits log;
     unsigned rows = b->spec->rows, columns = b->spec->columns;
     uint64_t flags = 0;
-    int64_t files;
 
     if (!rows && !columns && json_array_size(size) == 2) {
         rows = (unsigned)json_integer_value(json_array_get(size, 0));
@@ -264,10 +241,9 @@ static void add_stdio(struct build *b)
     plan_add(b->plan, PLAN_STDIO, flags, rows, columns, 0, NULL);
     if (!b->spec->log_path)
         return;
-    if (str_parse_i64(json_get_str(log, "max-file", "1"), 1, 10000, &files) < 0)
-        files = 1;
-    plan_add(b->plan, PLAN_LOG, parse_size(json_get_str(log, "max-size", NULL)), (uint64_t)files, 0,
-             0, b->spec->log_path, NULL);
+    if (log_limits_parse(json_get(b->hc, "LogConfig"), &log, NULL) < 0)
+        log = (struct log_limits){LOG_SIZE_DEFAULT, LOG_FILES_DEFAULT}; /* of an older daemon */
+    plan_add(b->plan, PLAN_LOG, log.size, log.files, 0, 0, b->spec->log_path, NULL);
 }
 
 struct cgroup_spec runtime_cgroup_spec(const struct build *b)

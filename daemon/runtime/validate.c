@@ -7,6 +7,7 @@
 
 #include "capability.h"
 #include "json.h"
+#include "logconf.h"
 #include "path.h"
 #include "runtime_impl.h"
 #include "str.h"
@@ -418,6 +419,7 @@ static int check_log(struct check *c)
                                         "mode",     "max-buffer-size"};
     json_t *log = json_get(c->hc, "LogConfig"), *options = json_get(log, "Config"), *value;
     const char *type = json_get_str(log, "Type", ""), *name;
+    struct log_limits limits;
 
     if (*type && !streq(type, "json-file") && !streq(type, "none"))
         return INVALID(c, "logger: no log driver named '%s' is registered", type);
@@ -430,8 +432,10 @@ static int check_log(struct check *c)
             ok |= streq(known[i], name);
         if (!ok)
             return INVALID(c, "unknown log opt '%s' for json-file log driver", name);
+        if (!json_is_string(value))
+            return INVALID(c, "log opt '%s' is no string", name);
     }
-    return 0;
+    return log_limits_parse(log, &limits, c->reterr);
 }
 
 static int check_caps(struct check *c)

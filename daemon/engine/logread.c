@@ -1,0 +1,357 @@
+#include "logread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "logline.h"
+#include "str.h"
+
+#define READ_CHUNK (256 * 1024)
+/* A line of the file holds 16 KiB of text, escaped at most sixfold, and its fixed parts. */
+#define LINE_MAX_BYTES (128 * 1024)
+#define TAIL_BLOCK (64 * 1024)
+/* Files of one log; more than the shim's plan allows. */
+#define FILES_MAX 10001
+/* A rotation under way is a few renames. */
+#define RENAME_TRIES 200
+#define NS_PER_S INT64_C(1000000000)
+
+void log_reader_done(struct log_reader *r)
+{
+    r->fd = fd_close(r->fd);
+    buf_done(&r->in);
+    buf_done(&r->out);
+    free(TAKE_PTR(r->path));
+}
+
+/* ---- lines ---- */
+
+static void emit(struct log_reader *r, const struct log_line *l)
+{
+    size_t head = r->out.len;
+
+    if (r->framed)
+        buf_append(&r->out, "\0\0\0\0\0\0\0\0", 8);
+    if (r->options.timestamps) {
+        log_line_timestamp(l, &r->out);
+        buf_append(&r->out, " ", 1);
+    }
+    log_line_text(l, &r->out);
+    if (r->framed) {
+        uint32_t n = (uint32_t)(r->out.len - head - 8);
+        uint8_t frame[8] = {
+            l->is_stderr ? 2 : 1, 0,         0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
+            (uint8_t)(n >> 8),    (uint8_t)n};
+
+        memcpy(r->out.data + head, frame, sizeof(frame));
+    }
+}
+
+static void take_line(struct log_reader *r, const char *line, size_t len)
+{
+    struct log_line l;
+
+    if (log_line_parse(line, len, &l) < 0)
+        return;
+    if (!(l.is_stderr ? r->options.stderr_ : r->options.stdout_))
+        return;
+    if (r->options.since_ns > 0 || r->options.until_ns > 0) {
+        int64_t t = log_line_time(&l);
+
+        if (t < r->options.since_ns)
+            return;
+        if (r->options.until_ns > 0 && t > r->options.until_ns) {
+            r->past_until = true;
+            return;
+        }
+    }
+    emit(r, &l);
+}
+
+static void take_lines(struct log_reader *r)
+{
+    const char *p = buf_head(&r->in), *end = p + buf_size(&r->in), *nl;
+
+    /* out is filled from the start: nothing is consumed from it until it is handed over. */
+    while (p < end && !r->past_until && (nl = memchr(p, '\n', (size_t)(end - p)))) {
+        take_line(r, p, (size_t)(nl - p));
+        p = nl + 1;
+    }
+    buf_consume(&r->in, (size_t)(p - buf_head(&r->in)));
+    if (buf_size(&r->in) > LINE_MAX_BYTES)
+        buf_consume(&r->in, buf_size(&r->in)); /* not a line of ours */
+}
+
+/* Bytes read, 0 at the end of this file. */
+static ssize_t read_chunk(struct log_reader *r)
+{
+    ssize_t n = pread(r->fd, buf_reserve(&r->in, READ_CHUNK), READ_CHUNK, r->offset);
+
+    if (n <= 0)
+        return 0;
+    r->in.len += (size_t)n;
+    r->offset += n;
+    take_lines(r);
+    return n;
+}
+
+/* ---- files ---- */
+
+static char *name_of(const struct log_reader *r, unsigned i)
+{
+    return i == 0 ? xstrdup(r->path) : xasprintf("%s.%u", r->path, i);
+}
+
+static int open_nth(const struct log_reader *r, unsigned i)
+{
+    _cleanup_free_ char *name = name_of(r, i);
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static bool is_nth(const struct log_reader *r, const struct stat *file, unsigned i)
+{
+    _cleanup_free_ char *name = name_of(r, i);
+    struct stat st;
+
+    return lstat(name, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
+
+/* How many there are; one of them may be missing for a moment. */
+static unsigned count_files(const struct log_reader *r)
+{
+    unsigned n = 1;
+
+    for (unsigned missing = 0; n < FILES_MAX && missing < 2; n++) {
+        _cleanup_free_ char *name = name_of(r, n);
+
+        missing = access(name, F_OK) < 0 ? missing + 1 : 0;
+        if (missing == 2)
+            n -= 2;
+    }
+    return n;
+}
+
+/* The place of an open file in the row, -ENOENT: it is not there any more. */
+static int place_of(const struct log_reader *r, const struct stat *file)
+{
+    unsigned n = count_files(r);
+
+    for (unsigned i = 0; i < n; i++) {
+        if (is_nth(r, file, i))
+            return (int)i;
+    }
+    return -ENOENT;
+}
+
+static void use(struct log_reader *r, int fd, int64_t offset)
+{
+    fd_close(r->fd);
+    r->fd = fd;
+    r->offset = offset;
+    buf_consume(&r->in, buf_size(&r->in));
+}
+
+static void wait_for_rename(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static int open_oldest(const struct log_reader *r)
+{
+    for (unsigned n = count_files(r); n-- > 0;) {
+        int fd = open_nth(r, n);
+
+        if (fd >= 0)
+            return fd;
+    }
+    return -ENOENT;
+}
+
+/* The file that came after this one, -EAGAIN: it has just been renamed. */
+static int open_next(const struct log_reader *r, const struct stat *file)
+{
+    int at = place_of(r, file), fd;
+
+    if (at < 0)
+        return open_oldest(r);
+    if (at == 0)
+        return -ENOENT;
+    fd = open_nth(r, (unsigned)at - 1);
+    if (fd == -ENOENT || (fd >= 0 && !is_nth(r, file, (unsigned)at))) {
+        fd_close(fd);
+        return -EAGAIN;
+    }
+    return fd;
+}
+
+/* At the end of a file: true if there is more, in it or in the next. */
+static bool go_on(struct log_reader *r)
+{
+    struct stat st;
+
+    if (fstat(r->fd, &st) < 0)
+        return false;
+    if (st.st_size < r->offset) { /* the only file, emptied when it was full */
+        r->offset = 0;
+        return st.st_size > 0;
+    }
+    for (int i = 0; i < RENAME_TRIES; i++) {
+        int fd = is_nth(r, &st, 0) ? -ENOENT : open_next(r, &st);
+
+        if (fd == -EAGAIN) {
+            wait_for_rename();
+            continue;
+        }
+        if (fd < 0)
+            return false;
+        /* What was written between our last look and the rotation. */
+        while (read_chunk(r) > 0)
+            ;
+        use(r, fd, 0);
+        return true;
+    }
+    return false;
+}
+
+/* ---- where to begin ---- */
+
+/* Offset behind the newline that precedes the last *n lines, less what *n says afterwards is still
+ * missing. */
+static int64_t find_tail(int fd, int64_t *n)
+{
+    _cleanup_free_ char *block = xmalloc(TAIL_BLOCK);
+    struct stat st;
+    int64_t end;
+
+    if (fstat(fd, &st) < 0)
+        return 0;
+    if (*n == 0)
+        return st.st_size;
+    for (end = st.st_size; end > 0;) {
+        int64_t start = end > TAIL_BLOCK ? end - TAIL_BLOCK : 0;
+        ssize_t got = pread(fd, block, (size_t)(end - start), start);
+
+        if (got <= 0)
+            break;
+        for (ssize_t i = got; i-- > 0;) {
+            if (block[i] != '\n' || start + i + 1 == st.st_size)
+                continue;
+            if (--*n == 0)
+                return start + i + 1;
+        }
+        end = start;
+    }
+    if (st.st_size > 0)
+        --*n; /* the first line has no newline before it */
+    return 0;
+}
+
+static void begin_at_tail(struct log_reader *r)
+{
+    int64_t left = r->options.tail;
+
+    for (unsigned i = 0; i < FILES_MAX; i++) {
+        int fd = open_nth(r, i);
+
+        if (fd < 0 && i > 0)
+            return;
+        if (fd < 0)
+            continue; /* a rotation under way, or no file yet */
+        use(r, fd, find_tail(fd, &left));
+        if (left == 0)
+            return;
+    }
+}
+
+/* Time of the first line that begins behind offset, and where that is; -ENOENT if there is none. */
+static int64_t time_behind(int fd, int64_t *offset, char *block)
+{
+    ssize_t got = pread(fd, block, LINE_MAX_BYTES * 2, *offset);
+    const char *nl = got > 0 ? memchr(block, '\n', (size_t)got) : NULL, *end;
+    struct log_line l;
+    int64_t t;
+
+    if (!nl)
+        return -ENOENT;
+    end = memchr(nl + 1, '\n', (size_t)(block + got - nl - 1));
+    if (!end || log_line_parse(nl + 1, (size_t)(end - nl - 1), &l) < 0)
+        return -ENOENT;
+    t = log_line_time(&l);
+    *offset += nl + 1 - block;
+    return t > 0 ? t : -ENOENT;
+}
+
+/* Lines stand in the order of their times: by halves, to the block where since is. */
+static int64_t find_since(int fd, int64_t since)
+{
+    _cleanup_free_ char *block = xmalloc(LINE_MAX_BYTES * 2);
+    int64_t low = 0, high;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return 0;
+    high = st.st_size;
+    while (high - low > READ_CHUNK) {
+        int64_t middle = low + (high - low) / 2, at = middle, t = time_behind(fd, &at, block);
+
+        if (t >= 0 && t < since && at < high)
+            low = at;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool is_older(int fd, int64_t since)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec < since;
+}
+
+static void begin_at_since(struct log_reader *r)
+{
+    for (unsigned i = count_files(r); i-- > 0;) {
+        int fd = open_nth(r, i);
+
+        if (fd < 0)
+            continue;
+        if (i > 0 && r->options.since_ns > 0 && is_older(fd, r->options.since_ns)) {
+            fd_close(fd);
+            continue;
+        }
+        use(r, fd, r->options.since_ns > 0 ? find_since(fd, r->options.since_ns) : 0);
+        return;
+    }
+}
+
+static bool begin(struct log_reader *r)
+{
+    if (!r->positioned) {
+        if (r->options.tail >= 0)
+            begin_at_tail(r);
+        else
+            begin_at_since(r);
+    } else if (r->fd < 0) {
+        use(r, open_oldest(r), 0);
+    }
+    r->positioned = true;
+    return r->fd >= 0;
+}
+
+void log_reader_run(struct log_reader *r)
+{
+    r->eof = !begin(r);
+    while (!r->eof && !r->past_until && r->out.len < READ_CHUNK) {
+        if (read_chunk(r) == 0)
+            r->eof = !go_on(r);
+    }
+}

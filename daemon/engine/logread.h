@@ -1,0 +1,26 @@
+/* Reading a json-file log: the file itself and what was rotated away from it, as one stream.
+ *
+ * The shim appends to PATH and, where a size is given, renames it to PATH.1, PATH.1 to PATH.2 and
+ * so on, while this reads.  Nothing is locked: a reader that comes to the end of a file looks where
+ * that file stands now, and goes on with the next newer one.  For pool threads. */
+#pragma once
+
+#include "buf.h"
+#include "engine.h"
+
+struct log_reader {
+    struct log_options options;
+    bool framed; /* each line behind the 8-byte head of a multiplexed stream */
+    char *path;  /* owned */
+
+    int fd; /* owned, -EBADF when there is no file */
+    bool positioned;
+    bool eof;        /* what is there has been read */
+    bool past_until; /* nothing that comes later is wanted */
+    int64_t offset;
+    struct buf in, out; /* out: what the client gets */
+};
+
+void log_reader_done(struct log_reader *r);
+/* Append to r->out, about a quarter of a megabyte at the most. */
+void log_reader_run(struct log_reader *r);

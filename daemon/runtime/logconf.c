@@ -1,0 +1,60 @@
+#include "logconf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+#include "str.h"
+
+#define FILES_MAX 10000
+
+/* "10m", "1.5g", "100", "64kb"; 0 for "-1". */
+static int parse_size(const char *s, uint64_t *ret)
+{
+    static const char units[] = "bkmgt";
+    double factor = 1, n;
+    const char *unit;
+    char *end;
+
+    *ret = 0;
+    if (streq(s, "-1"))
+        return 0;
+    n = strtod(s, &end);
+    if (end == s || !(n > 0) || *s == '-' || *s == '+')
+        return -EINVAL;
+    unit = *end ? strchr(units, *end | 0x20) : units;
+    if (!unit || !*unit)
+        return -EINVAL;
+    for (const char *u = units; u < unit; u++)
+        factor *= 1024;
+    if (*end && *++end && (*end | 0x20) != 'b')
+        return -EINVAL;
+    if (n * factor >= 9e18)
+        return -EINVAL;
+    *ret = (uint64_t)(n * factor);
+    return *ret > 0 ? 0 : -EINVAL;
+}
+
+int log_limits_parse(const json_t *log, struct log_limits *ret, struct err *reterr)
+{
+    const json_t *options = json_get(log, "Config");
+    const char *size = json_get_str(options, "max-size", NULL);
+    const char *count = json_get_str(options, "max-file", NULL);
+    int64_t files = 1;
+
+    *ret = (struct log_limits){LOG_SIZE_DEFAULT, size ? 1 : LOG_FILES_DEFAULT};
+    if (size && parse_size(size, &ret->size) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "failed to initialize logging driver: invalid size: '%s'", size);
+    if (!count)
+        return 0;
+    if (str_parse_i64(count, INT64_MIN, FILES_MAX, &files) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "failed to initialize logging driver: invalid max-file: '%s'", count);
+    if (files < 1)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "failed to initialize logging driver: max-file cannot be less than 1");
+    ret->files = (uint64_t)files;
+    return 0;
+}

@@ -1,0 +1,19 @@
+/* Limits of a container's log: options max-size and max-file of the json-file driver, with
+ * dockerd's meaning and texts.  Unlike there a log that says nothing is bounded. */
+#pragma once
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "err.h"
+
+#define LOG_SIZE_DEFAULT (64u << 20) /* bytes a file */
+#define LOG_FILES_DEFAULT 4
+
+struct log_limits {
+    uint64_t size;  /* bytes a file; 0: unlimited ("max-size": "-1") */
+    uint64_t files; /* kept, >= 1 */
+};
+
+/* log: a LogConfig, may be NULL; reterr may be. */
+int log_limits_parse(const json_t *log, struct log_limits *ret, struct err *reterr);
