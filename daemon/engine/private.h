@@ -92,6 +92,7 @@ struct container {
     bool cleaning; /* the run directory of the last start is being deleted */
     bool removing;
     bool freezing;        /* a pause or unpause is on the pool */
+    bool frozen_for_us;   /* by a commit: whoever finds it so later thaws it */
     bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
