@@ -250,6 +250,13 @@ extern const struct opt network_ls_opts[], volume_ls_opts[];
 int cmd_network_ls(struct invocation *inv);
 int cmd_volume_ls(struct invocation *inv);
 
+/* fsck.c */
+struct fsck_options {
+    bool repair;
+};
+extern const struct opt fsck_opts[];
+int cmd_system_fsck(struct invocation *inv);
+
 /* df.c */
 struct df_options {
     const char *format;

@@ -200,17 +200,26 @@ static int containers_of_image(void *arg, const char *image_id, char ret[ID_LEN 
     return n;
 }
 
+static bool container_exists(void *arg, const char *id)
+{
+    struct engine *e = arg;
+
+    return map_get(&e->by_id, id) != NULL;
+}
+
 static int open_images(struct engine *e, struct err *reterr)
 {
-    struct images_options o = {
-        .db = e->db,
-        .storage = e->storage,
-        .loop = e->loop,
-        .worker_path = e->config.worker_path,
-        .hooks = {.arg = e, .event = image_event, .containers = containers_of_image},
-        .registries = {.mirrors = e->config.registry_mirrors,
-                       .insecure = e->config.insecure_registries,
-                       .certs_dir = e->config.registry_certs}};
+    struct images_options o = {.db = e->db,
+                               .storage = e->storage,
+                               .loop = e->loop,
+                               .worker_path = e->config.worker_path,
+                               .hooks = {.arg = e,
+                                         .event = image_event,
+                                         .containers = containers_of_image,
+                                         .container_exists = container_exists},
+                               .registries = {.mirrors = e->config.registry_mirrors,
+                                              .insecure = e->config.insecure_registries,
+                                              .certs_dir = e->config.registry_certs}};
 
     return images_open(&o, &e->images, reterr);
 }
