@@ -100,14 +100,6 @@ int cmd_top(struct invocation *inv);
 int cmd_port(struct invocation *inv);
 int cmd_diff(struct invocation *inv);
 
-/* from_host.c */
-struct from_host_options {
-    char **changes;
-    const char *message;
-};
-extern const struct opt from_host_opts[];
-int cmd_from_host(struct invocation *inv);
-
 /* commit.c */
 struct commit_options {
     char **changes;
@@ -174,8 +166,6 @@ int cmd_import(struct invocation *inv);
 int cmd_pull(struct invocation *inv);
 int cmd_push(struct invocation *inv);
 int cmd_save(struct invocation *inv);
-/* POST what fd yields (< 0: nothing) and show the progress that comes back. */
-int upload_image(struct client *c, const char *url, int fd, struct err *reterr);
 int cmd_export(struct invocation *inv);
 
 /* login.c */
@@ -204,6 +194,7 @@ extern const struct opt prune_opts[], prune_image_opts[], prune_system_opts[];
 int cmd_prune_containers(struct invocation *inv);
 int cmd_prune_images(struct invocation *inv);
 int cmd_prune_volumes(struct invocation *inv);
+int cmd_prune_networks(struct invocation *inv);
 int cmd_prune_system(struct invocation *inv);
 
 /* system.c */
@@ -232,6 +223,19 @@ extern const struct opt volume_create_opts[], volume_rm_opts[], volume_prune_opt
 int cmd_volume_create(struct invocation *inv);
 int cmd_volume_rm(struct invocation *inv);
 
+/* networks.c */
+struct network_options {
+    const char *driver;
+    char **subnets, **ranges, **gateways, **aux, **labels, **driver_opts;
+    bool force;
+};
+extern const struct opt network_create_opts[], network_connect_opts[], network_disconnect_opts[],
+    network_rm_opts[];
+int cmd_network_create(struct invocation *inv);
+int cmd_network_connect(struct invocation *inv);
+int cmd_network_disconnect(struct invocation *inv);
+int cmd_network_rm(struct invocation *inv);
+
 /* stats.c */
 struct stats_options {
     const char *format;
@@ -249,13 +253,6 @@ struct list_options {
 extern const struct opt network_ls_opts[], volume_ls_opts[];
 int cmd_network_ls(struct invocation *inv);
 int cmd_volume_ls(struct invocation *inv);
-
-/* fsck.c */
-struct fsck_options {
-    bool repair;
-};
-extern const struct opt fsck_opts[];
-int cmd_system_fsck(struct invocation *inv);
 
 /* df.c */
 struct df_options {

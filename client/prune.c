@@ -145,6 +145,18 @@ int cmd_prune_volumes(struct invocation *inv)
                  "container.\nAre you sure you want to continue?");
 }
 
+int cmd_prune_networks(struct invocation *inv)
+{
+    const struct prune_options *o = inv->options;
+    struct err e = {0};
+    double freed = 0;
+
+    if (!o->force && !cli_confirm("WARNING! This will remove all custom networks not used by at "
+                                  "least one container.\nAre you sure you want to continue?"))
+        return 0;
+    return prune(inv, NETWORKS, &freed, &e) < 0 ? cli_fail(inv, &e) : 0;
+}
+
 static char *system_warning(const struct prune_options *o)
 {
     return xasprintf("WARNING! This will remove:\n"

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "log.h"
 #include "private.h"
 #include "reference.h"
 
@@ -59,8 +58,6 @@ static void thaw(struct commit *k)
 
     if (k->pausing && c->status == STATUS_PAUSED && c->started_ns == k->started_ns)
         engine_container_unpause(c->engine, c->id, thawed, NULL);
-    if (k->pausing)
-        c->frozen_for_us = false; /* before the record that says it runs */
     k->pausing = false;
 }
 
@@ -174,10 +171,8 @@ static void paused(void *arg, const struct err *err)
 {
     struct commit *k = arg;
 
-    if (err) { /* it has ended meanwhile, or somebody else is pausing it */
-        k->container->frozen_for_us = false;
+    if (err) /* it has ended meanwhile, or somebody else is pausing it */
         k->pausing = false;
-    }
     read_it(k);
 }
 
@@ -241,10 +236,6 @@ void engine_container_commit(struct engine *e, const char *ref, const struct com
     }
     k->pausing = true;
     k->started_ns = c->started_ns;
-    /* Recorded first: a daemon that dies meanwhile leaves nothing frozen for good. */
-    c->frozen_for_us = true;
-    if (record_save_state(c, &err) < 0)
-        log_error("container %s: %s", c->id, err.message);
     engine_container_pause(e, c->id, paused, k);
 }
 

@@ -57,20 +57,51 @@ static json_t *config_of(const json_t *body)
     return config;
 }
 
-/* "default" is the clients' word for "bridge".  Whether a named one exists is the start's question:
- * clients take a 404 here for a missing image. */
-static void settle_network(struct engine *e, json_t *host_config, json_t *endpoints)
+/* The name of the network that is meant; "default" is the clients' word for "bridge".  Whether it
+ * exists is the start's question: clients take a 404 here for a missing image. */
+static const char *network_name(struct engine *e, const char *ref)
 {
-    const char *mode = json_get_str(host_config, "NetworkMode", "");
-    json_t *as_default;
+    struct net *net;
 
-    if (streq(mode, "") || streq(mode, "default") || streq(mode, e->network_ids[0]))
-        json_object_set_new(host_config, "NetworkMode", json_string("bridge"));
-    as_default = json_object_get(endpoints, "default");
-    if (as_default) {
-        json_object_set(endpoints, "bridge", as_default);
-        json_object_del(endpoints, "default");
+    if (streq(ref, "") || streq(ref, "default"))
+        return "bridge";
+    return net_find(e, ref, &net, NULL) >= 0 ? net->name : ref;
+}
+
+/* By their names, and that of the network mode among them. */
+static json_t *settle_endpoints(struct engine *e, const char *mode, const json_t *endpoints)
+{
+    json_t *out = json_object(), *v;
+    const char *ref;
+
+    json_object_foreach ((json_t *)endpoints, ref, v)
+        json_object_set_new(out, network_name(e, ref),
+                            json_is_object(v) ? json_deep_copy(v) : json_object());
+    if (!json_object_get(out, mode))
+        json_object_set_new(out, mode, json_object());
+    return out;
+}
+
+static int settle_network(struct container *c, const json_t *endpoints, int api, struct err *reterr)
+{
+    const char *mode = json_get_str(c->host_config, "NetworkMode", "");
+
+    if (!str_starts(mode, "container:"))
+        json_object_set_new(c->host_config, "NetworkMode",
+                            json_string(network_name(c->engine, mode)));
+    if (container_net_mode(c) != NET_BRIDGE) {
+        c->networking = json_is_object(endpoints) ? json_deep_copy(endpoints) : NULL;
+        return 0;
     }
+    if (json_object_size(endpoints) > ENDPOINTS_MAX)
+        return err_set(reterr, ERR_INVALID, E2BIG,
+                       "a container can be connected to at most %d networks", ENDPOINTS_MAX);
+    if (api < 44 && json_object_size(endpoints) > 1)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "Container cannot be created with multiple network endpoints");
+    c->networking =
+        settle_endpoints(c->engine, json_get_str(c->host_config, "NetworkMode", ""), endpoints);
+    return 0;
 }
 
 /* "container:NAME" is stored by id, so that a rename does not break it; one that is not there (yet)
@@ -130,7 +161,6 @@ static int configure(struct container *c, json_t *body, const struct image *img,
 
     c->config = config_of(body);
     c->host_config = host ? json_deep_copy(host) : json_object();
-    c->networking = endpoints ? json_deep_copy(endpoints) : NULL;
     default_log(&e->config, c->host_config);
     /* Checked before the merge: what the image declares never fails a create. */
     r = validate_create(e->runtime, c->config, c->host_config, (unsigned)api, warnings, reterr);
@@ -141,7 +171,9 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     runtime_host_config_defaults(e->runtime, c->host_config, (unsigned)api);
     if (e->config.default_init && !json_is_boolean(json_get(c->host_config, "Init")))
         json_object_set_new(c->host_config, "Init", json_true());
-    settle_network(e, c->host_config, c->networking);
+    r = settle_network(c, endpoints, api, reterr);
+    if (r < 0)
+        return r;
     runtime_config_defaults(e->runtime, c->config, c->host_config, c->id);
     settle_joins(e, c->config, c->host_config);
     return 0;

@@ -72,8 +72,10 @@ static int open_identity(struct engine *e, struct err *reterr)
     if (r >= 0)
         r = meta_once(e, "networks-created", now, &created, reterr);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(keys); i++) {
+        _cleanup_free_ char *network = NULL;
+
         id_generate(id);
-        r = meta_once(e, keys[i], id, &e->network_ids[i], reterr);
+        r = meta_once(e, keys[i], id, &network, reterr);
     }
     return r;
 }
@@ -133,38 +135,49 @@ static int bridge_address(struct engine *e, struct inet4 *ret, struct err *reter
     return r;
 }
 
-static int open_network(struct engine *e, struct err *reterr)
+static int name_bridge(struct engine *e, char ret[IFNAMSIZ], struct err *reterr)
 {
-    struct network_config nc = {.mtu = (uint32_t)e->config.mtu, .ip_forward = true};
-    struct inet4 gateway;
     const char *name = e->config.bridge;
-    int r;
 
-    if (name && streq(name, "none"))
-        return 0;
-    nc.bridge_is_ours = str_empty(name);
-    if (nc.bridge_is_ours && is_default_root(e))
-        snprintf(nc.bridge, sizeof(nc.bridge), "ctl0");
-    else if (nc.bridge_is_ours)
-        snprintf(nc.bridge, sizeof(nc.bridge), "ctl-%08x", root_mark(e));
-    else if (strlen(name) >= sizeof(nc.bridge))
+    if (str_empty(name) && is_default_root(e))
+        snprintf(ret, IFNAMSIZ, "ctl0");
+    else if (str_empty(name))
+        snprintf(ret, IFNAMSIZ, "ctl-%08x", root_mark(e));
+    else if (strlen(name) >= IFNAMSIZ)
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid bridge name: %s", name);
     else
-        snprintf(nc.bridge, sizeof(nc.bridge), "%s", name);
+        snprintf(ret, IFNAMSIZ, "%s", name);
+    return 0;
+}
+
+static int open_bridge(struct engine *e, struct err *reterr)
+{
+    struct network_config nc = {.mtu = (uint32_t)e->config.mtu,
+                                .ip_forward = true,
+                                .bridge_is_ours = str_empty(e->config.bridge)};
+    int r = name_bridge(e, nc.bridge, reterr);
+
+    if (r >= 0)
+        r = bridge_address(e, &nc.address, reterr);
+    if (r >= 0)
+        r = networks_fabric(e, reterr);
+    if (r >= 0)
+        r = network_open(e->fabric, &nc, &e->network, reterr);
+    return r < 0 ? r : store_address(e, reterr);
+}
+
+static int open_network(struct engine *e, struct err *reterr)
+{
+    int r = 0;
+
     if (is_default_root(e))
-        snprintf(nc.table, sizeof(nc.table), "containerd-lite");
+        snprintf(e->table, sizeof(e->table), "containerd-lite");
     else
-        snprintf(nc.table, sizeof(nc.table), "containerd-lite-%08x", root_mark(e));
-    r = bridge_address(e, &nc.address, reterr);
-    if (r >= 0)
-        r = network_open(&nc, &e->network, reterr);
-    if (r >= 0)
-        r = store_address(e, reterr);
-    if (r < 0)
-        return r;
-    gateway = network_address(e->network);
+        snprintf(e->table, sizeof(e->table), "containerd-lite-%08x", root_mark(e));
     e->ports = ports_new(e->db);
-    return ipam_new(e->db, "bridge", &gateway, &e->ipam, reterr);
+    if (!e->config.bridge || !streq(e->config.bridge, "none"))
+        r = open_bridge(e, reterr);
+    return r < 0 ? r : networks_open(e, reterr);
 }
 
 static void image_event(void *arg, const char *action, const char *image_id, const char *name,
@@ -200,26 +213,17 @@ static int containers_of_image(void *arg, const char *image_id, char ret[ID_LEN 
     return n;
 }
 
-static bool container_exists(void *arg, const char *id)
-{
-    struct engine *e = arg;
-
-    return map_get(&e->by_id, id) != NULL;
-}
-
 static int open_images(struct engine *e, struct err *reterr)
 {
-    struct images_options o = {.db = e->db,
-                               .storage = e->storage,
-                               .loop = e->loop,
-                               .worker_path = e->config.worker_path,
-                               .hooks = {.arg = e,
-                                         .event = image_event,
-                                         .containers = containers_of_image,
-                                         .container_exists = container_exists},
-                               .registries = {.mirrors = e->config.registry_mirrors,
-                                              .insecure = e->config.insecure_registries,
-                                              .certs_dir = e->config.registry_certs}};
+    struct images_options o = {
+        .db = e->db,
+        .storage = e->storage,
+        .loop = e->loop,
+        .worker_path = e->config.worker_path,
+        .hooks = {.arg = e, .event = image_event, .containers = containers_of_image},
+        .registries = {.mirrors = e->config.registry_mirrors,
+                       .insecure = e->config.insecure_registries,
+                       .certs_dir = e->config.registry_certs}};
 
     return images_open(&o, &e->images, reterr);
 }
@@ -347,6 +351,7 @@ void engine_close(struct engine *e)
     while (e->jobs > 0)
         uv_run(e->loop, UV_RUN_ONCE);
     drop_containers(e);
+    networks_unwatch(e);
     if (e->images)
         images_close(e->images);
     close_handles(e);
@@ -354,12 +359,11 @@ void engine_close(struct engine *e)
     map_done(&e->by_id);
     map_done(&e->by_name);
     map_done(&e->execs);
-    if (e->ipam)
-        ipam_free(e->ipam);
     if (e->ports)
         ports_free(e->ports);
-    if (e->network)
-        network_close(e->network);
+    networks_close(e);
+    if (e->fabric)
+        fabric_close(e->fabric);
     if (e->runtime)
         runtime_close(e->runtime);
     if (e->cgroup)
@@ -372,8 +376,6 @@ void engine_close(struct engine *e)
     }
     events_free(e->events);
     fd_close(e->shim_fd);
-    for (size_t i = 0; i < ARRAY_SIZE(e->network_ids); i++)
-        free(e->network_ids[i]);
     free(e->daemon_id);
     free(e->db_path);
     free(e->dying);

@@ -257,6 +257,20 @@ uv_loop_t *engine_loop(struct engine *e);
 
 json_t *engine_info(struct engine *e);
 json_t *engine_version(struct engine *e);
-/* The predefined networks: array for GET /networks; one for GET /networks/{id} or an error. */
-int engine_network_list(struct engine *e, json_t *filters, json_t **ret, struct err *reterr);
+
+/* ---- networks ---- */
+
+/* filters: name, id, driver, scope, type, label, dangling */
+int engine_network_list(struct engine *e, const json_t *filters, json_t **ret, struct err *reterr);
 int engine_network_inspect(struct engine *e, const char *ref, json_t **ret, struct err *reterr);
+/* body: the create request, borrowed for the call; {"Id", "Warning"} */
+void engine_network_create(struct engine *e, const json_t *body, engine_json_fn *done, void *arg);
+void engine_network_remove(struct engine *e, const char *ref, engine_done_fn *done, void *arg);
+/* All that no container uses; filters: until, label, label!.  {"NetworksDeleted"} */
+void engine_network_prune(struct engine *e, const json_t *filters, engine_json_fn *done, void *arg);
+/* body: {"Container", "EndpointConfig"} / {"Container", "Force"}; of a container that is down it
+ * is what the next start does. */
+void engine_network_connect(struct engine *e, const char *ref, const json_t *body,
+                            engine_done_fn *done, void *arg);
+void engine_network_disconnect(struct engine *e, const char *ref, const json_t *body,
+                               engine_done_fn *done, void *arg);

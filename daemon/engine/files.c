@@ -44,10 +44,10 @@ static char *plan_hosts(const struct container *c)
                          "ff02::1\tip6-allnodes\n"
                          "ff02::2\tip6-allrouters\n");
     add_extra_hosts(c, &out);
-    if (c->endpoint.up) {
+    for (size_t i = 0; i < c->n_endpoints; i++) {
         char address[INET4_STR_MAX];
 
-        inet4_format_address(c->endpoint.address, address);
+        inet4_format_address(c->endpoints[i].address, address);
         if (*domain)
             buf_printf(&out, "%s\t%s.%s %s\n", address, hostname, domain, hostname);
         else
@@ -137,6 +137,11 @@ void container_files_plan(struct container *c, struct container_files *ret)
     if (mode != NET_HOST || file_read(AT_FDCWD, "/etc/hosts", HOST_FILE_MAX, &ret->hosts) < 0)
         ret->hosts = plan_hosts(c);
     ret->resolv = plan_resolv(c, mode != NET_HOST);
+}
+
+void container_hosts_plan(struct container *c, struct container_files *ret)
+{
+    *ret = (struct container_files){.dir = container_dir(c, NULL), .hosts = plan_hosts(c)};
 }
 
 static int write_one(int dir, const char *name, const char *text, struct err *reterr)

@@ -36,12 +36,12 @@ static json_t *port_map(const struct container *c)
     json_t *out = json_object(), *v;
     const char *port;
 
-    if (!c->endpoint.up || !container_is_up(c))
+    if (c->n_endpoints == 0 || !container_is_up(c))
         return out;
     json_object_foreach ((json_t *)exposed, port, v)
         json_object_set_new(out, port, json_null());
-    for (size_t i = 0; i < c->endpoint.n_ports; i++) {
-        const struct port_lease *p = &c->endpoint.ports[i];
+    for (size_t i = 0; i < c->n_ports; i++) {
+        const struct port_lease *p = &c->ports[i];
         char key[32], ip[INET4_STR_MAX], host_port[8];
         json_t *list;
 
@@ -60,68 +60,141 @@ static json_t *port_map(const struct container *c)
 
 struct addresses {
     char address[INET4_STR_MAX], gateway[INET4_STR_MAX], mac[MAC_STR_MAX];
+    const char *endpoint;
     int prefix;
 };
 
-static void addresses_of(const struct container *c, struct addresses *ret)
+/* ep may be NULL: all empty. */
+static void addresses_of(const struct container *c, const struct endpoint *ep,
+                         struct addresses *ret)
 {
-    *ret = (struct addresses){0};
-    if (!c->endpoint.up || !container_is_up(c) || !c->engine->network)
+    struct inet4 bridge;
+
+    *ret = (struct addresses){.endpoint = ""};
+    if (!ep || !container_is_up(c))
         return;
-    inet4_format_address(c->endpoint.address, ret->address);
-    inet4_format_address(network_address(c->engine->network).address, ret->gateway);
-    mac_format(c->endpoint.mac, ret->mac);
-    ret->prefix = network_address(c->engine->network).prefix;
+    bridge = network_address(ep->net->network);
+    inet4_format_address(ep->address, ret->address);
+    if (!net_is_internal(ep->net))
+        inet4_format_address(bridge.address, ret->gateway);
+    mac_format(ep->mac, ret->mac);
+    ret->endpoint = ep->id;
+    ret->prefix = bridge.prefix;
 }
 
-static json_t *endpoint_settings(const struct container *c, const char *name, const char *id,
-                                 const struct addresses *a)
+static void append_once(json_t *list, const char *text)
 {
-    const json_t *wanted = json_get(c->networking, name);
-    json_t *ipam = json_get(wanted, "IPAMConfig"), *aliases = json_get(wanted, "Aliases");
-    json_t *links = json_get(wanted, "Links"), *out = json_object();
+    const json_t *v;
+    size_t i;
 
+    json_array_foreach (list, i, v) {
+        if (streq(json_string_value(v), text))
+            return;
+    }
+    if (*text)
+        json_array_append_new(list, json_string(text));
+}
+
+/* What the container goes by on a user-defined network. */
+static json_t *dns_names(const struct container *c, const json_t *aliases)
+{
+    json_t *out = json_array();
+    const json_t *v;
+    char id[13];
+    size_t i;
+
+    snprintf(id, sizeof(id), "%.12s", c->id);
+    append_once(out, c->name);
+    json_array_foreach (aliases, i, v)
+        append_once(out, json_string_value(v));
+    append_once(out, id);
+    append_once(out, json_get_str(c->config, "Hostname", ""));
+    return out;
+}
+
+/* Before API 1.45 the aliases told of id and hostname, too. */
+static void set_aliases(json_t *out, const struct container *c, const json_t *wanted, bool names,
+                        int api)
+{
+    json_t *aliases = json_get(wanted, "Aliases"), *list;
+    char id[13];
+
+    json_object_set_new(out, "DNSNames", names ? dns_names(c, aliases) : json_null());
+    if (!names || api >= 145) {
+        json_object_set(out, "Aliases", aliases ? aliases : json_null());
+        return;
+    }
+    snprintf(id, sizeof(id), "%.12s", c->id);
+    list = aliases ? json_copy(aliases) : json_array();
+    append_once(list, id);
+    append_once(list, json_get_str(c->config, "Hostname", ""));
+    json_object_set_new(out, "Aliases", list);
+}
+
+static json_t *endpoint_settings(const struct container *c, const char *name, const struct net *net,
+                                 int api)
+{
+    const json_t *wanted = container_endpoint_config(c, name);
+    json_t *ipam = json_get(wanted, "IPAMConfig"), *links = json_get(wanted, "Links");
+    json_t *options = json_get(wanted, "DriverOpts"), *out = json_object();
+    struct addresses a;
+
+    addresses_of(c, net ? container_endpoint(c, net) : NULL, &a);
     json_object_set(out, "IPAMConfig", ipam ? ipam : json_null());
     json_object_set(out, "Links", links ? links : json_null());
-    json_object_set(out, "Aliases", aliases ? aliases : json_null());
-    set_str(out, "MacAddress", a->mac);
-    json_object_set_new(out, "DriverOpts", json_null());
-    json_object_set_new(out, "GwPriority", json_integer(0));
-    set_str(out, "NetworkID", container_is_up(c) ? id : "");
-    set_str(out, "EndpointID", container_is_up(c) ? c->endpoint.id : "");
-    set_str(out, "Gateway", a->gateway);
-    set_str(out, "IPAddress", a->address);
-    json_object_set_new(out, "IPPrefixLen", json_integer(a->prefix));
+    set_aliases(out, c, wanted, net && net_has_names(net), api);
+    set_str(out, "MacAddress", a.mac);
+    json_object_set(out, "DriverOpts", options ? options : json_null());
+    json_object_set_new(out, "GwPriority", json_integer(json_get_int(wanted, "GwPriority", 0)));
+    set_str(out, "NetworkID", container_is_up(c) && net ? net->id : "");
+    set_str(out, "EndpointID", a.endpoint);
+    set_str(out, "Gateway", a.gateway);
+    set_str(out, "IPAddress", a.address);
+    json_object_set_new(out, "IPPrefixLen", json_integer(a.prefix));
     set_str(out, "IPv6Gateway", "");
     set_str(out, "GlobalIPv6Address", "");
     json_object_set_new(out, "GlobalIPv6PrefixLen", json_integer(0));
-    json_object_set_new(out, "DNSNames", json_null());
     return out;
 }
 
-json_t *inspect_networks(const struct container *c)
+static void add_network(json_t *out, const struct container *c, const char *name, int api)
 {
-    static const char *const names[] = {
-        [NET_BRIDGE] = "bridge", [NET_HOST] = "host", [NET_NONE] = "none"};
-    static const int ids[] = {[NET_BRIDGE] = 0, [NET_HOST] = 1, [NET_NONE] = 2};
-    enum net_mode mode = container_net_mode(c);
-    struct addresses a;
-    json_t *out = json_object();
+    struct net *net = NULL;
 
-    if (mode == NET_CONTAINER)
+    net_find(c->engine, name, &net, NULL);
+    json_object_set_new(out, name, endpoint_settings(c, name, net, api));
+}
+
+json_t *inspect_networks(const struct container *c, int api)
+{
+    json_t *out = json_object(), *v;
+    const char *name;
+
+    if (container_net_mode(c) == NET_CONTAINER)
         return out;
-    addresses_of(c, &a);
-    json_object_set_new(out, names[mode],
-                        endpoint_settings(c, names[mode], c->engine->network_ids[ids[mode]], &a));
+    if (!c->networking || container_net_mode(c) != NET_BRIDGE) {
+        add_network(out, c, json_get_str(c->host_config, "NetworkMode", "bridge"), api);
+    } else {
+        json_object_foreach (c->networking, name, v)
+            add_network(out, c, name, api);
+    }
     return out;
 }
 
-static json_t *network_settings(const struct container *c)
+/* The old members beside Networks tell of the default bridge only. */
+static const struct endpoint *default_endpoint(const struct container *c)
+{
+    const struct net *net = net_predefined(c->engine, NET_KIND_BRIDGE);
+
+    return net ? container_endpoint(c, net) : NULL;
+}
+
+static json_t *network_settings(const struct container *c, int api)
 {
     json_t *out = json_object();
     struct addresses a;
 
-    addresses_of(c, &a);
+    addresses_of(c, default_endpoint(c), &a);
     set_str(out, "Bridge", "");
     set_str(out, "SandboxID", container_is_up(c) ? c->id : "");
     if (container_is_up(c))
@@ -134,7 +207,7 @@ static json_t *network_settings(const struct container *c)
     json_object_set_new(out, "LinkLocalIPv6PrefixLen", json_integer(0));
     json_object_set_new(out, "SecondaryIPAddresses", json_null());
     json_object_set_new(out, "SecondaryIPv6Addresses", json_null());
-    set_str(out, "EndpointID", a.address[0] ? c->endpoint.id : "");
+    set_str(out, "EndpointID", a.endpoint);
     set_str(out, "Gateway", a.gateway);
     set_str(out, "GlobalIPv6Address", "");
     json_object_set_new(out, "GlobalIPv6PrefixLen", json_integer(0));
@@ -142,7 +215,7 @@ static json_t *network_settings(const struct container *c)
     json_object_set_new(out, "IPPrefixLen", json_integer(a.prefix));
     set_str(out, "IPv6Gateway", "");
     set_str(out, "MacAddress", a.mac);
-    json_object_set_new(out, "Networks", inspect_networks(c));
+    json_object_set_new(out, "Networks", inspect_networks(c, api));
     return out;
 }
 
@@ -190,7 +263,7 @@ static void set_paths(json_t *o, const struct container *c)
     set_str(o, "LogPath", log);
 }
 
-static json_t *inspect_json(const struct container *c)
+static json_t *inspect_json(const struct container *c, int api)
 {
     _cleanup_(strv_freep) char **chain = NULL;
     json_t *o = json_object();
@@ -216,7 +289,7 @@ static json_t *inspect_json(const struct container *c)
                                                (const char *const *)chain, strv_len(chain)));
     json_object_set_new(o, "Mounts", runtime_mounts_json(c->host_config, c->points));
     json_object_set(o, "Config", c->config);
-    json_object_set_new(o, "NetworkSettings", network_settings(c));
+    json_object_set_new(o, "NetworkSettings", network_settings(c, api));
     return o;
 }
 
@@ -256,7 +329,6 @@ void engine_container_inspect(struct engine *e, const char *ref, bool size, int 
     struct size_job *j;
     struct err err;
 
-    (void)api_version;
     if (registry_find(e, ref, &c, &err) < 0) {
         done(arg, NULL, &err);
         return;
@@ -264,13 +336,13 @@ void engine_container_inspect(struct engine *e, const char *ref, bool size, int 
     container_ref(c);
     shim_sync(c);
     if (!size) {
-        done(arg, inspect_json(c), NULL);
+        done(arg, inspect_json(c, api_version), NULL);
         container_unref(c);
         return;
     }
     j = xcalloc(1, sizeof(*j));
     *j = (struct size_job){
-        .storage = e->storage, .result = inspect_json(c), .done = done, .arg = arg};
+        .storage = e->storage, .result = inspect_json(c, api_version), .done = done, .arg = arg};
     memcpy(j->id, c->id, sizeof(j->id));
     j->image_size = container_image_size(c);
     job_run(e, size_run, after_size, j);

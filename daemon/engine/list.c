@@ -114,7 +114,7 @@ static bool match_one_health(const struct container *c, const char *value)
 
 static bool match_one_network(const struct container *c, const char *value)
 {
-    json_t *networks = inspect_networks(c), *v;
+    json_t *networks = inspect_networks(c, 145), *v;
     const char *name;
     bool found = false;
 
@@ -289,10 +289,10 @@ static json_t *ports_json(const struct container *c)
     json_t *out = json_array(), *v;
     const char *port;
 
-    if (!container_is_up(c) || !c->endpoint.up)
+    if (!container_is_up(c) || c->n_endpoints == 0)
         return out;
-    for (size_t i = 0; i < c->endpoint.n_ports; i++) {
-        const struct port_lease *p = &c->endpoint.ports[i];
+    for (size_t i = 0; i < c->n_ports; i++) {
+        const struct port_lease *p = &c->ports[i];
         char ip[INET4_STR_MAX];
 
         inet4_format_address(p->host_ip, ip);
@@ -305,9 +305,9 @@ static json_t *ports_json(const struct container *c)
         const char *slash = strchr(port, '/'), *type = slash ? slash + 1 : "tcp";
         bool published = false;
 
-        for (size_t i = 0; i < c->endpoint.n_ports; i++)
-            published = published || (c->endpoint.ports[i].container_port == number &&
-                                      streq(proto_name(c->endpoint.ports[i].proto), type));
+        for (size_t i = 0; i < c->n_ports; i++)
+            published = published || (c->ports[i].container_port == number &&
+                                      streq(proto_name(c->ports[i].proto), type));
         if (!published)
             json_array_append_new(
                 out, json_pack("{s:i, s:s}", "PrivatePort", (int)number, "Type", type));
@@ -355,7 +355,7 @@ static json_t *entry(const struct container *c, int64_t now)
         ports_json(c), "Labels", labels ? json_incref((json_t *)labels) : json_object(), "State",
         status_name(c), "Status", status, "HostConfig", "NetworkMode",
         json_get_str(c->host_config, "NetworkMode", "bridge"), "NetworkSettings", "Networks",
-        inspect_networks(c), "Mounts", runtime_mounts_json(c->host_config, c->points));
+        inspect_networks(c, 145), "Mounts", runtime_mounts_json(c->host_config, c->points));
 }
 
 int64_t container_image_size(const struct container *c)

@@ -13,6 +13,7 @@
 #include "map.h"
 #include "match.h"
 #include "network.h"
+#include "networks.h"
 #include "path.h"
 #include "ports.h"
 #include "protocol.h"
@@ -32,16 +33,18 @@ enum container_status {
     STATUS_RESTARTING, /* down, and waiting for its restart policy's next try */
 };
 
-/* What a container has on a bridge network while it runs. */
+/* What a container has on one bridge network while it runs. */
 struct endpoint {
-    bool up;
+    struct net *net; /* borrowed: it is not removed while it is in use */
     char id[ID_LEN + 1];
     uint32_t address;
     uint8_t mac[MAC_LEN];
     char veth[IFNAMSIZ];
-    struct port_lease *ports; /* owned */
-    size_t n_ports;
+    char ifname[IFNAMSIZ]; /* inside */
+    bool gateway;          /* of one at most: the default route, and where published ports lead */
 };
+
+#define ENDPOINTS_MAX 64 /* networks of a container */
 
 /* Where a container's network comes from. */
 enum net_mode { NET_BRIDGE, NET_HOST, NET_NONE, NET_CONTAINER };
@@ -91,8 +94,9 @@ struct container {
     bool exiting;  /* has ended, what it had is being given back */
     bool cleaning; /* the run directory of the last start is being deleted */
     bool removing;
+    bool connecting;      /* a network comes or goes, on the pool: one at a time */
+    bool exit_waits;      /* it has ended meanwhile */
     bool freezing;        /* a pause or unpause is on the pool */
-    bool frozen_for_us;   /* by a commit: whoever finds it so later thaws it */
     bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
@@ -104,8 +108,11 @@ struct container {
     char *error; /* of the last failed start, or NULL */
     int64_t started_ns, finished_ns;
     int restart_count;
-    bool started_by_policy; /* while starting: nobody asked for it but the restart policy */
-    struct endpoint endpoint;
+    bool started_by_policy;     /* while starting: nobody asked for it but the restart policy */
+    struct endpoint *endpoints; /* owned */
+    size_t n_endpoints;
+    struct port_lease *ports; /* owned; published while there is a gateway */
+    size_t n_ports;
     struct health health;
 
     struct shim_conn shim;
@@ -113,6 +120,7 @@ struct container {
     struct pending *exit_pending;  /* stop, restart: told when it has ended */
     struct pending *clean_pending; /* a start that must wait for `cleaning` */
     struct pending *remove_pending;
+    struct pending *connect_pending; /* what must wait for `connecting` */
     bool remove_after_exit;
     bool remove_volumes; /* and the anonymous volumes with it */
     struct waiter *waiters;
@@ -143,16 +151,19 @@ struct engine {
     struct images *images;
     struct cgroup *cgroup;
     struct runtime *runtime;
-    struct network *network; /* NULL with --bridge=none */
-    struct ipam *ipam;
+    struct fabric *fabric;   /* NULL: no bridge yet, with --bridge=none */
+    struct network *network; /* the default one, borrowed; NULL with --bridge=none */
     struct ports *ports;
+    struct map nets; /* id -> struct net */
+    struct net_create *net_queue, *net_creating;
+    struct watch *watch;
+    char table[NETWORK_TABLE_MAX];
     struct events *events;
     struct map by_id;   /* id -> struct container (a reference each) */
     struct map by_name; /* name -> the same, borrowed */
     struct map execs;   /* exec id -> struct exec, borrowed from its container */
     char *db_path;
     char *daemon_id;          /* meta: a UUID-like text */
-    char *network_ids[3];     /* bridge, host, none; owned */
     int shim_fd;              /* sealed copy of the shim's executable */
     unsigned jobs;            /* on the pool, or in workers of content.c */
     struct content *contents; /* list */
@@ -240,9 +251,44 @@ void container_start(struct container *c, engine_done_fn *done, void *arg);
 /* The container is down: delete row and files, tell everyone. */
 void container_remove_finish(struct container *c);
 int container_signal(struct container *c, int signo, struct err *reterr);
-/* Give back addresses and ports (rows). */
-void endpoint_release(struct container *c);
-void endpoint_spec_of(const struct container *c, struct endpoint_spec *ret);
+
+/* ---- endpoints.c ---- */
+
+/* NULL if it is not on that network; the gateway: NULL if there is none.  Valid until the next
+ * change. */
+struct endpoint *container_endpoint(const struct container *c, const struct net *net);
+struct endpoint *container_gateway(const struct container *c);
+/* What the client asked for on that network, or NULL; borrowed. */
+json_t *container_endpoint_config(const struct container *c, const char *network);
+/* Leases for all networks it wants, and its ports: c->endpoints; all or nothing. */
+int endpoints_take(struct container *c, struct err *reterr);
+/* Inside a transaction: the ports that the container publishes. */
+int endpoints_take_ports(struct container *c, struct err *reterr);
+/* Give back all (rows). */
+void endpoints_release(struct container *c);
+/* Inside a transaction: an endpoint on one more network; not appended yet. */
+int endpoint_take(struct container *c, struct net *net, struct endpoint *ret, struct err *reterr);
+struct endpoint *endpoint_append(struct container *c, const struct endpoint *ep);
+void endpoint_remove(struct container *c, struct endpoint *ep);
+struct endpoint *endpoint_choose_gateway(const struct container *c);
+/* Would a further network take the default route over? */
+bool endpoint_takes_gateway(const struct container *c, const struct net *net);
+
+struct endpoint_specs {
+    struct endpoint_spec *list; /* owned */
+    struct port_lease *ports;   /* owned */
+    size_t n;
+};
+/* Borrows the container's ports. */
+void endpoint_spec_of(const struct container *c, const struct endpoint *ep,
+                      struct endpoint_spec *ret);
+void endpoint_specs_of(const struct container *c, struct endpoint_specs *ret); /* copies */
+void endpoint_specs_done(struct endpoint_specs *specs);
+
+/* ---- connect.c ---- */
+
+/* Go on with an exit that came while a network was connected. */
+void container_exit_continue(struct container *c);
 
 /* Delete what storage moved to its trash, on the pool; takes over trash. */
 void trash_delete(struct engine *e, char *trash);
@@ -397,7 +443,7 @@ int reconcile(struct engine *e, struct err *reterr);
 
 /* ---- inspect.c ---- */
 
-json_t *inspect_networks(const struct container *c);
+json_t *inspect_networks(const struct container *c, int api_version);
 const char *status_name(const struct container *c);
 int64_t container_image_size(const struct container *c); /* 0 if the image is gone */
 
@@ -408,5 +454,7 @@ struct container_files {
     char *hosts, *hostname, *resolv; /* contents, owned; NULL: not ours to write */
 };
 void container_files_plan(struct container *c, struct container_files *ret);
+/* Of a running one whose networks have changed: /etc/hosts only. */
+void container_hosts_plan(struct container *c, struct container_files *ret);
 int container_files_write(const struct container_files *f, struct err *reterr); /* any thread */
 void container_files_done(struct container_files *f);

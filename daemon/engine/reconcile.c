@@ -77,32 +77,6 @@ static void exited_unseen(struct container *c, const char *run_dir)
     container_exited(c, &state);
 }
 
-static void thawed(void *arg, const struct err *err)
-{
-    struct container *c = arg;
-
-    if (err)
-        log_error("container %s: %s", c->id, err->message);
-    container_unref(c);
-}
-
-/* The daemon may have died between the freezer and the record: the kernel is right.  What a commit
- * froze is not to stay so. */
-static void settle_pause(struct container *c)
-{
-    int frozen = cgroup_is_frozen(c->engine->cgroup,
-                                  json_get_str(c->host_config, "CgroupParent", ""), c->id);
-
-    if (!container_is_up(c))
-        return;
-    if (frozen >= 0)
-        c->status = frozen ? STATUS_PAUSED : STATUS_RUNNING;
-    health_hold(c, frozen > 0);
-    if (frozen > 0 && c->frozen_for_us)
-        engine_container_unpause(c->engine, c->id, thawed, container_ref(c));
-    c->frozen_for_us = false;
-}
-
 /* The database says it is up. */
 static void revive(struct container *c)
 {
@@ -116,12 +90,10 @@ static void revive(struct container *c)
     }
     shim_adopt(c, fd, 0);
     c->pid = m.state.pid;
-    if (m.state.phase == SHIM_PHASE_EXITED) {
+    if (m.state.phase == SHIM_PHASE_EXITED)
         container_exited(c, &m.state);
-    } else {
+    else
         shim_sync(c);
-        settle_pause(c);
-    }
 }
 
 /* The database says it is down, but a shim runs: the daemon died between the start and its record.
@@ -230,28 +202,61 @@ static int settle_network(struct engine *e, struct container **all, struct err *
     _cleanup_free_ struct endpoint_spec *specs = NULL;
     size_t n = 0;
 
-    if (!e->network)
+    if (!e->fabric)
         return 0;
-    specs = xcalloc(e->by_id.count + 1, sizeof(*specs));
     for (size_t i = 0; all[i]; i++) {
-        if (container_is_up(all[i]) && all[i]->endpoint.up)
-            endpoint_spec_of(all[i], &specs[n++]);
-        else if (!all[i]->exiting)
-            endpoint_release(all[i]);
+        struct container *c = all[i];
+
+        if (!container_is_up(c) && !c->exiting)
+            endpoints_release(c);
+        if (!container_is_up(c))
+            continue;
+        specs = xrealloc(specs, (n + c->n_endpoints + 1) * sizeof(*specs));
+        for (size_t k = 0; k < c->n_endpoints; k++)
+            endpoint_spec_of(c, &c->endpoints[k], &specs[n++]);
     }
-    return network_reconcile(e->network, specs, n, reterr);
+    return fabric_reconcile(e->fabric, specs, n, reterr);
 }
 
-/* A lease whose start never came to its record. */
+static bool holds_address(const struct engine *e, const struct lease_holder *holder)
+{
+    const struct container *c = map_get(&e->by_id, holder->container_id);
+
+    if (!c || !(container_is_up(c) || c->exiting))
+        return false;
+    for (size_t i = 0; i < c->n_endpoints; i++) {
+        const struct net *net = c->endpoints[i].net;
+
+        if (streq(holder->network, net->predefined ? "bridge" : net->id))
+            return true;
+    }
+    return false;
+}
+
+static int drop_stale_addresses(struct engine *e, struct err *reterr)
+{
+    struct lease_holder *holders = NULL;
+    size_t n = 0;
+    int r = leases_address_holders(e->db, &holders, &n, reterr);
+
+    for (size_t i = 0; i < n; i++) {
+        if (r >= 0 && !holds_address(e, &holders[i]))
+            r = leases_address_drop(e->db, holders[i].network, holders[i].container_id, reterr);
+        free(holders[i].network);
+    }
+    free(holders);
+    return r;
+}
+
+/* A lease whose start or connect never came to its record. */
 static int drop_stale_leases(struct engine *e, struct container **all, struct err *reterr)
 {
     int r = db_begin(e->db, reterr);
 
-    for (size_t i = 0; r >= 0 && all[i] && e->ipam; i++) {
-        if (container_is_up(all[i]) || all[i]->exiting)
-            continue;
-        r = ipam_release(e->ipam, all[i]->id, reterr);
-        if (r >= 0)
+    if (r >= 0)
+        r = drop_stale_addresses(e, reterr);
+    for (size_t i = 0; r >= 0 && all[i]; i++) {
+        if (!container_is_up(all[i]) && !all[i]->exiting)
             r = ports_release(e->ports, all[i]->id, reterr);
     }
     if (r >= 0)

@@ -6,12 +6,12 @@
 #include "log.h"
 #include "private.h"
 
-static json_t *ports_to_json(const struct endpoint *ep)
+static json_t *ports_to_json(const struct container *c)
 {
     json_t *out = json_array();
 
-    for (size_t i = 0; i < ep->n_ports; i++) {
-        const struct port_lease *p = &ep->ports[i];
+    for (size_t i = 0; i < c->n_ports; i++) {
+        const struct port_lease *p = &c->ports[i];
 
         json_array_append_new(out, json_pack("[i,I,i,i]", p->proto, (json_int_t)p->host_ip,
                                              p->host_port, p->container_port));
@@ -19,30 +19,34 @@ static json_t *ports_to_json(const struct endpoint *ep)
     return out;
 }
 
-static json_t *endpoint_to_json(const struct endpoint *ep)
+static json_t *endpoints_to_json(const struct container *c)
 {
-    char mac[MAC_STR_MAX];
+    json_t *out = json_array();
 
-    if (!ep->up)
-        return json_null();
-    mac_format(ep->mac, mac);
-    return json_pack("{s:s, s:I, s:s, s:s, s:o}", "id", ep->id, "address", (json_int_t)ep->address,
-                     "mac", mac, "veth", ep->veth, "ports", ports_to_json(ep));
+    for (size_t i = 0; i < c->n_endpoints; i++) {
+        const struct endpoint *ep = &c->endpoints[i];
+        char mac[MAC_STR_MAX];
+
+        mac_format(ep->mac, mac);
+        json_array_append_new(out, json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:b}", "network",
+                                             ep->net->id, "id", ep->id, "address",
+                                             (json_int_t)ep->address, "mac", mac, "veth", ep->veth,
+                                             "link", ep->ifname, "gateway", (int)ep->gateway));
+    }
+    return out;
 }
 
 static char *state_to_text(const struct container *c)
 {
-    json_t *s = json_pack("{s:i, s:i, s:i, s:b, s:I, s:I, s:i, s:b, s:o}", "status", (int)c->status,
-                          "pid", c->pid, "exit", c->exit_code, "oom", c->oom_killed, "started",
-                          (json_int_t)c->started_ns, "finished", (json_int_t)c->finished_ns,
-                          "restarts", c->restart_count, "user", c->stopped_by_user, "endpoint",
-                          endpoint_to_json(&c->endpoint));
+    json_t *s = json_pack(
+        "{s:i, s:i, s:i, s:b, s:I, s:I, s:i, s:b, s:o, s:o}", "status", (int)c->status, "pid",
+        c->pid, "exit", c->exit_code, "oom", c->oom_killed, "started", (json_int_t)c->started_ns,
+        "finished", (json_int_t)c->finished_ns, "restarts", c->restart_count, "user",
+        c->stopped_by_user, "endpoints", endpoints_to_json(c), "ports", ports_to_json(c));
     char *text;
 
     if (c->error)
         json_object_set_new(s, "error", json_string(c->error));
-    if (c->frozen_for_us)
-        json_object_set_new(s, "ours", json_true());
     if (c->health.checked)
         json_object_set_new(s, "health", health_to_json(c));
     text = json_to_str(s);
@@ -124,27 +128,50 @@ int record_delete(struct container *c, struct err *reterr)
     return db_run(db, db_query(db, "DELETE FROM containers WHERE id=?", "s", c->id), reterr);
 }
 
-static void endpoint_from_json(struct endpoint *ep, const json_t *o)
+static void ports_from_json(struct container *c, const json_t *ports)
 {
-    const json_t *ports = json_get(o, "ports"), *p;
+    const json_t *p;
     size_t i;
 
-    if (!json_is_object(o))
-        return;
-    ep->up = true;
-    snprintf(ep->id, sizeof(ep->id), "%s", json_get_str(o, "id", ""));
-    snprintf(ep->veth, sizeof(ep->veth), "%s", json_get_str(o, "veth", ""));
-    ep->address = (uint32_t)json_get_int(o, "address", 0);
-    if (mac_parse(json_get_str(o, "mac", ""), ep->mac) < 0)
-        mac_from_address(ep->address, ep->mac);
-    ep->n_ports = json_array_size(ports);
-    ep->ports = xcalloc(ep->n_ports, sizeof(*ep->ports));
+    c->n_ports = json_array_size(ports);
+    c->ports = xcalloc(c->n_ports + 1, sizeof(*c->ports));
     json_array_foreach (ports, i, p) {
-        ep->ports[i].proto = (uint8_t)json_integer_value(json_array_get(p, 0));
-        ep->ports[i].host_ip = (uint32_t)json_integer_value(json_array_get(p, 1));
-        ep->ports[i].host_port = (uint16_t)json_integer_value(json_array_get(p, 2));
-        ep->ports[i].container_port = (uint16_t)json_integer_value(json_array_get(p, 3));
+        c->ports[i].proto = (uint8_t)json_integer_value(json_array_get(p, 0));
+        c->ports[i].host_ip = (uint32_t)json_integer_value(json_array_get(p, 1));
+        c->ports[i].host_port = (uint16_t)json_integer_value(json_array_get(p, 2));
+        c->ports[i].container_port = (uint16_t)json_integer_value(json_array_get(p, 3));
     }
+}
+
+static void endpoint_from_json(struct container *c, struct net *net, const json_t *o)
+{
+    struct endpoint ep = {.net = net};
+
+    if (!net || !net->network)
+        return;
+    snprintf(ep.id, sizeof(ep.id), "%s", json_get_str(o, "id", ""));
+    snprintf(ep.veth, sizeof(ep.veth), "%s", json_get_str(o, "veth", ""));
+    snprintf(ep.ifname, sizeof(ep.ifname), "%s", json_get_str(o, "link", "eth0"));
+    ep.address = (uint32_t)json_get_int(o, "address", 0);
+    ep.gateway = json_get_bool(o, "gateway", true);
+    if (mac_parse(json_get_str(o, "mac", ""), ep.mac) < 0)
+        mac_from_address(ep.address, ep.mac);
+    endpoint_append(c, &ep);
+}
+
+static void endpoints_from_json(struct container *c, const json_t *s)
+{
+    const json_t *old = json_get(s, "endpoint"), *o;
+    size_t i;
+
+    if (old) { /* before there were networks but the default one */
+        endpoint_from_json(c, net_predefined(c->engine, NET_KIND_BRIDGE), old);
+        ports_from_json(c, json_get(old, "ports"));
+        return;
+    }
+    json_array_foreach (json_get(s, "endpoints"), i, o)
+        endpoint_from_json(c, net_by_id(c->engine, json_get_str(o, "network", "")), o);
+    ports_from_json(c, json_get(s, "ports"));
 }
 
 static void state_from_json(struct container *c, const json_t *s)
@@ -157,9 +184,8 @@ static void state_from_json(struct container *c, const json_t *s)
     c->finished_ns = json_get_int(s, "finished", 0);
     c->restart_count = (int)json_get_int(s, "restarts", 0);
     c->stopped_by_user = json_get_bool(s, "user", false);
-    c->frozen_for_us = json_get_bool(s, "ours", false);
     c->error = xstrdup_null(json_get_str(s, "error", NULL));
-    endpoint_from_json(&c->endpoint, json_get(s, "endpoint"));
+    endpoints_from_json(c, s);
     health_from_json(c, json_get(s, "health"));
 }
 

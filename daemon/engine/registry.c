@@ -30,7 +30,8 @@ void container_unref(struct container *c)
     json_decref(c->networking);
     json_decref(c->points);
     json_decref(c->health.log);
-    free(c->endpoint.ports);
+    free(c->endpoints);
+    free(c->ports);
     free(c->image_ref);
     free(c->error);
     free(c->name);

@@ -24,7 +24,6 @@
 struct start_job {
     struct container *container; /* a reference; for the loop only */
     struct storage *storage;
-    struct network *network;
     const struct cgroup *cgroup;
     char *cgroup_parent; /* owned */
     int shim_exe;
@@ -35,15 +34,14 @@ struct start_job {
     char *run_dir;
     uid_t root_uid;
     enum net_mode mode;
-    struct endpoint_spec spec;
-    struct port_lease *ports;
+    struct endpoint_specs specs;
     struct attach_request *attaches;
 
     json_t *fills;      /* volumes that may want their first content, or NULL */
     char **lowers;      /* owned; with fills */
     const char *worker; /* borrowed from the engine's configuration */
     bool used_volatile; /* a --rm container that has run before */
-    bool endpoint_up;
+    size_t n_up;        /* of specs */
     int control;
     pid_t shim_pid;
     struct shim_state state;
@@ -64,7 +62,7 @@ static void start_job_free(struct start_job *j)
     strv_free(j->lowers);
     free(j->run_dir);
     free(j->cgroup_parent);
-    free(j->ports);
+    endpoint_specs_done(&j->specs);
     fd_close(j->control);
     free(j);
 }
@@ -154,17 +152,19 @@ static int spawn(struct start_job *j)
 
 static int connect_network(struct start_job *j, const int *fds, size_t n)
 {
-    int r;
-
     if (j->mode != NET_BRIDGE && j->mode != NET_NONE)
         return 0;
     if (n < 2)
         return err_set(&j->err, ERR_SYSTEM, EPROTO, "the shim sent no network namespace");
-    if (j->mode == NET_NONE)
+    if (j->specs.n == 0)
         return endpoint_loopback_up(fds[0], fds[1], &j->err);
-    r = endpoint_up(j->network, &j->spec, fds[0], fds[1], &j->err);
-    j->endpoint_up = r >= 0;
-    return r;
+    for (; j->n_up < j->specs.n; j->n_up++) {
+        int r = endpoint_up(&j->specs.list[j->n_up], fds[0], fds[1], &j->err);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 /* A shim that has hung up has told why: that is read next. */
@@ -241,33 +241,12 @@ static void start_job_run(void *arg)
     j->control = fd_close(j->control);
     if (j->shim_pid > 0)
         end_cgroups(j);
-    if (j->endpoint_up)
-        endpoint_down(j->network, &j->spec, 0, NULL);
+    while (j->n_up > 0)
+        endpoint_down(&j->specs.list[--j->n_up], 0, NULL);
     path_rm_rf(AT_FDCWD, j->run_dir);
 }
 
 /* ---- on the loop ---- */
-
-void endpoint_spec_of(const struct container *c, struct endpoint_spec *ret)
-{
-    *ret = (struct endpoint_spec){
-        .address = c->endpoint.address, .ports = c->endpoint.ports, .n_ports = c->endpoint.n_ports};
-    memcpy(ret->veth, c->endpoint.veth, sizeof(ret->veth));
-    memcpy(ret->mac, c->endpoint.mac, sizeof(ret->mac));
-}
-
-void endpoint_release(struct container *c)
-{
-    struct engine *e = c->engine;
-
-    if (e->ipam && c->endpoint.up) {
-        ipam_release(e->ipam, c->id, NULL);
-        if (c->endpoint.n_ports > 0)
-            ports_release(e->ports, c->id, NULL);
-    }
-    free(c->endpoint.ports);
-    c->endpoint = (struct endpoint){0};
-}
 
 /* Returns whether its restart policy tries again. */
 static bool fail_start(struct container *c, const struct err *err, int exit_code)
@@ -275,7 +254,7 @@ static bool fail_start(struct container *c, const struct err *err, int exit_code
     struct err ignored;
     bool again;
 
-    endpoint_release(c);
+    endpoints_release(c);
     if (c->started_ns > 0)
         c->status = STATUS_EXITED;
     c->exit_code = exit_code;
@@ -372,157 +351,6 @@ static void after_start(void *arg)
     }
     start_job_free(j);
     container_unref(c);
-}
-
-/* "8080", "8000-8010" or "" */
-static int parse_host_port(const char *text, struct port_request *req, struct err *reterr)
-{
-    _cleanup_free_ char *first = xstrdup(text ? text : "");
-    char *dash = strchr(first, '-');
-    uint64_t a = 0, b;
-
-    if (dash)
-        *dash++ = '\0';
-    if (*first && str_parse_u64(first, 65535, &a) < 0)
-        return err_set(reterr, ERR_INVALID, EINVAL, "invalid port specification: \"%s\"", text);
-    b = a;
-    if (dash && (str_parse_u64(dash, 65535, &b) < 0 || b < a))
-        return err_set(reterr, ERR_INVALID, EINVAL, "invalid port specification: \"%s\"", text);
-    req->host_port_first = (uint16_t)a;
-    req->host_port_last = (uint16_t)b;
-    return 0;
-}
-
-static int take_port(struct container *c, const struct port_request *req, struct err *reterr)
-{
-    struct endpoint *ep = &c->endpoint;
-
-    ep->ports = xrealloc(ep->ports, (ep->n_ports + 1) * sizeof(*ep->ports));
-    if (ports_take(c->engine->ports, c->id, req, &ep->ports[ep->n_ports], reterr) < 0)
-        return err_wrap(reterr,
-                        "failed to set up container networking: driver failed programming external "
-                        "connectivity on endpoint %s (%s)",
-                        c->name, ep->id);
-    ep->n_ports++;
-    return 0;
-}
-
-/* "80/tcp" */
-static int parse_container_port(const char *text, struct port_request *req, struct err *reterr)
-{
-    const char *slash = strchr(text, '/');
-    _cleanup_free_ char *number = xstrndup(text, slash ? (size_t)(slash - text) : strlen(text));
-    uint64_t port;
-
-    if (str_parse_u64(number, 65535, &port) < 0 || port == 0 ||
-        proto_parse(slash ? slash + 1 : "tcp", &req->proto) < 0)
-        return err_set(reterr, ERR_INVALID, EINVAL, "invalid port specification: \"%s\"", text);
-    req->container_port = (uint16_t)port;
-    return 0;
-}
-
-static int take_bindings(struct container *c, const char *port, const json_t *bindings,
-                         struct err *reterr)
-{
-    struct port_request req = {0};
-    const json_t *b;
-    size_t i;
-    int r = parse_container_port(port, &req, reterr);
-
-    if (r < 0)
-        return r;
-    json_array_foreach (bindings, i, b) {
-        const char *ip = json_get_str(b, "HostIp", "");
-
-        req.host_ip = INADDR_ANY;
-        if (strchr(ip, ':'))
-            continue; /* IPv6 addresses: no such network yet */
-        if (*ip && inet4_parse_address(ip, &req.host_ip) < 0)
-            return err_set(reterr, ERR_INVALID, EINVAL, "invalid IP address: %s", ip);
-        r = parse_host_port(json_get_str(b, "HostPort", ""), &req, reterr);
-        if (r >= 0)
-            r = take_port(c, &req, reterr);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int take_ports(struct container *c, struct err *reterr)
-{
-    const json_t *bindings = json_get(c->host_config, "PortBindings");
-    const json_t *exposed = json_get(c->config, "ExposedPorts");
-    bool all = json_get_bool(c->host_config, "PublishAllPorts", false);
-    const char *port;
-    json_t *v;
-    int r = 0;
-
-    json_object_foreach ((json_t *)bindings, port, v) {
-        _cleanup_json_ json_t *any = NULL;
-
-        if (json_array_size(v) == 0)
-            v = any = json_pack("[{}]");
-        r = take_bindings(c, port, v, reterr);
-        if (r < 0)
-            return r;
-    }
-    json_object_foreach ((json_t *)exposed, port, v) {
-        _cleanup_json_ json_t *any = json_pack("[{}]");
-
-        if (!all || json_array_size(json_object_get(bindings, port)) > 0)
-            continue;
-        r = take_bindings(c, port, any, reterr);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static uint32_t wanted_address(const struct container *c)
-{
-    const json_t *config;
-    const char *text;
-    uint32_t address = 0;
-
-    config = json_get(json_get(c->networking, "bridge"), "IPAMConfig");
-    text = json_get_str(config, "IPv4Address", "");
-    return *text && inet4_parse_address(text, &address) >= 0 ? address : 0;
-}
-
-static int take_endpoint(struct container *c, struct err *reterr)
-{
-    struct engine *e = c->engine;
-    struct endpoint *ep = &c->endpoint;
-    const char *mac = json_get_str(json_get(c->networking, "bridge"), "MacAddress", "");
-    int r;
-
-    if (!e->network)
-        return err_set(reterr, ERR_NOT_FOUND, ENOENT, "network bridge not found");
-    *ep = (struct endpoint){.up = true};
-    id_generate(ep->id);
-    r = db_begin(e->db, reterr);
-    if (r < 0)
-        return r;
-    r = ipam_take(e->ipam, c->id, wanted_address(c), &ep->address, reterr);
-    if (r >= 0)
-        r = take_ports(c, reterr);
-    if (r >= 0)
-        r = db_commit(e->db, reterr);
-    if (r < 0) {
-        db_rollback(e->db);
-        free(ep->ports);
-        *ep = (struct endpoint){0};
-        return r;
-    }
-    mac_from_address(ep->address, ep->mac);
-    if (!*mac) /* where clients before API 1.44 put it */
-        mac = json_get_str(c->config, "MacAddress", "");
-    if (*mac && mac_parse(mac, ep->mac) < 0) {
-        endpoint_release(c);
-        return err_set(reterr, ERR_INVALID, EINVAL, "invalid MAC address: %s", mac);
-    }
-    endpoint_veth_name(e->network, ep->id, ep->veth);
-    return 0;
 }
 
 int container_idmap(struct container *c, uint32_t *ret_base, struct err *reterr)
@@ -650,15 +478,6 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
     return r;
 }
 
-static int check_network(const struct container *c, struct err *reterr)
-{
-    const char *name = json_get_str(c->host_config, "NetworkMode", "bridge");
-
-    if (container_net_mode(c) != NET_BRIDGE || streq(name, "bridge"))
-        return 0;
-    return err_set(reterr, ERR_NOT_FOUND, ENOENT, "network %s not found", name);
-}
-
 static int begin_start(struct container *c, struct start_job *j, struct err *reterr)
 {
     _cleanup_(joined_done) struct joined joined = {0};
@@ -666,13 +485,11 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
     int r;
 
     j->mode = container_net_mode(c);
-    r = check_network(c, reterr);
-    if (r >= 0)
-        r = resolve_joins(c, &joined, reterr);
+    r = resolve_joins(c, &joined, reterr);
     if (r >= 0)
         r = take_idmap(c, &idmap, reterr);
     if (r >= 0 && j->mode == NET_BRIDGE)
-        r = take_endpoint(c, reterr);
+        r = endpoints_take(c, reterr);
     if (r >= 0)
         r = build_plan(c, &joined, idmap, j, reterr);
     if (r >= 0)
@@ -683,13 +500,7 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
     j->used_volatile = c->auto_remove && c->started_ns > 0;
     container_files_plan(c, &j->files);
     j->run_dir = container_run_dir(c);
-    if (c->endpoint.up) {
-        endpoint_spec_of(c, &j->spec);
-        j->ports = xmalloc(sizeof(*j->ports) * c->endpoint.n_ports);
-        if (c->endpoint.n_ports > 0)
-            memcpy(j->ports, c->endpoint.ports, sizeof(*j->ports) * c->endpoint.n_ports);
-        j->spec.ports = j->ports;
-    }
+    endpoint_specs_of(c, &j->specs);
     return 0;
 }
 
@@ -746,7 +557,6 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
     j = xcalloc(1, sizeof(*j));
     *j = (struct start_job){.container = container_ref(c),
                             .storage = c->engine->storage,
-                            .network = c->engine->network,
                             .cgroup = c->engine->cgroup,
                             .cgroup_parent =
                                 xstrdup(json_get_str(c->host_config, "CgroupParent", "")),

@@ -32,20 +32,13 @@ int container_not_running(const struct container *c, struct err *reterr)
 
 void network_event(struct container *c, const char *action)
 {
-    static const struct {
-        const char *name, *type;
-        int id;
-    } networks[] = {[NET_BRIDGE] = {"bridge", "bridge", 0},
-                    [NET_HOST] = {"host", "host", 1},
-                    [NET_NONE] = {"none", "null", 2}};
     enum net_mode mode = container_net_mode(c);
 
-    if (mode == NET_CONTAINER)
-        return;
-    events_emit(c->engine->events, "network", action, c->engine->network_ids[networks[mode].id],
-                NULL,
-                json_pack("{s:s, s:s, s:s}", "container", c->id, "name", networks[mode].name,
-                          "type", networks[mode].type));
+    for (size_t i = 0; i < c->n_endpoints; i++)
+        net_event(c->endpoints[i].net, action, c->id);
+    if (mode == NET_HOST || mode == NET_NONE)
+        net_event(net_predefined(c->engine, mode == NET_HOST ? NET_KIND_HOST : NET_KIND_NULL),
+                  action, c->id);
 }
 
 void container_started(struct container *c, const struct shim_state *state)
@@ -68,9 +61,7 @@ void container_started(struct container *c, const struct shim_state *state)
 /* Withdrawing published ports: before the leases go back, or the next holder's would clash. */
 struct ports_job {
     struct container *container; /* a reference; for the loop only */
-    struct network *network;
-    struct endpoint_spec spec;
-    struct port_lease *ports; /* owned */
+    struct endpoint_specs specs;
     struct err err;
     int r;
 };
@@ -79,7 +70,8 @@ static void ports_job_run(void *arg)
 {
     struct ports_job *j = arg;
 
-    j->r = endpoint_down(j->network, &j->spec, 0, &j->err);
+    for (size_t i = 0; i < j->specs.n && j->r >= 0; i++)
+        j->r = endpoint_down(&j->specs.list[i], 0, &j->err);
 }
 
 /* Deleting the run directory, and what else a shim has left that was killed: nobody waits for it
@@ -160,7 +152,7 @@ static void finish_exit(void *arg)
     c->exiting = false;
     c->restarting = false;
     if (!remove) {
-        endpoint_release(c);
+        endpoints_release(c);
         if (restart)
             restart_schedule(c);
         else
@@ -203,7 +195,7 @@ static void after_ports(void *arg)
     if (j->r < 0)
         log_error("container %s: %s", j->container->id, j->err.message);
     finish_exit(j->container);
-    free(j->ports);
+    endpoint_specs_done(&j->specs);
     free(j);
 }
 
@@ -212,11 +204,7 @@ static void withdraw_ports(struct container *c)
     struct ports_job *j = xcalloc(1, sizeof(*j));
 
     j->container = c; /* takes the reference */
-    j->network = c->engine->network;
-    endpoint_spec_of(c, &j->spec);
-    j->ports = xmalloc(sizeof(*j->ports) * c->endpoint.n_ports);
-    memcpy(j->ports, c->endpoint.ports, sizeof(*j->ports) * c->endpoint.n_ports);
-    j->spec.ports = j->ports;
+    endpoint_specs_of(c, &j->specs);
     job_run(c->engine, ports_job_run, after_ports, j);
 }
 
@@ -262,8 +250,17 @@ void container_exited(struct container *c, const struct shim_state *state)
         c->status = STATUS_RESTARTING;
     emit_die(c);
 
-    /* Callers may hold the container only by its place in the registry: it goes from the loop. */
-    if (c->endpoint.up && c->endpoint.n_ports > 0 && c->engine->network)
+    if (c->connecting)
+        c->exit_waits = true; /* what is half made is undone when it is made */
+    else
+        container_exit_continue(c);
+}
+
+/* Callers may hold the container only by its place in the registry: it goes from the loop. */
+void container_exit_continue(struct container *c)
+{
+    c->exit_waits = false;
+    if (container_gateway(c) && c->n_ports > 0)
         withdraw_ports(c);
     else
         engine_defer(c->engine, finish_exit, c);

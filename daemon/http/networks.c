@@ -1,6 +1,6 @@
-/* Networks: the predefined ones. */
 #include "engine.h"
 #include "json.h"
+#include "reply_engine.h"
 #include "routes.h"
 
 void networks_list(struct http_req *req)
@@ -27,19 +27,51 @@ void networks_inspect(struct http_req *req)
         http_reply_json(req, 200, result);
 }
 
+static void reply_created(void *arg, json_t *result, const struct err *err)
+{
+    if (err)
+        http_reply_err(arg, err);
+    else
+        http_reply_json(arg, 201, result);
+}
+
+static void reply_connected(void *arg, const struct err *err)
+{
+    if (err)
+        http_reply_err(arg, err);
+    else
+        http_reply_empty(arg, 200);
+}
+
+void networks_create(struct http_req *req)
+{
+    engine_network_create(http_context(req), http_body(req), reply_created, req);
+}
+
 void networks_remove(struct http_req *req)
 {
-    _cleanup_json_ json_t *network = NULL;
-    struct err err;
-
-    if (engine_network_inspect(http_context(req), http_param(req), &network, &err) < 0)
-        http_reply_err(req, &err);
-    else
-        http_reply_error(req, 403, "%s is a pre-defined network and cannot be removed",
-                         json_get_str(network, "Name", http_param(req)));
+    engine_network_remove(http_context(req), http_param(req), reply_204, req);
 }
 
 void networks_prune(struct http_req *req)
 {
-    http_reply_json(req, 200, json_pack("{s:n}", "NetworksDeleted"));
+    _cleanup_json_ json_t *filters = NULL;
+    struct err err;
+
+    if (http_filters(req, NULL, &filters, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        engine_network_prune(http_context(req), filters, reply_200_json, req);
+}
+
+void networks_connect(struct http_req *req)
+{
+    engine_network_connect(http_context(req), http_param(req), http_body(req), reply_connected,
+                           req);
+}
+
+void networks_disconnect(struct http_req *req)
+{
+    engine_network_disconnect(http_context(req), http_param(req), http_body(req), reply_connected,
+                              req);
 }

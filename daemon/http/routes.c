@@ -63,10 +63,10 @@ const struct http_route http_routes[] = {
 
     {"GET", "/networks", networks_list, 0},
     {"GET", "/networks/", networks_list, 0},
-    {"POST", "/networks/create", system_not_yet, 0},
+    {"POST", "/networks/create", networks_create, HTTP_BODY_JSON},
     {"POST", "/networks/prune", networks_prune, 0},
-    {"POST", "/networks/{name}/connect", system_not_yet, 0},
-    {"POST", "/networks/{name}/disconnect", system_not_yet, 0},
+    {"POST", "/networks/{name}/connect", networks_connect, HTTP_BODY_JSON},
+    {"POST", "/networks/{name}/disconnect", networks_disconnect, HTTP_BODY_JSON},
     {"GET", "/networks/{name}", networks_inspect, 0},
     {"DELETE", "/networks/{name}", networks_remove, 0},
     {"GET", "/volumes", volumes_list, 0},
@@ -75,7 +75,6 @@ const struct http_route http_routes[] = {
     {"GET", "/volumes/{name}", volumes_inspect, 0},
     {"DELETE", "/volumes/{name}", volumes_remove, 0},
     {"GET", "/system/df", system_df, 0},
-    {"POST", "/system/fsck", fsck_start, 0}, /* not Docker's */
 
     {"*", "/swarm", system_not_swarm, 0},
     {"*", "/swarm/{name}", system_not_swarm, 0},

@@ -54,7 +54,6 @@ void images_route_create(struct http_req *req);
 void pulls_start(struct http_req *req);                    /* images_route_create() of fromImage */
 void imports_start(struct http_req *req, const char *url); /* of fromSrc, unless it is "-" */
 void pushes_start(struct http_req *req);
-void fsck_start(struct http_req *req);
 void images_route_load(struct http_req *req);
 void images_route_tag(struct http_req *req);
 void images_route_remove(struct http_req *req);
@@ -67,6 +66,9 @@ void registries_search(struct http_req *req);
 
 void networks_list(struct http_req *req);
 void networks_inspect(struct http_req *req);
+void networks_create(struct http_req *req);
+void networks_connect(struct http_req *req);
+void networks_disconnect(struct http_req *req);
 void networks_remove(struct http_req *req);
 void networks_prune(struct http_req *req);
 void volumes_list(struct http_req *req);

@@ -12,17 +12,21 @@
 /* Daemons that start at the same time choose their subnets one after the other. */
 #define CHOICE_LOCK "/run/containerd-lite.network.lock"
 
-static int choose_address(const struct rtnl_addresses *addresses, struct inet4 *ret,
+static int choose_address(const struct network_config *config,
+                          const struct rtnl_addresses *addresses, struct inet4 *ret,
                           struct err *reterr)
 {
-    _cleanup_free_ struct inet4 *used = xcalloc(addresses->n + 1, sizeof(*used));
+    size_t n = addresses->n + config->n_reserved;
+    _cleanup_free_ struct inet4 *used = xcalloc(n + 1, sizeof(*used));
 
     for (size_t i = 0; i < addresses->n; i++)
         used[i] = addresses->list[i].net;
-    if (inet4_choose(used, addresses->n, ret) < 0)
+    for (size_t i = 0; i < config->n_reserved; i++)
+        used[addresses->n + i] = config->reserved[i];
+    if (inet4_choose(used, n, ret) < 0)
         return err_set(reterr, ERR_UNAVAILABLE, EADDRNOTAVAIL,
                        "could not find an available, non-overlapping IPv4 address pool among the "
-                       "defaults: set --bip");
+                       "defaults to assign to the network");
     return 0;
 }
 
@@ -41,7 +45,7 @@ static int settle_address(struct network *network, const struct rtnl_link *link,
     if (!network->config.bridge_is_ours)
         return err_set(reterr, ERR_INVALID, EADDRNOTAVAIL, "bridge %s has no IPv4 address",
                        network->config.bridge);
-    return choose_address(addresses, address, reterr);
+    return choose_address(&network->config, addresses, address, reterr);
 }
 
 /* No multicast router lives here: without snooping a port has no timers and tables for it.  A
@@ -65,7 +69,7 @@ static int create_bridge(struct network *network, struct rtnl_link *link, struct
     r = bridge_link_create(c->bridge, mac, c->mtu, &c->address, reterr);
     if (r >= 0)
         tune_bridge(c->bridge);
-    return r < 0 ? r : rtnl_get_link(network->route_fd, c->bridge, link, reterr);
+    return r < 0 ? r : rtnl_get_link(network->fabric->route_fd, c->bridge, link, reterr);
 }
 
 /* Our bridge has the one address and is up. */
@@ -86,7 +90,7 @@ static int configure_bridge(struct network *network, const struct rtnl_link *lin
     rtnl_put_address(&batch, link->index, want);
     if (!link->is_up)
         rtnl_put_link_up(&batch, network->config.bridge);
-    r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
+    r = nl_run(network->fabric->route_fd, &batch, NULL, NULL, reterr);
     return r < 0 ? err_wrap(reterr, "bridge %s", network->config.bridge) : 0;
 }
 
@@ -103,20 +107,18 @@ static int check_link(const struct network *network, const struct rtnl_link *lin
     return 0;
 }
 
-int bridge_open(struct network *network, struct err *reterr)
+/* Under route_lock. */
+static int settle_bridge(struct network *network, struct err *reterr)
 {
     _cleanup_(rtnl_addresses_done) struct rtnl_addresses addresses = {0};
-    _cleanup_close_ int lock = open(CHOICE_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int route_fd = network->fabric->route_fd;
     struct rtnl_link link;
-    int r;
+    int r = rtnl_get_link(route_fd, network->config.bridge, &link, reterr);
 
-    if (lock >= 0)
-        flock(lock, LOCK_EX);
-    r = rtnl_get_link(network->route_fd, network->config.bridge, &link, reterr);
     if (r >= 0)
         r = check_link(network, &link, reterr);
     if (r >= 0)
-        r = rtnl_get_addresses(network->route_fd, &addresses, reterr);
+        r = rtnl_get_addresses(route_fd, &addresses, reterr);
     if (r >= 0)
         r = settle_address(network, &link, &addresses, reterr);
     if (r >= 0 && link.index == 0)
@@ -129,6 +131,16 @@ int bridge_open(struct network *network, struct err *reterr)
     if (!network->config.bridge_is_ours && link.mtu)
         network->config.mtu = link.mtu;
     return 0;
+}
+
+int bridge_open(struct network *network, struct err *reterr)
+{
+    _cleanup_close_ int lock = open(CHOICE_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (lock >= 0)
+        flock(lock, LOCK_EX);
+    LOCKED(&network->fabric->route_lock);
+    return settle_bridge(network, reterr);
 }
 
 /* Write unless it is so already: /proc/sys may be read-only, and right. */
@@ -173,6 +185,6 @@ int bridge_delete(struct network *network, struct err *reterr)
     int r;
 
     rtnl_put_link_delete(&batch, network->config.bridge);
-    r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
+    r = nl_run(network->fabric->route_fd, &batch, NULL, NULL, reterr);
     return r == -ENODEV ? 0 : r;
 }

@@ -6,10 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "conntrack.h"
 #include "fd.h"
 #include "internal.h"
-#include "nat.h"
 #include "rtnl.h"
 
 #define VETH_ID_LEN 10
@@ -24,63 +22,64 @@ static unsigned hash16(const char *s)
     return (h >> 16 ^ h) & 0xffff;
 }
 
-void endpoint_veth_name(const struct network *network, const char *id, char ret[IFNAMSIZ])
+void endpoint_veth_name(const struct fabric *fabric, const char *id, char ret[IFNAMSIZ])
 {
-    snprintf(ret, IFNAMSIZ, "v%04x%.*s", hash16(network->config.table), VETH_ID_LEN, id);
+    snprintf(ret, IFNAMSIZ, "v%04x%.*s", hash16(fabric->table), VETH_ID_LEN, id);
 }
 
-int endpoint_delete_veth(struct network *network, const char *name, struct err *reterr)
+int endpoint_delete_veth(struct fabric *fabric, const char *name, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     int r;
 
     rtnl_put_link_delete(&batch, name);
-    r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
+    r = nl_run(fabric->route_fd, &batch, NULL, NULL, reterr);
     if (r == -ENODEV)
         return 0;
     return r < 0 ? r : 1;
 }
 
-static void put_endpoint(struct nl_batch *batch, const struct network *network,
-                         const struct endpoint_spec *spec, int netns_fd)
+static void put_endpoint(struct nl_batch *batch, const struct endpoint_spec *spec, int netns_fd)
 {
+    const struct network *network = spec->network;
     struct rtnl_veth veth = {.name = spec->veth,
+                             .peer_name = spec->ifname,
                              .master = network->bridge_index,
                              .mtu = network->config.mtu,
                              .peer_mac = spec->mac,
                              .peer_netns_fd = netns_fd};
 
     rtnl_put_veth(batch, &veth);
-    rtnl_put_port_options(batch, spec->veth, spec->n_ports > 0);
+    /* Ports that are published by another of the container's networks may come to this one. */
+    rtnl_put_port_options(batch, spec->veth, spec->n_ports > 0, network->config.no_icc);
     rtnl_put_link_up(batch, spec->veth);
 }
 
-static int create_veth(struct network *network, const struct endpoint_spec *spec, int netns_fd,
-                       struct err *reterr)
+static int create_veth(const struct endpoint_spec *spec, int netns_fd, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
+    struct fabric *fabric = spec->network->fabric;
     int r;
 
-    LOCKED(&network->route_lock);
-    put_endpoint(&batch, network, spec, netns_fd);
-    r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
+    LOCKED(&fabric->route_lock);
+    put_endpoint(&batch, spec, netns_fd);
+    r = nl_run(fabric->route_fd, &batch, NULL, NULL, reterr);
     /* The kernel takes a dead namespace apart in its own time; the container may be starting again
      * before the old pair is gone. */
-    if (r == -EEXIST && endpoint_delete_veth(network, spec->veth, NULL) == 1) {
-        put_endpoint(&batch, network, spec, netns_fd);
-        r = nl_run(network->route_fd, &batch, NULL, NULL, reterr);
+    if (r == -EEXIST && endpoint_delete_veth(fabric, spec->veth, NULL) == 1) {
+        put_endpoint(&batch, spec, netns_fd);
+        r = nl_run(fabric->route_fd, &batch, NULL, NULL, reterr);
     }
     if (r < 0 && r != -EEXIST)
-        endpoint_delete_veth(network, spec->veth, NULL);
+        endpoint_delete_veth(fabric, spec->veth, NULL);
     if (r == -EXFULL)
         return err_set(reterr, ERR_UNAVAILABLE, EXFULL,
                        "bridge %s is full: the kernel allows 1023 containers on one bridge",
-                       network->config.bridge);
+                       spec->network->config.bridge);
     return r;
 }
 
-/* A NETLINK_ROUTE socket of another network namespace. */
-static int open_socket_in(int netns_fd)
+int endpoint_open_socket(int netns_fd)
 {
     _cleanup_close_ int here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     int fd;
@@ -95,112 +94,110 @@ static int open_socket_in(int netns_fd)
     return fd;
 }
 
-static int configure_inside(struct network *network, const struct endpoint_spec *spec, int fd,
-                            struct err *reterr)
+/* Bring the link up and learn its index. */
+static int link_inside(const struct endpoint_spec *spec, int fd, bool up, uint32_t *ret,
+                       struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
-    struct inet4 address = {spec->address, network->config.address.prefix};
-    struct rtnl_link eth0 = {0};
+    struct rtnl_link link = {0};
     int r;
 
-    rtnl_put_link_up(&batch, "lo");
-    rtnl_put_link_up(&batch, "eth0");
-    rtnl_put_link_get(&batch, "eth0");
-    r = nl_run(fd, &batch, rtnl_on_link, &eth0, reterr);
+    if (up) {
+        rtnl_put_link_up(&batch, "lo");
+        rtnl_put_link_up(&batch, spec->ifname);
+    }
+    rtnl_put_link_get(&batch, spec->ifname);
+    r = nl_run(fd, &batch, rtnl_on_link, &link, reterr);
+    *ret = link.index;
+    return r;
+}
+
+static int configure_inside(const struct endpoint_spec *spec, int fd, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    const struct inet4 *bridge = &spec->network->config.address;
+    struct inet4 address = {spec->address, bridge->prefix};
+    uint32_t index;
+    int r = link_inside(spec, fd, true, &index, reterr);
+
     if (r < 0)
         return r;
-    rtnl_put_address(&batch, eth0.index, &address);
-    rtnl_put_default_route(&batch, eth0.index, network->config.address.address);
+    rtnl_put_address(&batch, index, &address);
+    if (spec->gateway)
+        rtnl_put_default_route(&batch, index, bridge->address);
     return nl_run(fd, &batch, NULL, NULL, reterr);
 }
 
-/* Clients that kept sending while nothing was published must find the container now. */
-static int forget_early_flows(struct network *network, const struct endpoint_spec *spec,
-                              struct err *reterr)
+static int publish(const struct endpoint_spec *spec, struct err *reterr)
 {
-    for (size_t i = 0; i < spec->n_ports; i++) {
-        if (spec->ports[i].proto == IPPROTO_UDP) {
-            int r = conntrack_forget_port(network->filter_fd, &spec->ports[i], reterr);
-
-            if (r < 0)
-                return r;
-        }
-    }
-    return 0;
+    LOCKED(&spec->network->fabric->filter_lock);
+    return fabric_publish(spec->network->fabric, spec, reterr);
 }
 
-static struct nat_target target_of(const struct endpoint_spec *spec)
+static int withdraw(const struct endpoint_spec *spec, struct err *reterr)
 {
-    return (struct nat_target){spec->address, spec->ports, spec->n_ports};
+    LOCKED(&spec->network->fabric->filter_lock);
+    return fabric_withdraw(spec->network->fabric, spec, reterr);
 }
 
-static int publish(struct network *network, const struct endpoint_spec *spec, struct err *reterr)
+static int delete_veth_locked(const struct endpoint_spec *spec, struct err *reterr)
 {
-    struct nat_target target = target_of(spec);
-    int r;
-
-    if (spec->n_ports == 0)
-        return 0;
-    LOCKED(&network->filter_lock);
-    r = nat_publish(network->filter_fd, network->config.table, &target, reterr);
-    if (r == -ENOENT) { /* somebody ran `nft flush ruleset` */
-        r = network_ensure_ruleset(network, reterr);
-        if (r >= 0)
-            r = nat_publish(network->filter_fd, network->config.table, &target, reterr);
-    }
-    if (r >= 0)
-        r = forget_early_flows(network, spec, reterr);
-    return r;
+    LOCKED(&spec->network->fabric->route_lock);
+    return endpoint_delete_veth(spec->network->fabric, spec->veth, reterr);
 }
 
-static int withdraw(struct network *network, const struct endpoint_spec *spec, struct err *reterr)
+static int set_hairpin(const struct endpoint_spec *spec, struct err *reterr)
 {
-    struct nat_target target = target_of(spec);
-    bool has_udp = false;
-    int r;
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
 
-    for (size_t i = 0; i < spec->n_ports; i++)
-        has_udp |= spec->ports[i].proto == IPPROTO_UDP;
-    if (spec->n_ports == 0)
-        return 0;
-    LOCKED(&network->filter_lock);
-    r = nat_withdraw(network->filter_fd, network->config.table, &target, reterr);
-    if (r >= 0 && has_udp)
-        r = conntrack_forget_container(network->filter_fd, spec->address, reterr);
-    return r;
+    LOCKED(&spec->network->fabric->route_lock);
+    rtnl_put_port_options(&batch, spec->veth, true, spec->network->config.no_icc);
+    return nl_run(spec->network->fabric->route_fd, &batch, NULL, NULL, reterr);
 }
 
-static int delete_veth_locked(struct network *network, const char *name, struct err *reterr)
+int endpoint_set_gateway(const struct endpoint_spec *spec, int rtnl_fd, struct err *reterr)
 {
-    LOCKED(&network->route_lock);
-    return endpoint_delete_veth(network, name, reterr);
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    uint32_t index;
+    int r = link_inside(spec, rtnl_fd, false, &index, reterr);
+
+    if (r < 0)
+        return r;
+    if (spec->gateway)
+        rtnl_put_default_route(&batch, index, spec->network->config.address.address);
+    else
+        rtnl_put_default_route_delete(&batch, index);
+    r = nl_run(rtnl_fd, &batch, NULL, NULL, reterr);
+    if (r == -ESRCH && !spec->gateway)
+        r = 0;
+    if (r >= 0 && spec->gateway && spec->n_ports > 0)
+        r = set_hairpin(spec, reterr);
+    if (r < 0)
+        return r;
+    return spec->gateway ? publish(spec, reterr) : withdraw(spec, reterr);
 }
 
-int endpoint_up(struct network *network, const struct endpoint_spec *spec, int netns_fd,
-                int rtnl_fd, struct err *reterr)
+int endpoint_up(const struct endpoint_spec *spec, int netns_fd, int rtnl_fd, struct err *reterr)
 {
     _cleanup_close_ int own_fd = -EBADF;
     int r;
 
     if (rtnl_fd < 0) {
-        rtnl_fd = own_fd = open_socket_in(netns_fd);
+        rtnl_fd = own_fd = endpoint_open_socket(netns_fd);
         if (own_fd < 0)
             return err_sys(reterr, -own_fd, "enter network namespace");
     }
-    r = create_veth(network, spec, netns_fd, reterr);
+    r = create_veth(spec, netns_fd, reterr);
     if (r < 0)
         return err_wrap(reterr, "endpoint %s", spec->veth);
-    r = configure_inside(network, spec, rtnl_fd, reterr);
-    if (r < 0)
-        goto undo_veth;
-    r = publish(network, spec, reterr);
-    if (r < 0)
-        goto undo_veth;
+    r = configure_inside(spec, rtnl_fd, reterr);
+    if (r >= 0)
+        r = publish(spec, reterr);
+    if (r < 0) {
+        delete_veth_locked(spec, NULL);
+        return err_wrap(reterr, "endpoint %s", spec->veth);
+    }
     return 0;
-
-undo_veth:
-    delete_veth_locked(network, spec->veth, NULL);
-    return err_wrap(reterr, "endpoint %s", spec->veth);
 }
 
 int endpoint_loopback_up(int netns_fd, int rtnl_fd, struct err *reterr)
@@ -209,7 +206,7 @@ int endpoint_loopback_up(int netns_fd, int rtnl_fd, struct err *reterr)
     _cleanup_close_ int own_fd = -EBADF;
 
     if (rtnl_fd < 0) {
-        rtnl_fd = own_fd = open_socket_in(netns_fd);
+        rtnl_fd = own_fd = endpoint_open_socket(netns_fd);
         if (own_fd < 0)
             return err_sys(reterr, -own_fd, "enter network namespace");
     }
@@ -217,13 +214,12 @@ int endpoint_loopback_up(int netns_fd, int rtnl_fd, struct err *reterr)
     return nl_run(rtnl_fd, &batch, NULL, NULL, reterr);
 }
 
-int endpoint_down(struct network *network, const struct endpoint_spec *spec, unsigned flags,
-                  struct err *reterr)
+int endpoint_down(const struct endpoint_spec *spec, unsigned flags, struct err *reterr)
 {
-    int r = withdraw(network, spec, reterr);
+    int r = withdraw(spec, reterr);
 
     if (flags & ENDPOINT_DELETE_VETH) {
-        int q = delete_veth_locked(network, spec->veth, r < 0 ? NULL : reterr);
+        int q = delete_veth_locked(spec, r < 0 ? NULL : reterr);
 
         if (r >= 0 && q < 0)
             r = q;

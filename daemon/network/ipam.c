@@ -8,7 +8,10 @@ struct ipam {
     struct db *db;        /* borrowed */
     char *network;        /* owned */
     struct inet4 gateway; /* with the subnet's prefix */
-    uint32_t last;        /* given out most recently */
+    struct inet4 range;   /* to choose from */
+    uint32_t *reserved;   /* owned */
+    size_t n_reserved;
+    uint32_t last; /* given out most recently */
 };
 
 int ipam_new(struct db *db, const char *network, const struct inet4 *gateway, struct ipam **ret,
@@ -24,16 +27,38 @@ int ipam_new(struct db *db, const char *network, const struct inet4 *gateway, st
     ipam = xcalloc(1, sizeof(*ipam));
     ipam->db = db;
     ipam->network = xstrdup(network);
-    ipam->gateway = *gateway;
+    ipam->gateway = ipam->range = *gateway;
     ipam->last = inet4_contains(gateway, last) ? last : gateway->address;
     *ret = ipam;
     return 0;
 }
 
+void ipam_restrict(struct ipam *ipam, const struct inet4 *range, const uint32_t *reserved, size_t n)
+{
+    if (range->prefix > 0)
+        ipam->range = *range;
+    if (!inet4_contains(&ipam->range, ipam->last))
+        ipam->last = inet4_first(&ipam->range) - 1;
+    ipam->reserved = xcalloc(n + 1, sizeof(*reserved));
+    for (size_t i = 0; i < n; i++)
+        ipam->reserved[i] = reserved[i];
+    ipam->n_reserved = n;
+}
+
 void ipam_free(struct ipam *ipam)
 {
+    free(ipam->reserved);
     free(ipam->network);
     free(ipam);
+}
+
+static bool is_reserved(const struct ipam *ipam, uint32_t address)
+{
+    for (size_t i = 0; i < ipam->n_reserved; i++) {
+        if (ipam->reserved[i] == address)
+            return true;
+    }
+    return address == ipam->gateway.address;
 }
 
 static int take_wanted(struct ipam *ipam, const char *container_id, uint32_t wanted,
@@ -46,7 +71,7 @@ static int take_wanted(struct ipam *ipam, const char *container_id, uint32_t wan
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "invalid address: the requested address is not in the subnet of network %s",
                        ipam->network);
-    r = wanted == net->address
+    r = is_reserved(ipam, wanted)
             ? -EEXIST
             : leases_address_add(ipam->db, ipam->network, wanted, container_id, reterr);
     if (r == -EEXIST)
@@ -54,15 +79,18 @@ static int take_wanted(struct ipam *ipam, const char *container_id, uint32_t wan
     return r;
 }
 
-/* First free address in [from, to] besides the gateway: 1, or 0 if there is none. */
+/* First free address in [from, to] besides the reserved: 1, or 0 if there is none. */
 static int find_free(struct ipam *ipam, uint32_t from, uint32_t to, uint32_t *ret,
                      struct err *reterr)
 {
-    uint32_t address = 0;
-    int r = leases_address_free(ipam->db, ipam->network, from, to, &address, reterr);
+    uint32_t address = from;
+    int r;
 
-    if (r == 1 && address == ipam->gateway.address)
-        r = leases_address_free(ipam->db, ipam->network, address + 1, to, &address, reterr);
+    for (;; from = address + 1) {
+        r = leases_address_free(ipam->db, ipam->network, from, to, &address, reterr);
+        if (r != 1 || !is_reserved(ipam, address))
+            break;
+    }
     if (r == 1)
         *ret = address;
     return r;
@@ -70,11 +98,14 @@ static int find_free(struct ipam *ipam, uint32_t from, uint32_t to, uint32_t *re
 
 static int take_next(struct ipam *ipam, const char *container_id, uint32_t *ret, struct err *reterr)
 {
-    uint32_t first = inet4_first(&ipam->gateway) + 1, last = inet4_last(&ipam->gateway) - 1;
-    uint32_t address = 0;
+    uint32_t first = inet4_first(&ipam->range), last = inet4_last(&ipam->range), address = 0;
     int r = 0;
 
-    if (ipam->last < last)
+    if (first == inet4_first(&ipam->gateway))
+        first++;
+    if (last == inet4_last(&ipam->gateway))
+        last--;
+    if (ipam->last >= first && ipam->last < last)
         r = find_free(ipam, ipam->last + 1, last, &address, reterr);
     if (r == 0)
         r = find_free(ipam, first, last, &address, reterr);
@@ -119,5 +150,5 @@ int ipam_take(struct ipam *ipam, const char *container_id, uint32_t wanted, uint
 
 int ipam_release(struct ipam *ipam, const char *container_id, struct err *reterr)
 {
-    return leases_address_drop(ipam->db, container_id, reterr);
+    return leases_address_drop(ipam->db, ipam->network, container_id, reterr);
 }

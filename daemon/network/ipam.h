@@ -12,6 +12,10 @@ struct ipam;
  * db is borrowed and must outlive the object. */
 int ipam_new(struct db *db, const char *network, const struct inet4 *gateway, struct ipam **ret,
              struct err *reterr);
+/* Give out addresses of range only (prefix 0: of the whole subnet), and never those of reserved[n]
+ * (copied); for wanted ones neither matters but the reservation. */
+void ipam_restrict(struct ipam *ipam, const struct inet4 *range, const uint32_t *reserved,
+                   size_t n);
 void ipam_free(struct ipam *ipam);
 DEFINE_FREEP(struct ipam *, ipam_free)
 
@@ -20,5 +24,5 @@ DEFINE_FREEP(struct ipam *, ipam_free)
  * ERR_FORBIDDEN "Address already in use", ERR_INVALID out of range for a wanted one. */
 int ipam_take(struct ipam *ipam, const char *container_id, uint32_t wanted, uint32_t *ret,
               struct err *reterr);
-/* Give back whatever the container has; nothing is success. */
+/* Give back what the container has on this network; nothing is success. */
 int ipam_release(struct ipam *ipam, const char *container_id, struct err *reterr);

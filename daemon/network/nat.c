@@ -91,9 +91,9 @@ static void writer_put(struct element_writer *w, const struct port_lease *lease,
     if (w->n == ELEMENTS_MAX)
         writer_flush(w);
     if (!w->nlh) {
-        w->nlh = w->deletes ? nft_request(w->batch, "withdraw port", NFT_MSG_DELSETELEM, 0)
-                            : nft_request(w->batch, "publish port", NFT_MSG_NEWSETELEM,
-                                          NLM_F_CREATE | NLM_F_EXCL);
+        w->nlh = w->deletes
+                     ? nft_request(w->batch, "withdraw port", NFT_MSG_DELSETELEM, 0)
+                     : nft_request(w->batch, "publish port", NFT_MSG_NEWSETELEM, NLM_F_CREATE);
         mnl_attr_put_strz(w->nlh, NFTA_SET_ELEM_LIST_TABLE, w->table);
         mnl_attr_put_strz(w->nlh, NFTA_SET_ELEM_LIST_SET, w->specific ? MAP_SPECIFIC : MAP_ANY);
         w->list = mnl_attr_nest_start(w->nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
@@ -119,6 +119,11 @@ static void put_targets(struct nl_batch *batch, const char *table, bool deletes,
     }
 }
 
+void nat_put(struct nl_batch *batch, const char *table, const struct nat_target *targets, size_t n)
+{
+    put_targets(batch, table, false, targets, n);
+}
+
 static int commit(int fd, struct nl_batch *batch, struct err *reterr)
 {
     nl_ask_ack(batch);
@@ -129,12 +134,14 @@ static int commit(int fd, struct nl_batch *batch, struct err *reterr)
 int nat_publish(int fd, const char *table, const struct nat_target *target, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
+    int r;
 
     if (target->n_ports == 0)
         return 0;
     nft_begin(&batch);
     put_targets(&batch, table, false, target, 1);
-    return commit(fd, &batch, reterr);
+    r = commit(fd, &batch, reterr);
+    return r == -EBUSY ? -EEXIST : r; /* nf_tables: the key is there with other data */
 }
 
 static int withdraw_one(int fd, const char *table, const struct nat_target *target,
@@ -170,25 +177,4 @@ int nat_withdraw(int fd, const char *table, const struct nat_target *target, str
             return r;
     }
     return 0;
-}
-
-static void put_empty_map(struct nl_batch *batch, const char *table, const char *map)
-{
-    /* Without a list of elements: all of them. */
-    struct nlmsghdr *nlh = nft_request(batch, "empty map", NFT_MSG_DELSETELEM, 0);
-
-    mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, table);
-    mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, map);
-}
-
-int nat_replace(int fd, const char *table, const struct nat_target *targets, size_t n,
-                struct err *reterr)
-{
-    _cleanup_nl_batch_ struct nl_batch batch = {0};
-
-    nft_begin(&batch);
-    put_empty_map(&batch, table, MAP_ANY);
-    put_empty_map(&batch, table, MAP_SPECIFIC);
-    put_targets(&batch, table, false, targets, n);
-    return commit(fd, &batch, reterr);
 }

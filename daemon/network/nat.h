@@ -18,11 +18,10 @@ struct nat_target {
     size_t n_ports;
 };
 
+/* Append requests that publish all of them. */
+void nat_put(struct nl_batch *batch, const char *table, const struct nat_target *targets, size_t n);
 /* Each in one transaction.  fd: NETLINK_NETFILTER.
  * nat_publish: -EEXIST if a port leads elsewhere already, -ENOENT if the table is gone. */
 int nat_publish(int fd, const char *table, const struct nat_target *target, struct err *reterr);
 /* Ports that are not published (or no table) are success. */
 int nat_withdraw(int fd, const char *table, const struct nat_target *target, struct err *reterr);
-/* The maps hold exactly these afterwards. */
-int nat_replace(int fd, const char *table, const struct nat_target *targets, size_t n,
-                struct err *reterr);

@@ -1,11 +1,11 @@
-/* The bridge network of one daemon: a bridge, one nftables table, and a veth pair per container.
+/* The networks of one daemon.  A fabric is what they share: one nftables table and two netlink
+ * sockets; a network is a bridge, and some elements in the table's sets; a container on it has a
+ * veth pair, and an element for each port it publishes.  Rules never change.
  *
- * Nothing here keeps state of its own: addresses and ports are leases in the database (ipam.h,
- * ports.h), the rest is in the kernel and survives the daemon.  Adding a container makes links and
- * map elements, never rules.  Tables, chains and links of others are never touched.
- *
- * With --bridge=none there is no network object at all; containers then get
- * endpoint_loopback_up(). */
+ * Addresses and ports are leases in the database (ipam.h, ports.h); bridges and veths are in the
+ * kernel and survive the daemon.  What the table should hold is kept here as well, so that it can
+ * be made again when somebody has flushed it.  Tables, chains and links of others are never
+ * touched. */
 #pragma once
 
 #include <net/if.h>
@@ -21,55 +21,97 @@
 #define NETWORK_TABLE_MAX 32
 #define NETWORK_MTU_DEFAULT 1500
 
+/* ---- what all networks share ---- */
+
+struct fabric;
+
+/* table: name of the nftables table (family ip), made when the first network is opened.  Opens two
+ * sockets, nothing else. */
+int fabric_open(const char *table, struct fabric **ret, struct err *reterr);
+/* Close the networks first.  Everything in the kernel stays. */
+void fabric_close(struct fabric *fabric);
+DEFINE_FREEP(struct fabric *, fabric_close)
+
+/* One transaction: the table as it should be, with all networks and published ports, in place of
+ * the one that is there or is gone.  Any thread. */
+int fabric_rebuild(struct fabric *fabric, struct err *reterr);
+
+/* A socket, nonblocking, that tells what others change in nftables; what the fabric does itself is
+ * filtered out in the kernel.  fd or -errno; the caller's. */
+int fabric_monitor(const struct fabric *fabric);
+/* Read all that has arrived: true if something of our table was deleted, or could have been. */
+bool fabric_monitor_read(const struct fabric *fabric, int fd);
+
+/* ---- one network ---- */
+
 struct network_config {
     char bridge[IFNAMSIZ];
-    char table[NETWORK_TABLE_MAX]; /* name of the nftables table (family ip) */
-    struct inet4 address;          /* of the bridge; address 0: adopt the bridge's or choose */
-    uint32_t mtu;                  /* 0: NETWORK_MTU_DEFAULT */
-    bool ip_forward;               /* switch net.ipv4.ip_forward on */
-    bool bridge_is_ours; /* false (--bridge=NAME): must exist with an address, is not changed */
+    struct inet4 address; /* of the bridge; address 0: adopt the bridge's or choose */
+    uint32_t mtu;         /* 0: NETWORK_MTU_DEFAULT */
+    bool ip_forward;      /* switch net.ipv4.ip_forward on */
+    bool bridge_is_ours;  /* false (--bridge=NAME): must exist with an address, is not changed */
+    bool internal;        /* nothing leads in or out */
+    bool no_icc;          /* its containers do not reach each other */
+    bool no_masquerade;   /* outside they are seen by their own addresses */
+    /* Subnets that must not be chosen besides what the host routes; borrowed for the call. */
+    const struct inet4 *reserved;
+    size_t n_reserved;
 };
 
 struct network;
 
 /* Make or adopt bridge and table; idempotent, also after a crash at any step.  The published ports
  * of an existing table stay in force if its rules are the wanted ones; otherwise it is replaced, so
- * call network_reconcile() afterwards.  Blocks for some milliseconds: call at start. */
-int network_open(const struct network_config *config, struct network **ret, struct err *reterr);
+ * call fabric_reconcile() afterwards.  Blocks for some milliseconds.  Any thread. */
+int network_open(struct fabric *fabric, const struct network_config *config, struct network **ret,
+                 struct err *reterr);
 /* Frees the object; everything in the kernel stays. */
 void network_close(struct network *network);
 DEFINE_FREEP(struct network *, network_close)
-/* Remove table and (if ours) bridge; the object stays to be closed. */
+/* Take it out of the table and remove the bridge, if it is ours; the object stays to be closed.
+ * Any thread. */
 int network_destroy(struct network *network, struct err *reterr);
+
+/* Is there a link of this name?  Then a network of that bridge would adopt it. */
+bool network_link_exists(const char *name);
 
 /* The bridge's address is the containers' gateway; store it and pass it in next time. */
 struct inet4 network_address(const struct network *network);
 uint32_t network_mtu(const struct network *network);
 const char *network_bridge(const struct network *network);
 
-/* One container on the bridge.  A value: pool threads get a copy, `ports` is borrowed for the call.
- */
+/* ---- one container on it ---- */
+
+/* A value: pool threads get a copy, `ports` is borrowed for the call. */
 struct endpoint_spec {
-    char veth[IFNAMSIZ];  /* host end, from endpoint_veth_name() */
-    uint32_t address;     /* from ipam_take() */
-    uint8_t mac[MAC_LEN]; /* normally mac_from_address(address) */
+    struct network *network;
+    char veth[IFNAMSIZ];   /* host end, from endpoint_veth_name() */
+    char ifname[IFNAMSIZ]; /* inside: eth0, eth1, ... */
+    uint32_t address;      /* from ipam_take() */
+    uint8_t mac[MAC_LEN];  /* normally mac_from_address(address) */
+    bool gateway;          /* the default route leads here */
     const struct port_lease *ports;
     size_t n_ports;
 };
 
-/* Name of the host end, out of this network's prefix and an id of >= 10 hex digits (container or
- * endpoint). */
-void endpoint_veth_name(const struct network *network, const char *id, char ret[IFNAMSIZ]);
+/* Name of the host end, out of this fabric's mark and an endpoint's id of >= 10 hex digits. */
+void endpoint_veth_name(const struct fabric *fabric, const char *id, char ret[IFNAMSIZ]);
 
-/* Connect the network namespace netns_fd: lo, eth0 with address, MAC and default route, published
- * ports.  rtnl_fd: a NETLINK_ROUTE socket made inside that namespace (stays the caller's), or < 0:
- * the calling thread visits the namespace to make one.  Any thread.  On failure nothing is left
- * behind. */
-int endpoint_up(struct network *network, const struct endpoint_spec *spec, int netns_fd,
-                int rtnl_fd, struct err *reterr);
+/* Connect the network namespace netns_fd: lo, the link with address and MAC, default route,
+ * published ports.  rtnl_fd: a NETLINK_ROUTE socket made inside that namespace (stays the
+ * caller's), or < 0: the calling thread visits the namespace to make one.  Any thread.  On failure
+ * nothing is left behind. */
+int endpoint_up(const struct endpoint_spec *spec, int netns_fd, int rtnl_fd, struct err *reterr);
 
 /* For --network none: lo only.  Any thread. */
 int endpoint_loopback_up(int netns_fd, int rtnl_fd, struct err *reterr);
+
+/* A NETLINK_ROUTE socket of another network namespace; fd or -errno.  Any thread. */
+int endpoint_open_socket(int netns_fd);
+
+/* Of an endpoint that is up: lead the default route here (spec->gateway), or away from here if it
+ * does, and publish (or withdraw) its ports. */
+int endpoint_set_gateway(const struct endpoint_spec *spec, int rtnl_fd, struct err *reterr);
 
 enum endpoint_down_flags {
     ENDPOINT_DELETE_VETH = 1, /* else the veth pair dies with the network namespace */
@@ -78,10 +120,10 @@ enum endpoint_down_flags {
 /* Withdraw the published ports (and forget UDP flows to the container, which would outlive it in
  * conntrack).  What is gone already is success.  Call it before the leases go back: it withdraws
  * by host port, whoever has that.  Any thread. */
-int endpoint_down(struct network *network, const struct endpoint_spec *spec, unsigned flags,
-                  struct err *reterr);
+int endpoint_down(const struct endpoint_spec *spec, unsigned flags, struct err *reterr);
 
-/* After a restart of the daemon: in one transaction the maps hold exactly the ports of specs[n];
- * veths of this network that belong to none of them are deleted. */
-int network_reconcile(struct network *network, const struct endpoint_spec *specs, size_t n,
-                      struct err *reterr);
+/* After a restart of the daemon: in one transaction the sets and maps hold exactly the open
+ * networks and the ports of specs[n]; veths in our bridges that belong to none of them are
+ * deleted. */
+int fabric_reconcile(struct fabric *fabric, const struct endpoint_spec *specs, size_t n,
+                     struct err *reterr);

@@ -38,7 +38,7 @@ static void put_peer(struct nlmsghdr *nlh, const struct rtnl_veth *veth)
 
     /* Not up yet: while it is made, the peer has no other end (-ENOTCONN). */
     mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
-    mnl_attr_put_strz(nlh, IFLA_IFNAME, "eth0");
+    mnl_attr_put_strz(nlh, IFLA_IFNAME, veth->peer_name);
     mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns_fd);
     mnl_attr_put_u32(nlh, IFLA_MTU, veth->mtu);
     mnl_attr_put(nlh, IFLA_ADDRESS, MAC_LEN, veth->peer_mac);
@@ -64,7 +64,7 @@ void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth)
     mnl_attr_nest_end(nlh, info);
 }
 
-void rtnl_put_port_options(struct nl_batch *batch, const char *name, bool hairpin)
+void rtnl_put_port_options(struct nl_batch *batch, const char *name, bool hairpin, bool isolated)
 {
     struct nlattr *outer, *inner;
     struct nlmsghdr *nlh;
@@ -76,12 +76,15 @@ void rtnl_put_port_options(struct nl_batch *batch, const char *name, bool hairpi
     mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
     mnl_attr_nest_end(nlh, inner);
     mnl_attr_nest_end(nlh, outer);
-    if (!hairpin)
+    if (!hairpin && !isolated)
         return;
     outer = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
     mnl_attr_put_strz(nlh, IFLA_INFO_SLAVE_KIND, "bridge");
     inner = mnl_attr_nest_start(nlh, IFLA_INFO_SLAVE_DATA);
-    mnl_attr_put_u8(nlh, IFLA_BRPORT_MODE, 1);
+    if (hairpin)
+        mnl_attr_put_u8(nlh, IFLA_BRPORT_MODE, 1);
+    if (isolated)
+        mnl_attr_put_u8(nlh, IFLA_BRPORT_ISOLATED, 1);
     mnl_attr_nest_end(nlh, inner);
     mnl_attr_nest_end(nlh, outer);
 }
@@ -129,8 +132,8 @@ void rtnl_put_address_delete(struct nl_batch *batch, uint32_t index, const struc
 
 void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gateway)
 {
-    struct nlmsghdr *nlh =
-        nl_request(batch, "add default route", RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    struct nlmsghdr *nlh = nl_request(batch, "add default route", RTM_NEWROUTE,
+                                      NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
     struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 
     rtm->rtm_family = AF_INET;
@@ -139,6 +142,17 @@ void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gat
     rtm->rtm_scope = RT_SCOPE_UNIVERSE;
     rtm->rtm_type = RTN_UNICAST;
     mnl_attr_put_u32(nlh, RTA_GATEWAY, htonl(gateway));
+    mnl_attr_put_u32(nlh, RTA_OIF, index);
+}
+
+void rtnl_put_default_route_delete(struct nl_batch *batch, uint32_t index)
+{
+    struct nlmsghdr *nlh = nl_request(batch, "delete default route", RTM_DELROUTE, NLM_F_ACK);
+    struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+
+    rtm->rtm_family = AF_INET;
+    rtm->rtm_table = RT_TABLE_MAIN;
+    rtm->rtm_scope = RT_SCOPE_NOWHERE;
     mnl_attr_put_u32(nlh, RTA_OIF, index);
 }
 

@@ -8,10 +8,10 @@
 #include "inet4.h"
 #include "netlink.h"
 
-/* A veth pair whose peer is born inside a namespace under the name eth0, the host
- * end in a bridge, both down. */
+/* A veth pair whose peer is born inside a namespace, the host end in a bridge, both down. */
 struct rtnl_veth {
     const char *name;
+    const char *peer_name;
     uint32_t master; /* index of the bridge */
     uint32_t mtu;
     const uint8_t *peer_mac; /* MAC_LEN */
@@ -29,14 +29,16 @@ void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth);
 /* For a port that is not up yet: no IPv6 link-local address of its own (a port needs none, and
  * each costs a multicast exchange that is flooded to all ports); with hairpin it may send back
  * where it received: with br_netfilter a container's packet to its own published port is turned
- * around inside the bridge. */
-void rtnl_put_port_options(struct nl_batch *batch, const char *name, bool hairpin);
+ * around inside the bridge.  Isolated ports do not reach each other, only the bridge itself. */
+void rtnl_put_port_options(struct nl_batch *batch, const char *name, bool hairpin, bool isolated);
 void rtnl_put_link_up(struct nl_batch *batch, const char *name);
 void rtnl_put_link_delete(struct nl_batch *batch, const char *name);
 /* Address and its connected route; an address that is there already is success. */
 void rtnl_put_address(struct nl_batch *batch, uint32_t index, const struct inet4 *address);
 void rtnl_put_address_delete(struct nl_batch *batch, uint32_t index, const struct inet4 *address);
 void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gateway);
+/* The default route of this link; -ESRCH if there is none. */
+void rtnl_put_default_route_delete(struct nl_batch *batch, uint32_t index);
 /* The reply goes to rtnl_on_link() with a struct rtnl_link. */
 void rtnl_put_link_get(struct nl_batch *batch, const char *name);
 int rtnl_on_link(const struct nlmsghdr *reply, void *link);

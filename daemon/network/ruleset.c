@@ -19,7 +19,7 @@
 #include "str.h"
 
 /* Raise when chains, rules or maps below change: tables of older versions are then replaced. */
-#define RULESET_VERSION 1
+#define RULESET_VERSION 2
 #define COMMENT_MAX 96
 
 #define IPV4_SADDR_OFFSET 12
@@ -124,13 +124,16 @@ static void compare(struct nftnl_rule *rule, uint32_t op, const void *data, uint
     nftnl_rule_add_expr(rule, expr);
 }
 
-static void match_ifname(struct nftnl_rule *rule, uint32_t key, uint32_t op, const char *ifname)
+/* Whether what is in the registers from NFT_REG_1 on is (not) in a set. */
+static void match_set(struct nftnl_rule *rule, const char *set, bool inverted)
 {
-    char name[IFNAMSIZ] = {0};
+    struct nftnl_expr *lookup = new_expr("lookup");
 
-    memcpy(name, ifname, strlen(ifname));
-    load_meta(rule, key, NFT_REG_1);
-    compare(rule, op, name, sizeof(name));
+    nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+    nftnl_expr_set_str(lookup, NFTNL_EXPR_LOOKUP_SET, set);
+    if (inverted)
+        nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+    nftnl_rule_add_expr(rule, lookup);
 }
 
 static void match_subnet(struct nftnl_rule *rule, uint32_t offset, uint32_t op, struct inet4 net)
@@ -180,54 +183,80 @@ static void dnat_by(struct nftnl_rule *rule, const char *map)
 
 /* ---- steps: one phrase of a rule each ---- */
 
-typedef void (*step_fn)(struct nftnl_rule *rule, const struct ruleset *set);
+typedef void (*step_fn)(struct nftnl_rule *rule);
 
 static const struct inet4 loopback = {0x7f000000, 8};
 
-static void from_bridge(struct nftnl_rule *rule, const struct ruleset *set)
+static void from_bridge(struct nftnl_rule *rule)
 {
-    match_ifname(rule, NFT_META_IIFNAME, NFT_CMP_EQ, set->bridge);
+    load_meta(rule, NFT_META_IIFNAME, NFT_REG_1);
+    match_set(rule, SET_BRIDGES, false);
 }
 
-static void to_bridge(struct nftnl_rule *rule, const struct ruleset *set)
+static void to_bridge(struct nftnl_rule *rule)
 {
-    match_ifname(rule, NFT_META_OIFNAME, NFT_CMP_EQ, set->bridge);
+    load_meta(rule, NFT_META_OIFNAME, NFT_REG_1);
+    match_set(rule, SET_BRIDGES, false);
 }
 
-static void not_to_bridge(struct nftnl_rule *rule, const struct ruleset *set)
+static void not_to_bridge(struct nftnl_rule *rule)
 {
-    match_ifname(rule, NFT_META_OIFNAME, NFT_CMP_NEQ, set->bridge);
+    load_meta(rule, NFT_META_OIFNAME, NFT_REG_1);
+    match_set(rule, SET_BRIDGES, true);
 }
 
-static void source_in_subnet(struct nftnl_rule *rule, const struct ruleset *set)
+static void from_internal(struct nftnl_rule *rule)
 {
-    match_subnet(rule, IPV4_SADDR_OFFSET, NFT_CMP_EQ, set->subnet);
+    load_meta(rule, NFT_META_IIFNAME, NFT_REG_1);
+    match_set(rule, SET_INTERNAL, false);
 }
 
-static void source_loopback(struct nftnl_rule *rule, const struct ruleset *set)
+static void to_internal(struct nftnl_rule *rule)
 {
-    (void)set;
+    load_meta(rule, NFT_META_OIFNAME, NFT_REG_1);
+    match_set(rule, SET_INTERNAL, false);
+}
+
+/* Both ends on one network whose containers may talk to each other. */
+static void within_network(struct nftnl_rule *rule)
+{
+    load_meta(rule, NFT_META_IIFNAME, NFT_REG_1);
+    load_meta(rule, NFT_META_OIFNAME, NFT_REG_2);
+    match_set(rule, SET_SAME, false);
+}
+
+static void source_in_subnet(struct nftnl_rule *rule)
+{
+    load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IPV4_SADDR_OFFSET, 4, NFT_REG_1);
+    match_set(rule, SET_SUBNETS, false);
+}
+
+static void source_masqueraded(struct nftnl_rule *rule)
+{
+    load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IPV4_SADDR_OFFSET, 4, NFT_REG_1);
+    match_set(rule, SET_MASQUERADE, false);
+}
+
+static void source_loopback(struct nftnl_rule *rule)
+{
     match_subnet(rule, IPV4_SADDR_OFFSET, NFT_CMP_EQ, loopback);
 }
 
-static void target_loopback(struct nftnl_rule *rule, const struct ruleset *set)
+static void target_loopback(struct nftnl_rule *rule)
 {
-    (void)set;
     match_subnet(rule, IPV4_DADDR_OFFSET, NFT_CMP_EQ, loopback);
 }
 
-static void target_not_loopback(struct nftnl_rule *rule, const struct ruleset *set)
+static void target_not_loopback(struct nftnl_rule *rule)
 {
-    (void)set;
     match_subnet(rule, IPV4_DADDR_OFFSET, NFT_CMP_NEQ, loopback);
 }
 
-static void target_is_host(struct nftnl_rule *rule, const struct ruleset *set)
+static void target_is_host(struct nftnl_rule *rule)
 {
     struct nftnl_expr *expr = new_expr("fib");
     uint32_t local = RTN_LOCAL;
 
-    (void)set;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
@@ -235,51 +264,44 @@ static void target_is_host(struct nftnl_rule *rule, const struct ruleset *set)
     compare(rule, NFT_CMP_EQ, &local, sizeof(local));
 }
 
-static void is_reply(struct nftnl_rule *rule, const struct ruleset *set)
+static void is_reply(struct nftnl_rule *rule)
 {
-    (void)set;
     match_ct_bits(rule, NFT_CT_STATE,
                   NF_CT_STATE_BIT(IP_CT_ESTABLISHED) | NF_CT_STATE_BIT(IP_CT_RELATED));
 }
 
-static void was_dnatted(struct nftnl_rule *rule, const struct ruleset *set)
+static void was_dnatted(struct nftnl_rule *rule)
 {
-    (void)set;
     match_ct_bits(rule, NFT_CT_STATUS, IPS_DST_NAT);
 }
 
-static void dnat_specific(struct nftnl_rule *rule, const struct ruleset *set)
+static void dnat_specific(struct nftnl_rule *rule)
 {
-    (void)set;
     load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IPV4_DADDR_OFFSET, 4, NFT_REG_1);
     load_meta(rule, NFT_META_L4PROTO, NFT_REG32_01);
     load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_02);
     dnat_by(rule, MAP_SPECIFIC);
 }
 
-static void dnat_any(struct nftnl_rule *rule, const struct ruleset *set)
+static void dnat_any(struct nftnl_rule *rule)
 {
-    (void)set;
     load_meta(rule, NFT_META_L4PROTO, NFT_REG_1);
     load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_01);
     dnat_by(rule, MAP_ANY);
 }
 
-static void masquerade(struct nftnl_rule *rule, const struct ruleset *set)
+static void masquerade(struct nftnl_rule *rule)
 {
-    (void)set;
     nftnl_rule_add_expr(rule, new_expr("masq"));
 }
 
-static void accept_it(struct nftnl_rule *rule, const struct ruleset *set)
+static void accept_it(struct nftnl_rule *rule)
 {
-    (void)set;
     verdict(rule, NF_ACCEPT);
 }
 
-static void drop_it(struct nftnl_rule *rule, const struct ruleset *set)
+static void drop_it(struct nftnl_rule *rule)
 {
-    (void)set;
     verdict(rule, NF_DROP);
 }
 
@@ -314,15 +336,17 @@ static const struct {
     {"output", {target_is_host, dnat_specific}},
     {"output", {target_is_host, dnat_any}},
 
-    {"postrouting", {source_in_subnet, not_to_bridge, masquerade}},
+    {"postrouting", {source_masqueraded, not_to_bridge, masquerade}},
     /* A container that uses a published port: the answer has to come back through here. */
     {"postrouting", {source_in_subnet, to_bridge, was_dnatted, masquerade}},
     {"postrouting", {source_loopback, to_bridge, masquerade}},
 
-    /* Into containers only what they asked for and what is published; so a neighbour that routes
-     * to a container's address directly gets nowhere. */
+    {"forward", {within_network, accept_it}},
+    {"forward", {from_internal, drop_it}},
+    {"forward", {to_internal, drop_it}},
+    /* Into containers only what they asked for and what is published: networks do not see each
+     * other, and a neighbour that routes to a container's address directly gets nowhere. */
     {"forward", {not_to_bridge, accept_it}},
-    {"forward", {from_bridge, accept_it}},
     {"forward", {is_reply, accept_it}},
     {"forward", {was_dnatted, accept_it}},
     {"forward", {drop_it}},
@@ -330,42 +354,47 @@ static const struct {
 
 /* Numbers of nft(8)'s data types (enum datatypes), six bits each in a concatenation: they only
  * matter for `nft list`. */
-enum { TYPE_IPADDR = 7, TYPE_INET_PROTOCOL = 12, TYPE_INET_SERVICE = 13 };
+enum { TYPE_IPADDR = 7, TYPE_INET_PROTOCOL = 12, TYPE_INET_SERVICE = 13, TYPE_IFNAME = 41 };
 #define CONCAT(a, b) ((a) << 6 | (b))
+#define TO_CONTAINER CONCAT(TYPE_IPADDR, TYPE_INET_SERVICE)
 
+/* The maps are plain hash maps: no size, no intervals, so that a change costs the same however full
+ * they are (interval sets are copied whole in each transaction; they change with networks only). */
 static const struct {
     const char *name;
+    uint32_t flags;
     uint32_t key_type;
     uint32_t key_len;
-} maps[] = {
-    {MAP_ANY, CONCAT(TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 8},
-    {MAP_SPECIFIC, CONCAT(CONCAT(TYPE_IPADDR, TYPE_INET_PROTOCOL), TYPE_INET_SERVICE), 12},
+    uint32_t data_type;
+} sets[] = {
+    {MAP_ANY, NFT_SET_MAP, CONCAT(TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 8, TO_CONTAINER},
+    {MAP_SPECIFIC, NFT_SET_MAP, CONCAT(CONCAT(TYPE_IPADDR, TYPE_INET_PROTOCOL), TYPE_INET_SERVICE),
+     12, TO_CONTAINER},
+    {SET_BRIDGES, 0, TYPE_IFNAME, IFNAMSIZ, 0},
+    {SET_INTERNAL, 0, TYPE_IFNAME, IFNAMSIZ, 0},
+    {SET_SAME, 0, CONCAT(TYPE_IFNAME, TYPE_IFNAME), 2 * IFNAMSIZ, 0},
+    {SET_SUBNETS, NFT_SET_INTERVAL, TYPE_IPADDR, 4, 0},
+    {SET_MASQUERADE, NFT_SET_INTERVAL, TYPE_IPADDR, 4, 0},
 };
 
 /* What `nft list` shows as the table's comment, and what tells whether the table is current. */
-static void format_comment(const struct ruleset *set, char ret[COMMENT_MAX])
+static void format_comment(char ret[COMMENT_MAX])
 {
-    struct inet4 subnet = {inet4_first(&set->subnet), set->subnet.prefix};
-    char text[INET4_STR_MAX];
-
-    inet4_format(&subnet, text);
-    snprintf(ret, COMMENT_MAX, "containerd-lite rules %d for %s %s", RULESET_VERSION, set->bridge,
-             text);
+    snprintf(ret, COMMENT_MAX, "containerd-lite rules %d", RULESET_VERSION);
 }
 
-static void put_table(struct nl_batch *batch, const char *what, uint16_t type,
-                      const struct ruleset *set)
+static void put_table(struct nl_batch *batch, const char *what, uint16_t type, const char *table)
 {
     struct nlmsghdr *nlh =
         nft_request(batch, what, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
     char comment[COMMENT_MAX];
     struct nftnl_udata_buf *udata;
 
-    mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, set->table);
+    mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
     if (type != NFT_MSG_NEWTABLE)
         return;
     mnl_attr_put_u32(nlh, NFTA_TABLE_FLAGS, 0);
-    format_comment(set, comment);
+    format_comment(comment);
     udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
     if (!udata)
         abort();
@@ -374,13 +403,13 @@ static void put_table(struct nl_batch *batch, const char *what, uint16_t type,
     nftnl_udata_buf_free(udata);
 }
 
-static void put_chains(struct nl_batch *batch, const struct ruleset *set)
+static void put_chains(struct nl_batch *batch, const char *table)
 {
     for (size_t i = 0; i < ARRAY_SIZE(chains); i++) {
         struct nlmsghdr *nlh = nft_request(batch, "create chain", NFT_MSG_NEWCHAIN, NLM_F_CREATE);
         struct nlattr *hook;
 
-        mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, set->table);
+        mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, table);
         mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, chains[i].name);
         hook = mnl_attr_nest_start(nlh, NFTA_CHAIN_HOOK);
         mnl_attr_put_u32(nlh, NFTA_HOOK_HOOKNUM, htonl(chains[i].hook));
@@ -391,30 +420,30 @@ static void put_chains(struct nl_batch *batch, const struct ruleset *set)
     }
 }
 
-/* Plain hash maps: no size, no intervals, so that a change costs the same however full they are
- * (interval sets are copied whole in each transaction). */
-static void put_maps(struct nl_batch *batch, const struct ruleset *set)
+static void put_sets(struct nl_batch *batch, const char *table)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
-        struct nlmsghdr *nlh = nft_request(batch, "create map", NFT_MSG_NEWSET, NLM_F_CREATE);
-        struct nftnl_set *map = nftnl_set_alloc();
+    for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+        struct nlmsghdr *nlh = nft_request(batch, "create set", NFT_MSG_NEWSET, NLM_F_CREATE);
+        struct nftnl_set *set = nftnl_set_alloc();
 
-        if (!map)
+        if (!set)
             abort();
-        nftnl_set_set_str(map, NFTNL_SET_TABLE, set->table);
-        nftnl_set_set_str(map, NFTNL_SET_NAME, maps[i].name);
-        nftnl_set_set_u32(map, NFTNL_SET_ID, (uint32_t)i + 1);
-        nftnl_set_set_u32(map, NFTNL_SET_FLAGS, NFT_SET_MAP);
-        nftnl_set_set_u32(map, NFTNL_SET_KEY_TYPE, maps[i].key_type);
-        nftnl_set_set_u32(map, NFTNL_SET_KEY_LEN, maps[i].key_len);
-        nftnl_set_set_u32(map, NFTNL_SET_DATA_TYPE, CONCAT(TYPE_IPADDR, TYPE_INET_SERVICE));
-        nftnl_set_set_u32(map, NFTNL_SET_DATA_LEN, 8);
-        nftnl_set_nlmsg_build_payload(nlh, map);
-        nftnl_set_free(map);
+        nftnl_set_set_str(set, NFTNL_SET_TABLE, table);
+        nftnl_set_set_str(set, NFTNL_SET_NAME, sets[i].name);
+        nftnl_set_set_u32(set, NFTNL_SET_ID, (uint32_t)i + 1);
+        nftnl_set_set_u32(set, NFTNL_SET_FLAGS, sets[i].flags);
+        nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, sets[i].key_type);
+        nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, sets[i].key_len);
+        if (sets[i].data_type) {
+            nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, sets[i].data_type);
+            nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, 8);
+        }
+        nftnl_set_nlmsg_build_payload(nlh, set);
+        nftnl_set_free(set);
     }
 }
 
-static void put_rules(struct nl_batch *batch, const struct ruleset *set)
+static void put_rules(struct nl_batch *batch, const char *table)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         struct nlmsghdr *nlh =
@@ -423,13 +452,24 @@ static void put_rules(struct nl_batch *batch, const struct ruleset *set)
 
         if (!rule)
             abort();
-        nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, set->table);
+        nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, table);
         nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, rules[i].chain);
         for (size_t s = 0; s < STEPS_MAX && rules[i].steps[s]; s++)
-            rules[i].steps[s](rule, set);
+            rules[i].steps[s](rule);
         nftnl_rule_nlmsg_build_payload(nlh, rule);
         nftnl_rule_free(rule);
     }
+}
+
+void ruleset_put(struct nl_batch *batch, const char *table)
+{
+    /* Made first, so that deleting it works in every case. */
+    put_table(batch, "create table", NFT_MSG_NEWTABLE, table);
+    put_table(batch, "delete old table", NFT_MSG_DELTABLE, table);
+    put_table(batch, "create table", NFT_MSG_NEWTABLE, table);
+    put_chains(batch, table);
+    put_sets(batch, table);
+    put_rules(batch, table);
 }
 
 struct comment_query {
@@ -457,7 +497,7 @@ static int on_table(const struct nlmsghdr *reply, void *userdata)
     return 0;
 }
 
-int ruleset_ensure(int fd, const struct ruleset *set, struct err *reterr)
+int ruleset_ensure(int fd, const char *table, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     char comment[COMMENT_MAX];
@@ -465,21 +505,16 @@ int ruleset_ensure(int fd, const struct ruleset *set, struct err *reterr)
     struct nlmsghdr *nlh;
     int r;
 
-    format_comment(set, comment);
+    format_comment(comment);
     nlh = nft_request(&batch, "get nftables table", NFT_MSG_GETTABLE, NLM_F_ACK);
-    mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, set->table);
+    mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
     r = nl_run(fd, &batch, on_table, &query, reterr);
     if (r < 0 && r != -ENOENT)
         return r;
     if (r >= 0 && query.matches)
         return 0;
     nft_begin(&batch);
-    if (r >= 0)
-        put_table(&batch, "delete old table", NFT_MSG_DELTABLE, set);
-    put_table(&batch, "create table", NFT_MSG_NEWTABLE, set);
-    put_chains(&batch, set);
-    put_maps(&batch, set);
-    put_rules(&batch, set);
+    ruleset_put(&batch, table);
     /* The last one speaks for all: a transaction works as a whole or not at all. */
     nl_ask_ack(&batch);
     nft_end(&batch);

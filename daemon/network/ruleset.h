@@ -1,5 +1,5 @@
-/* The static part of our nftables table: chains, rules and empty maps, made once in one
- * transaction.  Containers come and go as map elements only (nat.h). */
+/* The static part of our nftables table: chains, rules, empty sets and maps, made once in one
+ * transaction.  Networks (members.h) and containers (nat.h) come and go as elements only. */
 #pragma once
 
 #include "inet4.h"
@@ -9,11 +9,11 @@
 #define MAP_ANY "published"         /* protocol . host port */
 #define MAP_SPECIFIC "published_on" /* host address . protocol . host port */
 
-struct ruleset {
-    const char *table;
-    const char *bridge;
-    struct inet4 subnet; /* of the bridge */
-};
+#define SET_BRIDGES "bridges"       /* names of all our bridges */
+#define SET_INTERNAL "internal"     /* of these: nothing leads in or out */
+#define SET_SAME "same"             /* bridge . bridge where containers may talk to each other */
+#define SET_SUBNETS "subnets"       /* of all networks */
+#define SET_MASQUERADE "masquerade" /* of these: the host's address stands for them outside */
 
 /* Append a request of the nf_tables subsystem to a batch opened with nft_begin(). */
 struct nlmsghdr *nft_request(struct nl_batch *batch, const char *what, uint16_t type,
@@ -21,8 +21,10 @@ struct nlmsghdr *nft_request(struct nl_batch *batch, const char *what, uint16_t 
 void nft_begin(struct nl_batch *batch);
 void nft_end(struct nl_batch *batch);
 
-/* Make the table, or replace it if it was made for another bridge or by another version.
- * fd: NETLINK_NETFILTER.  1 if it was (re)made: its maps are empty; 0 if it was there. */
-int ruleset_ensure(int fd, const struct ruleset *ruleset, struct err *reterr);
+/* Append the whole table, empty, in place of the one that is there. */
+void ruleset_put(struct nl_batch *batch, const char *table);
+/* Make the table, or replace it if it was made by another version.
+ * fd: NETLINK_NETFILTER.  1 if it was (re)made: its sets are empty; 0 if it was there. */
+int ruleset_ensure(int fd, const char *table, struct err *reterr);
 /* No such table is success. */
 int ruleset_delete(int fd, const char *table, struct err *reterr);

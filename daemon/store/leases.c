@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "column.h"
 #include "str.h"
 
 static const struct {
@@ -109,7 +110,34 @@ int leases_address_get(struct db *db, const char *network, const char *container
                       ret, reterr);
 }
 
-int leases_address_drop(struct db *db, const char *container_id, struct err *reterr)
+int leases_address_drop(struct db *db, const char *network, const char *container_id,
+                        struct err *reterr)
+{
+    return db_run(db,
+                  db_query(db, "DELETE FROM addresses WHERE container_id=? AND network=?", "ss",
+                           container_id, network),
+                  reterr);
+}
+
+int leases_address_holders(struct db *db, struct lease_holder **ret, size_t *ret_n,
+                           struct err *reterr)
+{
+    sqlite3_stmt *st = db_query(db, "SELECT network, container_id FROM addresses", NULL);
+    struct lease_holder *list = NULL;
+    size_t n = 0;
+    int r;
+
+    while ((r = db_step(db, st, reterr)) > 0) {
+        list = xrealloc(list, (n + 1) * sizeof(*list));
+        list[n] = (struct lease_holder){.network = db_column_dup(st, 0)};
+        column_copy_id(st, 1, list[n++].container_id);
+    }
+    *ret = list;
+    *ret_n = n;
+    return r;
+}
+
+int leases_address_drop_all(struct db *db, const char *container_id, struct err *reterr)
 {
     return db_run(db, db_query(db, "DELETE FROM addresses WHERE container_id=?", "s", container_id),
                   reterr);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "db.h"
+#include "str.h"
 
 /* One published port.  host_ip INADDR_ANY is every address of the host. */
 struct port_lease {
@@ -32,7 +33,17 @@ int leases_address_max(struct db *db, const char *network, uint32_t *ret, struct
 /* The container's address on a network: 1, or 0 if it has none. */
 int leases_address_get(struct db *db, const char *network, const char *container_id, uint32_t *ret,
                        struct err *reterr);
-int leases_address_drop(struct db *db, const char *container_id, struct err *reterr);
+int leases_address_drop(struct db *db, const char *network, const char *container_id,
+                        struct err *reterr);
+struct lease_holder {
+    char *network; /* owned */
+    char container_id[ID_LEN + 1];
+};
+/* Who has addresses; caller frees members and *ret (NULL if none). */
+int leases_address_holders(struct db *db, struct lease_holder **ret, size_t *ret_n,
+                           struct err *reterr);
+/* On all networks. */
+int leases_address_drop_all(struct db *db, const char *container_id, struct err *reterr);
 
 /* 0; -EEXIST if the port is taken on the same address, or on any where one of the two is
  * INADDR_ANY.  reterr is not filled for -EEXIST. */

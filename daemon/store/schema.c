@@ -77,6 +77,13 @@ const char *const schema_migrations[] = {
     " NOT NULL REFERENCES containers(id) ON DELETE CASCADE, PRIMARY KEY(volume, container_id))"
     " WITHOUT ROWID;"
     "CREATE INDEX volume_users_container ON volume_users(container_id);",
+
+    /* 4: networks that users make.  config is a JSON object: what was asked for, and what was
+     * decided (engine/networks.c).  In `addresses` they go by their id, the default one by
+     * "bridge".
+     */
+    "CREATE TABLE networks(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, driver TEXT NOT NULL,"
+    " created INTEGER NOT NULL, config TEXT NOT NULL) WITHOUT ROWID;",
 };
 
 const int schema_version = ARRAY_SIZE(schema_migrations);

@@ -217,23 +217,6 @@ def test_daemon_ends_meanwhile(d):
     assert "ended" not in d.ok("images")
 
 
-def test_daemon_is_killed_meanwhile(d):
-    """The next one thaws what the commit froze, but not what a client did."""
-    c, other = big(d, 1 << 30), d.sleeper()
-    d.ok("pause", other)
-    client = d.spawn_client("commit", c, "killed:1")
-    wait_for(lambda: frozen(d, c), "the pause")
-    d.kill9()
-    client.communicate(timeout=60)
-    d.start()
-    wait_for(lambda: not frozen(d, c), "the thaw")
-    equal(d.exec(c, "echo", "alive"), "alive")
-    assert frozen(d, other)
-    d.ok("unpause", other)
-    equal(d.exec(other, "echo", "alive"), "alive")
-    assert "killed" not in d.ok("images")
-
-
 def test_container_goes_meanwhile(d):
     c = big(d, 200 << 20)
     client = d.spawn_client("commit", c, "went:1")

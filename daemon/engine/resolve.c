@@ -1,0 +1,148 @@
+/* Names of containers on user-defined networks, for the name server. */
+#include <errno.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "private.h"
+
+#define SHORT_ID_LEN 12
+
+static bool in_list(const json_t *list, const char *name)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach (list, i, v) {
+        if (json_is_string(v) && strcasecmp(json_string_value(v), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool goes_by(const struct container *c, const struct net *net, const char *name)
+{
+    const json_t *aliases = json_get(container_endpoint_config(c, net->name), "Aliases");
+
+    return strcasecmp(c->name, name) == 0 ||
+           (strlen(name) == SHORT_ID_LEN && strncasecmp(c->id, name, SHORT_ID_LEN) == 0) ||
+           strcasecmp(json_get_str(c->config, "Hostname", ""), name) == 0 || in_list(aliases, name);
+}
+
+/* "NAME.NETWORK" means NAME on that network; the length of NAME, or 0. */
+static size_t qualified(const struct net *net, const char *name)
+{
+    size_t n = strlen(name), tail = strlen(net->name);
+
+    if (n <= tail + 1 || name[n - tail - 1] != '.' || strcasecmp(name + n - tail, net->name) != 0)
+        return 0;
+    return n - tail - 1;
+}
+
+static void add(struct net_addresses *ret, uint32_t address)
+{
+    for (size_t i = 0; i < ret->n; i++) {
+        if (ret->list[i] == address)
+            return;
+    }
+    if (ret->n < NET_ANSWERS_MAX)
+        ret->list[ret->n++] = address;
+}
+
+/* A link of the asking container: "TARGET:ALIAS". */
+static const char *linked_name(const struct container *asking, const struct net *net,
+                               const char *name, char target[NET_NAME_MAX])
+{
+    const json_t *links = json_get(container_endpoint_config(asking, net->name), "Links"), *v;
+    size_t i;
+
+    json_array_foreach (links, i, v) {
+        const char *text = json_is_string(v) ? json_string_value(v) : "",
+                   *colon = strchr(text, ':');
+
+        if (colon && strcasecmp(colon + 1, name) == 0) {
+            snprintf(target, NET_NAME_MAX, "%.*s", (int)(colon - text), text);
+            return target;
+        }
+    }
+    return name;
+}
+
+static bool resolve_on(struct container *asking, struct net *net, const char *name, int family,
+                       struct net_addresses *ret)
+{
+    char target[NET_NAME_MAX], short_name[NET_NAME_MAX];
+    size_t n = qualified(net, name);
+    struct map_entry *m;
+    bool known = false;
+
+    name = linked_name(asking, net, name, target);
+    snprintf(short_name, sizeof(short_name), "%.*s", (int)n, name);
+    for (size_t i = 0; (m = map_next(&net->engine->by_id, &i));) {
+        const struct container *c = m->value;
+        const struct endpoint *ep = container_is_up(c) ? container_endpoint(c, net) : NULL;
+
+        if (!ep || !(goes_by(c, net, name) || (n > 0 && goes_by(c, net, short_name))))
+            continue;
+        known = true;
+        if (family == AF_INET)
+            add(ret, ep->address);
+    }
+    return known;
+}
+
+static struct container *asking_container(struct engine *e, const char *id)
+{
+    struct container *c = map_get(&e->by_id, id);
+
+    return c && container_is_up(c) ? c : NULL;
+}
+
+int engine_networks_resolve(struct engine *e, const char *container_id, const char *name,
+                            int family, struct net_addresses *ret)
+{
+    struct container *c = asking_container(e, container_id);
+    bool known = false;
+
+    ret->n = 0;
+    if (!c)
+        return -ENOENT;
+    if (strlen(name) >= NET_NAME_MAX)
+        return 0;
+    for (size_t i = 0; i < c->n_endpoints; i++) {
+        struct net *net = c->endpoints[i].net;
+
+        if (net_has_names(net))
+            known = resolve_on(c, net, name, family, ret) || known;
+    }
+    return known;
+}
+
+int engine_networks_reverse(struct engine *e, const char *container_id, uint32_t address,
+                            char ret[NET_NAME_MAX])
+{
+    struct container *c = asking_container(e, container_id);
+    struct map_entry *m;
+
+    if (!c)
+        return -ENOENT;
+    for (size_t i = 0; (m = map_next(&e->by_id, &i));) {
+        const struct container *other = m->value;
+
+        for (size_t k = 0; container_is_up(other) && k < other->n_endpoints; k++) {
+            const struct endpoint *ep = &other->endpoints[k];
+
+            if (ep->address != address || !net_has_names(ep->net) ||
+                !container_endpoint(c, ep->net))
+                continue;
+            return snprintf(ret, NET_NAME_MAX, "%s.%s", other->name, ep->net->name) < NET_NAME_MAX;
+        }
+    }
+    return 0;
+}
+
+bool engine_networks_forwards(struct engine *e, const char *container_id)
+{
+    const struct container *c = asking_container(e, container_id);
+
+    return c && container_gateway(c);
+}

@@ -1,0 +1,248 @@
+#include <errno.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "conntrack.h"
+#include "fd.h"
+#include "internal.h"
+#include "members.h"
+#include "nat.h"
+#include "rtnl.h"
+#include "ruleset.h"
+#include "str.h"
+
+int fabric_open(const char *table, struct fabric **ret, struct err *reterr)
+{
+    _cleanup_(fabric_closep) struct fabric *fabric = NULL;
+
+    if (str_empty(table) || strlen(table) >= NETWORK_TABLE_MAX)
+        return err_set(reterr, ERR_INVALID, EINVAL, "the nftables table needs a name");
+    fabric = xcalloc(1, sizeof(*fabric));
+    snprintf(fabric->table, sizeof(fabric->table), "%s", table);
+    pthread_mutex_init(&fabric->open_lock, NULL);
+    pthread_mutex_init(&fabric->route_lock, NULL);
+    pthread_mutex_init(&fabric->filter_lock, NULL);
+    fabric->filter_fd = -EBADF;
+    fabric->route_fd = nl_open(NETLINK_ROUTE);
+    if (fabric->route_fd < 0)
+        return err_sys(reterr, -fabric->route_fd, "open rtnetlink socket");
+    fabric->filter_fd = nl_open(NETLINK_NETFILTER);
+    if (fabric->filter_fd < 0)
+        return err_sys(reterr, -fabric->filter_fd, "open nftables socket");
+    *ret = TAKE_PTR(fabric);
+    return 0;
+}
+
+static void forget_published(struct fabric *fabric)
+{
+    struct map_entry *m;
+
+    for (size_t i = 0; (m = map_next(&fabric->published, &i));)
+        free(m->value);
+    map_done(&fabric->published);
+    fabric->published = (struct map){0};
+}
+
+void fabric_close(struct fabric *fabric)
+{
+    fd_close(fabric->route_fd);
+    fd_close(fabric->filter_fd);
+    pthread_mutex_destroy(&fabric->open_lock);
+    pthread_mutex_destroy(&fabric->route_lock);
+    pthread_mutex_destroy(&fabric->filter_lock);
+    forget_published(fabric);
+    free(fabric->networks);
+    free(fabric);
+}
+
+/* ---- the table's contents ---- */
+
+static struct member member_of(const struct network *network)
+{
+    const struct network_config *c = &network->config;
+
+    return (struct member){.bridge = c->bridge,
+                           .subnet = c->address,
+                           .internal = c->internal,
+                           .icc = !c->no_icc,
+                           .masquerade = !c->no_masquerade && !c->internal};
+}
+
+static int rebuild(struct fabric *fabric, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    _cleanup_free_ struct nat_target *targets =
+        xcalloc(fabric->published.count + 1, sizeof(*targets));
+    struct map_entry *m;
+    size_t n = 0;
+
+    nft_begin(&batch);
+    ruleset_put(&batch, fabric->table);
+    for (size_t i = 0; i < fabric->n_networks; i++) {
+        struct member member = member_of(fabric->networks[i]);
+
+        members_put(&batch, fabric->table, &member, false);
+    }
+    for (size_t i = 0; (m = map_next(&fabric->published, &i));) {
+        const struct published *p = m->value;
+
+        targets[n++] = (struct nat_target){p->address, p->ports, p->n_ports};
+    }
+    nat_put(&batch, fabric->table, targets, n);
+    nl_ask_ack(&batch);
+    nft_end(&batch);
+    return nl_run(fabric->filter_fd, &batch, NULL, NULL, reterr);
+}
+
+int fabric_rebuild(struct fabric *fabric, struct err *reterr)
+{
+    LOCKED(&fabric->filter_lock);
+    return fabric->n_networks > 0 ? rebuild(fabric, reterr) : 0;
+}
+
+int fabric_add(struct fabric *fabric, struct network *network, struct err *reterr)
+{
+    struct member member = member_of(network);
+    int r = ruleset_ensure(fabric->filter_fd, fabric->table, reterr);
+
+    if (r < 0)
+        return r;
+    fabric->networks =
+        xrealloc(fabric->networks, (fabric->n_networks + 1) * sizeof(*fabric->networks));
+    fabric->networks[fabric->n_networks++] = network;
+    /* A new table, though there were networks: somebody has deleted theirs. */
+    if (r == 1 && fabric->n_networks > 1)
+        r = rebuild(fabric, reterr);
+    else
+        r = members_add(fabric->filter_fd, fabric->table, &member, reterr);
+    if (r < 0)
+        fabric->n_networks--;
+    return r;
+}
+
+int fabric_remove(struct fabric *fabric, struct network *network, bool table_too,
+                  struct err *reterr)
+{
+    struct member member = member_of(network);
+
+    for (size_t i = 0; i < fabric->n_networks; i++) {
+        if (fabric->networks[i] == network) {
+            fabric->networks[i] = fabric->networks[--fabric->n_networks];
+            return table_too ? members_delete(fabric->filter_fd, fabric->table, &member, reterr)
+                             : 0;
+        }
+    }
+    return 0;
+}
+
+static struct published *published_of(const struct endpoint_spec *spec)
+{
+    struct published *p = xmalloc(sizeof(*p) + spec->n_ports * sizeof(p->ports[0]));
+
+    p->address = spec->address;
+    p->n_ports = spec->n_ports;
+    if (spec->n_ports > 0)
+        memcpy(p->ports, spec->ports, spec->n_ports * sizeof(p->ports[0]));
+    return p;
+}
+
+static void remember(struct fabric *fabric, const struct endpoint_spec *spec)
+{
+    free(map_remove(&fabric->published, spec->veth));
+    map_put(&fabric->published, spec->veth, published_of(spec));
+}
+
+/* Clients that kept sending while nothing was published must find the container now. */
+static int forget_early_flows(struct fabric *fabric, const struct endpoint_spec *spec,
+                              struct err *reterr)
+{
+    for (size_t i = 0; i < spec->n_ports; i++) {
+        if (spec->ports[i].proto == IPPROTO_UDP) {
+            int r = conntrack_forget_port(fabric->filter_fd, &spec->ports[i], reterr);
+
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+int fabric_publish(struct fabric *fabric, const struct endpoint_spec *spec, struct err *reterr)
+{
+    struct nat_target target = {spec->address, spec->ports, spec->n_ports};
+    int r;
+
+    if (spec->n_ports == 0)
+        return 0;
+    r = nat_publish(fabric->filter_fd, fabric->table, &target, reterr);
+    if (r == -ENOENT) { /* somebody ran `nft flush ruleset` */
+        r = rebuild(fabric, reterr);
+        if (r >= 0)
+            r = nat_publish(fabric->filter_fd, fabric->table, &target, reterr);
+    }
+    if (r < 0)
+        return r;
+    remember(fabric, spec);
+    return forget_early_flows(fabric, spec, reterr);
+}
+
+int fabric_withdraw(struct fabric *fabric, const struct endpoint_spec *spec, struct err *reterr)
+{
+    struct nat_target target = {spec->address, spec->ports, spec->n_ports};
+    bool has_udp = false;
+    int r;
+
+    if (spec->n_ports == 0)
+        return 0;
+    for (size_t i = 0; i < spec->n_ports; i++)
+        has_udp |= spec->ports[i].proto == IPPROTO_UDP;
+    free(map_remove(&fabric->published, spec->veth));
+    r = nat_withdraw(fabric->filter_fd, fabric->table, &target, reterr);
+    if (r >= 0 && has_udp)
+        r = conntrack_forget_container(fabric->filter_fd, spec->address, reterr);
+    return r;
+}
+
+/* ---- after a restart ---- */
+
+/* Delete the veths in a bridge that have our prefix and belong to nobody alive. */
+static int delete_stale_veths(struct fabric *fabric, uint32_t bridge, const struct map *live,
+                              struct err *reterr)
+{
+    _cleanup_(strv_freep) char **names = NULL;
+    char prefix[IFNAMSIZ];
+    int r;
+
+    endpoint_veth_name(fabric, "", prefix);
+    LOCKED(&fabric->route_lock);
+    r = rtnl_get_ports(fabric->route_fd, bridge, &names, reterr);
+    for (size_t i = 0; r >= 0 && names && names[i]; i++) {
+        if (str_starts(names[i], prefix) && !map_get(live, names[i]))
+            r = endpoint_delete_veth(fabric, names[i], reterr);
+    }
+    return r;
+}
+
+int fabric_reconcile(struct fabric *fabric, const struct endpoint_spec *specs, size_t n,
+                     struct err *reterr)
+{
+    _cleanup_(map_done) struct map live = {0};
+    int r = 0;
+
+    for (size_t i = 0; i < n; i++)
+        map_put(&live, specs[i].veth, fabric);
+    {
+        LOCKED(&fabric->filter_lock);
+        forget_published(fabric);
+        for (size_t i = 0; i < n; i++) {
+            if (specs[i].n_ports > 0)
+                remember(fabric, &specs[i]);
+        }
+        if (fabric->n_networks > 0)
+            r = rebuild(fabric, reterr);
+    }
+    for (size_t i = 0; r >= 0 && i < fabric->n_networks; i++)
+        r = delete_stale_veths(fabric, fabric->networks[i]->bridge_index, &live, reterr);
+    return r < 0 ? err_wrap(reterr, "reconcile networks") : 0;
+}

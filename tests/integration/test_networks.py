@@ -1,0 +1,382 @@
+"""Networks that users make: their life, isolation, addresses, connect and disconnect."""
+import ipaddress
+import json
+import os
+import socket
+import time
+
+import host
+from harness import STOCK, Daemon, equal, has, wait_for
+
+SERVER = "echo served-by-$HOSTNAME >/index.html; httpd -f -p 80 -h /"
+
+
+def network(d, name):
+    return json.loads(d.ok("network", "inspect", name))[0]
+
+
+def names(d, *args):
+    return sorted(d.ok("network", "ls", "--format", "{{.Name}}", *args).split())
+
+
+def on(d, container, name):
+    return d.inspect(container)["NetworkSettings"]["Networks"][name]
+
+
+def remove(d, *containers, networks=()):
+    if containers:
+        d.ok("rm", "-f", *containers)
+    if networks:
+        d.ok("network", "rm", *networks)
+
+
+def reaches(d, container, address, port=80):
+    return d.ctl("exec", container, "sh", "-c", f"nc -w 2 {address} {port} </dev/null").code == 0
+
+
+def wait_reaches(d, container, address, port=80):
+    wait_for(lambda: reaches(d, container, address, port), f"{address}:{port} from {container[:12]}")
+
+
+def server(d, *args, host_name="server"):
+    return d.run_detached("--hostname", host_name, *args, "busybox", "sh", "-c", SERVER)
+
+
+def test_life_of_a_network(d):
+    created = d.ok("network", "create", "--label", "a=b", "-o", "com.docker.network.driver.mtu=1400", "first")
+    assert len(created) == 64, created
+    info = network(d, "first")
+    equal((info["Id"], info["Name"], info["Driver"], info["Scope"], info["Internal"], info["Labels"], info["Options"]),
+          (created, "first", "bridge", "local", False, {"a": "b"}, {"com.docker.network.driver.mtu": "1400"}))
+    pool = info["IPAM"]["Config"][0]
+    assert ipaddress.ip_address(pool["Gateway"]) in ipaddress.ip_network(pool["Subnet"])
+    equal(network(d, created[:10])["Name"], "first", "by a prefix of its id")
+    has(d.fails(1, "network", "create", "first"), "network with name first already exists")
+    container = d.sleeper("--network", "first")
+    told = on(d, container, "first")
+    equal((told["NetworkID"], told["Gateway"]), (created, pool["Gateway"]))
+    assert ipaddress.ip_address(told["IPAddress"]) in ipaddress.ip_network(pool["Subnet"])
+    has(d.exec(container, "ip", "addr", "show", "eth0"), f"inet {told['IPAddress']}/", "mtu 1400", told["MacAddress"])
+    equal(list(network(d, "first")["Containers"]), [container])
+    has(d.exec(container, "ping", "-c", "1", "-W", "5", told["Gateway"]), "1 packets received")
+    has(d.fails(1, "network", "rm", "first"), "network first has active endpoints", container[:12])
+    d.ok("rm", "-f", container)
+    equal(d.ok("network", "rm", "first"), "first")
+    equal(names(d), ["bridge", "host", "none"])
+    has(d.fails(1, "network", "rm", "first"), "network first not found")
+    if not STOCK:
+        assert not any(link.startswith("br-" + created[:12]) for link in os.listdir("/sys/class/net"))
+
+
+def test_refused(d):
+    for args, told in ((["bridge"], "predefined"), (["host"], "predefined"), (["-d", "nope", "x"], 'plugin "nope" not found'),
+                       (["-d", "host", "x"], 'only one instance of "host" network is allowed'), (["bad/name"], "bad/name"),
+                       (["--subnet", "10.99.1.5", "x"], "10.99.1.5"), (["--subnet", "10.99.1.0/24", "--gateway", "10.98.0.1", "x"], "10.98.0.1"),
+                       (["--subnet", "10.99.1.0/24", "--ip-range", "10.98.0.0/24", "x"], "10.98.0.0/24"),
+                       (["-o", "com.docker.network.driver.mtu=abc", "x"], "mtu")):
+        has(d.ctl("network", "create", *args).err, told)
+    has(d.fails(1, "network", "rm", "bridge"), "bridge is a pre-defined network and cannot be removed")
+    has(d.fails(1, "network", "inspect", "nope"), "nope")
+    d.ok("network", "create", "--subnet", "10.99.1.0/24", "one")
+    has(d.fails(1, "network", "create", "--subnet", "10.99.0.0/16", "two"), "Pool overlaps with other one on this address space")
+    equal(names(d), ["bridge", "host", "none", "one"])
+    d.ok("network", "rm", "one")
+
+
+def test_subnet_range_gateway_and_reserved(d):
+    d.ok("network", "create", "--subnet", "10.99.2.0/24", "--ip-range", "10.99.2.8/29", "--gateway", "10.99.2.254",
+         "--aux-address", "router=10.99.2.9", "ranged")
+    pool = network(d, "ranged")["IPAM"]["Config"]
+    equal(pool, [{"Subnet": "10.99.2.0/24", "IPRange": "10.99.2.8/29", "Gateway": "10.99.2.254",
+                  "AuxiliaryAddresses": {"router": "10.99.2.9"}}])
+    made = [d.sleeper("--network", "ranged") for _ in range(3)]
+    taken = [on(d, c, "ranged")["IPAddress"] for c in made]
+    equal(taken, ["10.99.2.8", "10.99.2.10", "10.99.2.11"])
+    fixed = d.sleeper("--network", "ranged", "--ip", "10.99.2.77", "--mac-address", "02:00:00:00:00:07")
+    equal((on(d, fixed, "ranged")["IPAddress"], on(d, fixed, "ranged")["MacAddress"]), ("10.99.2.77", "02:00:00:00:00:07"))
+    equal(on(d, fixed, "ranged")["IPAMConfig"], {"IPv4Address": "10.99.2.77"})
+    has(d.fails(125, "run", "--network", "ranged", "--ip", "10.99.2.77", "busybox", "true"), "Address already in use")
+    has(d.ctl("run", "--network", "ranged", "--ip", "10.98.0.1", "busybox", "true").err, "10.98.0.1" if STOCK else "invalid address")
+    d.ok("container", "prune", "-f")
+    remove(d, fixed, *made, networks=["ranged"])
+
+
+def test_networks_do_not_see_each_other(d):
+    for name in ("left", "right"):
+        d.ok("network", "create", name)
+    s = server(d, "--network", "left")
+    address = on(d, s, "left")["IPAddress"]
+    beside, other, default = d.sleeper("--network", "left"), d.sleeper("--network", "right"), d.sleeper()
+    wait_reaches(d, beside, address)
+    assert not reaches(d, other, address)
+    assert not reaches(d, default, address)
+    d.ok("network", "connect", "left", other)
+    wait_reaches(d, other, address)
+    d.ok("network", "disconnect", "left", other)
+    assert not reaches(d, other, address)
+    remove(d, s, beside, other, default, networks=["left", "right"])
+
+
+def test_internal(d):
+    d.ok("network", "create", "--internal", "inside")
+    equal(network(d, "inside")["Internal"], True)
+    s, c = server(d, "--network", "inside", "-p", "127.0.0.1::80"), d.sleeper("--network", "inside")
+    wait_reaches(d, c, on(d, s, "inside")["IPAddress"])
+    assert "default" not in d.exec(c, "ip", "route"), "a way out"
+    equal(on(d, c, "inside")["Gateway"], "")
+    outside = server(d)
+    address = d.inspect(outside)["NetworkSettings"]["IPAddress"]
+    # Even with a route of its own making it gets nowhere.
+    router = network(d, "inside")["IPAM"]["Config"][0]["Gateway"]
+    with_route = d.run_detached("--network", "inside", "--cap-add", "NET_ADMIN", "busybox", "sh", "-c",
+                                f"ip route add default via {router}; sleep 1000")
+    wait_for(lambda: "default" in d.exec(with_route, "ip", "route"), "the route")
+    assert not reaches(d, with_route, address)
+    remove(d, s, c, with_route, outside, networks=["inside"])
+
+
+def test_without_icc(d):
+    d.ok("network", "create", "-o", "com.docker.network.bridge.enable_icc=false", "apart")
+    s, c = server(d, "--network", "apart"), d.sleeper("--network", "apart")
+    address = on(d, s, "apart")["IPAddress"]
+
+    def from_host():
+        try:
+            socket.create_connection((address, 80), 2).close()
+            return True
+        except OSError:
+            return False
+
+    wait_for(from_host, "the server")
+    assert not reaches(d, c, address)
+    remove(d, s, c, networks=["apart"])
+
+
+def fetch(address, port):
+    try:
+        with socket.create_connection((address, port), 3) as s:
+            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return s.makefile("rb").read().decode().splitlines()[-1]
+    except (OSError, IndexError):
+        return None
+
+
+def port_of(d, container):
+    return int(d.ok("port", container, "80/tcp").splitlines()[0].rsplit(":", 1)[1])
+
+
+def test_published_on_user_networks(d):
+    for name in ("web", "other"):
+        d.ok("network", "create", name)
+    s = server(d, "--network", "web", "-p", "80")
+    port = port_of(d, s)
+    wait_for(lambda: fetch("127.0.0.1", port) == "served-by-server", "the port on the loopback")
+    gateway = network(d, "web")["IPAM"]["Config"][0]["Gateway"]
+    equal(fetch(gateway, port), "served-by-server")
+    # A neighbour by the host's address, and one on another network: the way in is the published port.
+    for client in (d.sleeper("--network", "web"), d.sleeper("--network", "other"), d.sleeper(), s):
+        has(d.exec(client, "wget", "-qO-", f"http://{gateway}:{port}/"), "served-by-server")
+        if client != s:
+            d.ok("rm", "-f", client)
+    # The port follows when its network goes.
+    d.ok("network", "connect", "other", s)
+    d.ok("network", "disconnect", "web", s)
+    equal(list(d.inspect(s)["NetworkSettings"]["Networks"]), ["other"])
+    equal(fetch("127.0.0.1", port), "served-by-server")
+    d.ok("network", "disconnect", "other", s)
+    equal(fetch("127.0.0.1", port), None)
+    d.ok("network", "connect", "web", s)
+    wait_for(lambda: fetch("127.0.0.1", port_of(d, s)) == "served-by-server", "the port again")
+    remove(d, s, networks=["web", "other"])
+
+
+def test_default_binding(d):
+    d.ok("network", "create", "-o", "com.docker.network.bridge.host_binding_ipv4=127.0.0.1", "bound")
+    s = server(d, "--network", "bound", "-p", "80")
+    equal(d.inspect(s)["NetworkSettings"]["Ports"]["80/tcp"][0]["HostIp"], "127.0.0.1")
+    port = port_of(d, s)
+    wait_for(lambda: fetch("127.0.0.1", port) == "served-by-server", "the port on the loopback")
+    equal(fetch(network(d, "bound")["IPAM"]["Config"][0]["Gateway"], port), None)
+    remove(d, s, networks=["bound"])
+
+
+def links(d, container):
+    return sorted(d.exec(container, "ls", "/sys/class/net").split())
+
+
+def test_connect_and_disconnect_while_it_runs(d):
+    for name in ("aa", "bb"):
+        d.ok("network", "create", name)
+    c = d.sleeper("--network", "aa")
+    equal(links(d, c), ["eth0", "lo"])
+    d.ok("network", "connect", "--ip", network(d, "bb")["IPAM"]["Config"][0]["Gateway"][:-1] + "9", "--alias", "x", "bb", c)
+    equal(links(d, c), ["eth0", "eth1", "lo"])
+    told = on(d, c, "bb")
+    assert told["IPAddress"].endswith(".9") and "x" in told["Aliases"], told
+    has(d.exec(c, "ip", "addr", "show", "eth1"), f"inet {told['IPAddress']}/")
+    has(d.exec(c, "cat", "/etc/hosts"), told["IPAddress"], on(d, c, "aa")["IPAddress"])
+    equal(d.exec(c, "ip", "route", "show", "default").split()[2], on(d, c, "aa")["Gateway"], "the way out stays")
+    has(d.fails(1, "network", "connect", "bb", c), f"already exists in network bb")
+    equal(sorted(network(d, "bb")["Containers"]), [c])
+    d.ok("network", "disconnect", "aa", c)
+    equal(links(d, c), ["eth1", "lo"])
+    equal(d.exec(c, "ip", "route", "show", "default").split()[2], told["Gateway"])
+    d.ok("network", "rm", "aa")
+    has(d.fails(1, "network", "disconnect", "bridge", c), "is not connected to")
+    d.ok("network", "disconnect", "bb", c)
+    equal(links(d, c), ["lo"])
+    equal(d.inspect(c)["NetworkSettings"]["Networks"], {})
+    d.ok("network", "connect", "bridge", c)
+    equal(links(d, c), ["eth0", "lo"])
+    # It comes back so when it is started again.
+    d.ok("restart", "-t", "0", c)
+    equal(list(d.inspect(c)["NetworkSettings"]["Networks"]), ["bridge"])
+    equal(links(d, c), ["eth0", "lo"])
+    remove(d, c, networks=["bb"])
+
+
+def test_several_networks_from_the_start(d):
+    for name in ("zz", "mm"):
+        d.ok("network", "create", name)
+    c = d.ok("run", "-d", "--network", "zz", "--network", "name=mm,gw-priority=-1", "busybox", "sleep", "1000")
+    equal(sorted(d.inspect(c)["NetworkSettings"]["Networks"]), ["mm", "zz"])
+    has(d.exec(c, "ip", "addr", "show", "eth0"), on(d, c, "zz")["IPAddress"])
+    has(d.exec(c, "ip", "addr", "show", "eth1"), on(d, c, "mm")["IPAddress"])
+    equal(d.exec(c, "ip", "route", "show", "default").split()[2], on(d, c, "zz")["Gateway"])
+    remove(d, c, networks=["zz", "mm"])
+
+
+def test_connect_before_the_start(d):
+    """As docker-compose does it: create, disconnect, connect with aliases, start."""
+    d.ok("network", "create", "app")
+    c = d.ok("create", "--network", "app", "busybox", "sleep", "1000")
+    d.ok("network", "disconnect", "app", c)
+    equal(d.inspect(c)["NetworkSettings"]["Networks"], {})
+    d.ok("network", "connect", "--alias", "service", "app", c)
+    d.ok("start", c)
+    told = on(d, c, "app")
+    assert "service" in told["Aliases"] and told["IPAddress"], told
+    equal(links(d, c), ["eth0", "lo"])
+    older = d.request("GET", f"/v1.41/containers/{c}/json").json["NetworkSettings"]["Networks"]["app"]
+    assert c[:12] in older["Aliases"], older
+    remove(d, c, networks=["app"])
+
+
+def test_refused_connections(d):
+    d.ok("network", "create", "n")
+    c = d.sleeper("--network", "host")
+    has(d.fails(1, "network", "connect", "n", c), "host network")
+    d.ok("rm", "-f", c)
+    c = d.sleeper("--network", "none")
+    has(d.fails(1, "network", "connect", "n", c), "private (none) mode")
+    d.ok("rm", "-f", c)
+    has(d.fails(1, "network", "connect", "n", "nope"), "No such container: nope")
+    has(d.fails(1, "network", "connect", "nope", "nope"), "network nope not found")
+    d.api("POST", "/networks/n/connect", {}, status=400)
+    d.ok("network", "rm", "n")
+
+
+def test_filters_and_prune(d):
+    made = {}
+    for name, label in (("alpha", "x=1"), ("beta", "x=2"), ("gamma", "y=1")):
+        made[name] = d.ok("network", "create", "--label", label, name)
+    c = d.sleeper("--network", "beta")
+    equal(names(d, "-f", "label=x"), ["alpha", "beta"])
+    equal(names(d, "-f", "type=custom", "-f", "name=a"), ["alpha", "beta", "gamma"])
+    equal(names(d, "-f", "dangling=true"), ["alpha", "gamma"])
+    equal(names(d, "-f", f"id={made['gamma'][:12]}"), ["gamma"])
+    equal(names(d, "-f", "driver=null"), ["none"])
+    equal(d.docker_ok("network", "ls", "-q", "--no-trunc", "-f", "name=alpha"), made["alpha"])
+    equal(d.ok("ps", "-q", "--no-trunc", "-f", "network=beta"), c)
+    equal(d.api("POST", "/networks/prune", filters=json.dumps({"label!": ["y"]}), status=200).json, {"NetworksDeleted": ["alpha"]})
+    has(d.ok("network", "prune", "-f"), "Deleted Networks:", "gamma")
+    equal(names(d), ["beta", "bridge", "host", "none"])
+    equal(d.api("POST", "/networks/prune", status=200).json, {"NetworksDeleted": None})
+    remove(d, c, networks=["beta"])
+
+
+def test_docker_client(d):
+    d.docker_ok("network", "create", "--subnet", "10.99.3.0/24", "by-docker")
+    c = d.sleeper()
+    d.docker_ok("network", "connect", "--ip", "10.99.3.9", "by-docker", c)
+    equal(on(d, c, "by-docker")["IPAddress"], "10.99.3.9")
+    has(d.docker_ok("network", "inspect", "by-docker"), "10.99.3.9/24")
+    d.docker_ok("network", "disconnect", "by-docker", c)
+    d.docker_ok("network", "rm", "by-docker")
+    d.ok("rm", "-f", c)
+
+
+def test_events(d):
+    since = str(int(time.time()))
+    d.ok("network", "create", "seen")
+    c = d.sleeper()
+    d.ok("network", "connect", "seen", c)
+    d.ok("network", "disconnect", "seen", c)
+    d.ok("network", "rm", "seen")
+    lines = d.ok("events", "--since", since, "--until", str(int(time.time()) + 1), "--filter", "network=seen", "--format", "{{.Action}}")
+    equal(lines.split(), ["create", "connect", "disconnect", "destroy"])
+    d.ok("rm", "-f", c)
+
+
+def test_bridge_of_somebody_else(d):
+    if STOCK:
+        return
+    host.tool("ip", "link", "add", "ctl-foreign", "type", "bridge")
+    try:
+        host.tool("ip", "addr", "add", "10.99.4.1/24", "dev", "ctl-foreign")
+        d.ok("network", "create", "-o", "com.docker.network.bridge.name=ctl-foreign", "--subnet", "10.99.4.0/24", "foreign")
+        c = d.sleeper("--network", "foreign")
+        assert on(d, c, "foreign")["IPAddress"].startswith("10.99.4."), c
+        has(d.fails(1, "network", "create", "-o", "com.docker.network.bridge.name=ctl-foreign", "again"), "is used by network foreign")
+        remove(d, c, networks=["foreign"])
+        assert os.path.exists("/sys/class/net/ctl-foreign"), "what is not ours stays"
+    finally:
+        host.tool("ip", "link", "del", "ctl-foreign")
+
+
+def test_flushed_table_comes_back(d):
+    if STOCK:
+        return
+    family, table = d.names["table"]
+    d.ok("network", "create", "kept")
+    s = server(d, "--network", "kept", "-p", "127.0.0.1::80")
+    port = port_of(d, s)
+    wait_for(lambda: fetch("127.0.0.1", port) == "served-by-server", "the port")
+    elements = host.nft_elements(d.names["table"])
+    listed = host.tool("nft", "list", "table", family, table)
+    for damage in (("delete", "table", family, table), ("flush", "table", family, table),
+                   ("flush", "set", family, table, "bridges"), ("flush", "chain", family, table, "forward")):
+        host.tool("nft", *damage)
+        wait_for(lambda: sorted(host.tool("nft", "list", "table", family, table).split()) == sorted(listed.split()), f"{damage}")
+        equal(host.nft_elements(d.names["table"]), elements)
+        equal(fetch("127.0.0.1", port), "served-by-server")
+    remove(d, s, networks=["kept"])
+
+
+def test_daemon_restart():
+    if STOCK:
+        return
+    with Daemon() as d:
+        for name, args in (("one", []), ("two", ["--internal", "--subnet", "10.99.5.0/24"]), ("idle", [])):
+            d.ok("network", "create", *args, name)
+        before = {n: network(d, n) for n in ("one", "two", "idle")}
+        s = server(d, "--network", "one", "-p", "127.0.0.1::80")
+        d.ok("network", "connect", "two", s)
+        gone = d.sleeper("--network", "one")
+        port, networks = port_of(d, s), d.inspect(s)["NetworkSettings"]
+        wait_for(lambda: fetch("127.0.0.1", port) == "served-by-server", "the port")
+        pid = d.inspect(gone)["State"]["Pid"]
+        d.kill9()
+        os.kill(pid, 9)
+        host.tool("ip", "link", "del", "br-" + before["idle"]["Id"][:12])
+        host.tool("nft", "delete", "table", *d.names["table"])
+        d.start()
+        equal({n: {k: v for k, v in network(d, n).items() if k != "Containers"} for n in before},
+              {n: {k: v for k, v in before[n].items() if k != "Containers"} for n in before})
+        equal(d.inspect(s)["NetworkSettings"], networks)
+        equal(fetch("127.0.0.1", port), "served-by-server")
+        equal(sorted(network(d, "one")["Containers"]), [s])
+        assert os.path.exists("/sys/class/net/br-" + before["idle"]["Id"][:12])
+        d.ok("network", "disconnect", "one", s)
+        equal(links(d, s), ["eth1", "lo"])
+        remove(d, s, gone, networks=["one", "two", "idle"])
