@@ -36,7 +36,7 @@ static void humanize(int64_t ns, char *out, size_t size)
 
 static void status_text(const struct container *c, int64_t now, char *out, size_t size)
 {
-    char since[64], health[32] = "";
+    char since[48], health[32] = "";
 
     if (c->removing) {
         snprintf(out, size, "Removal In Progress");
