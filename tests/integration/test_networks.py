@@ -3,6 +3,8 @@ import ipaddress
 import json
 import os
 import socket
+import subprocess
+import threading
 import time
 
 import host
@@ -351,6 +353,116 @@ def test_flushed_table_comes_back(d):
         equal(host.nft_elements(d.names["table"]), elements)
         equal(fetch("127.0.0.1", port), "served-by-server")
     remove(d, s, networks=["kept"])
+
+
+class Outside:
+    """Another host: a network namespace beside ours, on a link of its own."""
+
+    def __enter__(self):
+        host.tool("ip", "netns", "add", "ctl-outside")
+        host.tool("ip", "link", "add", "ctl-out0", "type", "veth", "peer", "name", "eth0", "netns", "ctl-outside")
+        host.tool("ip", "addr", "add", "198.51.100.1/30", "dev", "ctl-out0")
+        host.tool("ip", "link", "set", "ctl-out0", "up")
+        for args in (("addr", "add", "198.51.100.2/30", "dev", "eth0"), ("link", "set", "eth0", "up"),
+                     ("link", "set", "lo", "up"), ("route", "add", "default", "via", "198.51.100.1")):
+            host.tool("ip", "-n", "ctl-outside", *args)
+        return self
+
+    def __exit__(self, *_):
+        host.tool("ip", "netns", "del", "ctl-outside")
+        host.tool("ip", "link", "del", "ctl-out0")
+
+    def fetch(self, address, port):
+        code = f"""import socket
+s = socket.create_connection(({address!r}, {port}), 2)
+s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+print(s.makefile().read().splitlines()[-1])"""
+        done = subprocess.run(["ip", "netns", "exec", "ctl-outside", "/usr/bin/python3", "-c", code], capture_output=True, text=True)
+        return done.stdout.strip() or None
+
+
+def test_seen_from_outside(d):
+    d.ok("network", "create", "dmz")
+    s = server(d, "--network", "dmz", "-p", "8088:80", "-p", "127.0.0.1:8089:80")
+    address, gateway = on(d, s, "dmz")["IPAddress"], on(d, s, "dmz")["Gateway"]
+    with Outside() as outside:
+        wait_for(lambda: outside.fetch("198.51.100.1", 8088) == "served-by-server", "the published port")
+        equal(fetch("127.0.0.1", 8089), "served-by-server")
+        equal(outside.fetch("198.51.100.1", 8089), None, "a port published on the loopback")
+        equal(outside.fetch(address, 80), None, "the container's own address")
+        equal(outside.fetch(gateway, 8088), "served-by-server")
+        # Even where a packet to the loopback comes over the wire.
+        host.tool("ip", "-n", "ctl-outside", "route", "add", "127.0.0.2/32", "via", "198.51.100.1", "dev", "eth0", "table", "local")
+        equal(outside.fetch("127.0.0.2", 8089), None)
+        # Outwards the host's address stands for the container's.
+        listener = subprocess.Popen(["ip", "netns", "exec", "ctl-outside", "/usr/bin/python3", "-c",
+                                     "import socket; s = socket.create_server(('', 7000)); print('up', flush=True); "
+                                     "print(s.accept()[1][0], flush=True)"], stdout=subprocess.PIPE, text=True)
+        equal(listener.stdout.readline(), "up\n")
+        d.exec(s, "sh", "-c", "nc -w 2 198.51.100.2 7000 </dev/null")
+        equal(listener.stdout.readline(), "198.51.100.1\n")
+        listener.wait()
+    remove(d, s, networks=["dmz"])
+
+
+def test_many_ports_are_one_transaction(d):
+    d.ok("network", "create", "wide")
+    s = server(d, "--network", "wide", "-p", "8100-8305:8100-8305", "-p", "8306:80")
+    equal(len(d.inspect(s)["NetworkSettings"]["Ports"]), 207)
+    wait_for(lambda: fetch("127.0.0.1", 8306) == "served-by-server", "the last of them")
+    has(d.fails(125, "run", "--rm", "-p", "8200:80", "busybox", "true"), "port is already allocated")
+    remove(d, s, networks=["wide"])
+    equal(d.ctl("run", "--rm", "-p", "8200:80", "busybox", "true").code, 0)
+
+
+def test_chaos(d):
+    """Containers start, die, come to networks and leave them; a connection beside them stays, and nothing is left."""
+    nets = ["c0", "c1", "c2"]
+    for name in nets:
+        d.ok("network", "create", name)
+    s = d.run_detached("--network", "c0", "-p", "127.0.0.1::80", "busybox", "nc", "-ll", "-p", "80", "-e", "cat")
+    port = port_of(d, s)
+
+    def connected():
+        try:
+            c = socket.create_connection(("127.0.0.1", port), 5)
+            c.sendall(b"x")
+            return c if c.recv(1) == b"x" else None
+        except OSError:
+            return None
+
+    kept = wait_for(connected, "the connection that is to be kept")
+    kept.settimeout(10)
+    failed = []
+
+    def churn(n):
+        try:
+            for turn in range(12):
+                c = d.ok("run", "-d", "--network", nets[n % 3], "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
+                d.ctl("network", "connect", nets[(n + 1) % 3], c)
+                if turn % 3 == 0:
+                    d.ctl("kill", c)
+                d.ctl("network", "disconnect", nets[n % 3], c)
+                if turn % 3 == 1:
+                    d.ctl("restart", "-t", "0", c)
+                d.ctl("network", "connect", nets[(n + 2) % 3], c)
+                d.ok("rm", "-f", c)
+        except AssertionError as e:
+            failed.append(e)
+
+    threads = [threading.Thread(target=churn, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        kept.sendall(b"y")
+        equal(kept.recv(1), b"y")
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join()
+    equal(failed, [])
+    kept.close()
+    equal({name: list(network(d, name)["Containers"]) for name in nets}, {"c0": [s], "c1": [], "c2": []})
+    remove(d, s, networks=nets)
 
 
 def test_daemon_restart():
