@@ -302,6 +302,7 @@ int engine_open(const struct engine_config *config, uv_loop_t *loop, struct engi
         engine_close(e);
         return r;
     }
+    commits_resume(e);
     job_run(e, warm_run, nothing, e);
     *ret = e;
     return 0;

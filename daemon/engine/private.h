@@ -320,6 +320,8 @@ void contents_cancel(struct engine *e);
 /* ---- commit.c ---- */
 
 void commits_cancel(struct engine *e);
+/* At start: thaw what was frozen for a commit when the daemon was killed. */
+void commits_resume(struct engine *e);
 
 /* ---- mounts.c ---- */
 

@@ -217,6 +217,23 @@ def test_daemon_ends_meanwhile(d):
     assert "ended" not in d.ok("images")
 
 
+def test_daemon_is_killed_meanwhile(d):
+    c, other = big(d, 1 << 30), d.sleeper()
+    d.ok("pause", other)
+    client = d.spawn_client("commit", c, "killed:1")
+    wait_for(lambda: frozen(d, c), "the pause")
+    d.kill9()
+    equal(client.wait(60), 1)
+    client.communicate()
+    d.start()
+    d.wait_state(c, "running")
+    equal(d.exec(c, "echo", "alive"), "alive")
+    equal(d.state(other)["Status"], "paused")
+    d.ok("pause", c)
+    d.restart()
+    equal(d.state(c)["Status"], "paused")
+
+
 def test_container_goes_meanwhile(d):
     c = big(d, 200 << 20)
     client = d.spawn_client("commit", c, "went:1")
