@@ -1,4 +1,5 @@
-/* What is in a container's root file system: a worker reads it, its output goes on as it comes. */
+/* What is in a container: a worker reads it (or, for a put, writes it), its output goes on as it
+ * comes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,12 +10,19 @@
 #include "worker.h"
 
 #define CONTENTS_MAX 32 /* at once: each holds a descriptor for every layer while it starts */
-#define READ_SIZE (64 << 10)
+#define READ_SIZE (256 << 10)
+#define PIPE_SIZE (1 << 20)
 
 struct content {
     struct container *container; /* a reference */
     struct content *next, **prev_next;
-    enum content_kind kind;
+    const char *command; /* of the worker */
+    char **args;         /* owned: its arguments */
+    int in_fd;           /* owned: its input, or -EBADF */
+    const char *event;   /* emitted when it begins, or NULL */
+    json_t *attributes;  /* of the event, owned, or NULL */
+    char *ref;           /* owned: for messages, what the client called the container */
+    bool held;           /* container_release_view() is due */
     struct content_callbacks cb;
     bool deaf;             /* the reader lost interest: no more callbacks */
     struct worker *worker; /* running, borrowed: frees itself */
@@ -33,7 +41,13 @@ static void content_free(struct content *s)
         s->next->prev_next = s->prev_next;
     e->n_contents--;
     e->jobs--;
+    if (s->held)
+        container_release_view(s->container);
     container_unref(s->container);
+    json_decref(s->attributes);
+    strv_free(s->args);
+    fd_close(s->in_fd);
+    free(s->ref);
     free(s);
 }
 
@@ -71,7 +85,11 @@ static void worker_done(void *arg, const struct worker_result *result)
     s->worker = NULL;
     if (result->status < 0) {
         s->err = result->err;
-        s->err.kind = ERR_SYSTEM; /* nothing that the client could have done better */
+        /* With a whole root file system nothing that the client could have done better. */
+        if (!streq(s->command, "archive"))
+            s->err.kind = ERR_SYSTEM;
+        else if (s->err.kind == ERR_NOT_FOUND)
+            err_set(&s->err, ERR_NOT_FOUND, ENOENT, "%s %s", result->err.message, s->ref);
     }
     finish(s);
 }
@@ -115,31 +133,28 @@ static int listen_to(struct content *s, int fd, struct err *reterr)
     return r < 0 ? err_sys(reterr, -r, "read from the layer worker") : 0;
 }
 
-static int start(struct content *s, const struct rootfs_fds *fds, struct err *reterr)
+static int start(struct content *s, int dir_fd, const int *lowers, size_t n_lowers,
+                 struct err *reterr)
 {
-    const char *args[4] = {0};
     struct worker_options opt = {.loop = s->container->engine->loop,
                                  .path = s->container->engine->config.worker_path,
-                                 .command = s->kind == CONTENT_TAR ? "pack" : "changes",
-                                 .in_fd = -EBADF,
-                                 .dir_fd = fds->fds[0],
-                                 .lower_fds = fds->fds + 1,
-                                 .n_lowers = fds->n - 1,
-                                 .args = args,
+                                 .command = s->command,
+                                 .in_fd = s->in_fd,
+                                 .dir_fd = dir_fd,
+                                 .lower_fds = lowers,
+                                 .n_lowers = n_lowers,
+                                 .args = (const char *const *)s->args,
                                  .arg = s,
                                  .done = worker_done};
-    size_t n = 0;
     int ends[2], r;
 
-    if (s->kind == CONTENT_TAR)
-        args[n++] = "--tree";
-    for (size_t i = 0; i < ARRAY_SIZE(fds->maps) && *fds->maps[i]; i++)
-        args[n++] = fds->maps[i];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return err_sys(reterr, errno, "pipe");
+    fcntl(ends[1], F_SETPIPE_SZ, PIPE_SIZE); /* more is faster, less works */
     opt.out_fd = ends[1];
     r = worker_start(&opt, &s->worker, reterr);
     fd_close(ends[1]);
+    s->in_fd = fd_close(s->in_fd);
     if (r < 0) {
         fd_close(ends[0]);
         return r;
@@ -150,22 +165,51 @@ static int start(struct content *s, const struct rootfs_fds *fds, struct err *re
     return r;
 }
 
-static void opened(void *arg, struct rootfs_fds *fds, const struct err *err)
+/* Is it still wanted? */
+static bool goes_on(struct content *s, const struct err *err)
 {
-    struct content *s = arg;
-
     if (err)
         s->err = *err;
-    else if (!s->deaf && !s->container->engine->closing && start(s, fds, &s->err) >= 0 &&
-             s->kind == CONTENT_TAR)
-        container_event(s->container, "export", NULL);
+    return !err && !s->deaf && !s->container->engine->closing;
+}
+
+static void begun(struct content *s, int r)
+{
+    if (r >= 0 && s->event)
+        container_event(s->container, s->event, TAKE_PTR(s->attributes));
     s->ended = s->err.kind != ERR_NONE; /* nothing will come */
     finish(s);
 }
 
-int engine_content_open(struct engine *e, const char *ref, enum content_kind kind,
-                        const struct content_callbacks *cb, struct content **ret,
-                        struct err *reterr)
+static void opened(void *arg, struct rootfs_fds *fds, const struct err *err)
+{
+    struct content *s = arg;
+    int r = -ECANCELED;
+
+    if (goes_on(s, err)) {
+        for (size_t i = 0; i < ARRAY_SIZE(fds->maps) && *fds->maps[i]; i++)
+            s->args = strv_append(s->args, fds->maps[i]);
+        r = start(s, fds->fds[0], fds->fds + 1, fds->n - 1, &s->err);
+    }
+    begun(s, r);
+}
+
+static void view_opened(void *arg, const struct view *view, const struct err *err)
+{
+    struct content *s = arg;
+    int r = -ECANCELED;
+
+    s->held = view && view->held;
+    if (goes_on(s, err)) {
+        if (view->plan)
+            s->args = strv_append(s->args, "--plan");
+        r = start(s, view->fd, NULL, 0, &s->err);
+    }
+    begun(s, r);
+}
+
+static int content_new(struct engine *e, const char *ref, const struct content_callbacks *cb,
+                       struct content **ret, struct err *reterr)
 {
     struct container *c;
     struct content *s;
@@ -176,14 +220,10 @@ int engine_content_open(struct engine *e, const char *ref, enum content_kind kin
     if (e->n_contents >= CONTENTS_MAX)
         return err_set(reterr, ERR_UNAVAILABLE, EBUSY, "too many containers are being read");
     s = xcalloc(1, sizeof(*s));
-    r = container_open_rootfs(c, true, opened, s, reterr);
-    if (r < 0) {
-        free(s);
-        return r;
-    }
+    s->in_fd = -EBADF;
     s->container = container_ref(c);
-    s->kind = kind;
     s->cb = *cb;
+    s->ref = xstrdup(ref);
     s->next = e->contents;
     s->prev_next = &e->contents;
     if (s->next)
@@ -193,6 +233,69 @@ int engine_content_open(struct engine *e, const char *ref, enum content_kind kin
     e->jobs++;
     *ret = s;
     return 0;
+}
+
+int engine_content_open(struct engine *e, const char *ref, enum content_kind kind,
+                        const struct content_callbacks *cb, struct content **ret,
+                        struct err *reterr)
+{
+    struct content *s;
+    int r = content_new(e, ref, cb, &s, reterr);
+
+    if (r < 0)
+        return r;
+    s->command = kind == CONTENT_TAR ? "pack" : "changes";
+    if (kind == CONTENT_TAR) {
+        s->args = strv_append(s->args, "--tree");
+        s->event = "export";
+    }
+    r = container_open_rootfs(s->container, true, opened, s, reterr);
+    if (r < 0)
+        content_free(s);
+    else
+        *ret = s;
+    return r;
+}
+
+static void archive_args(struct content *s, const struct archive_request *req)
+{
+    static const char *const actions[] = {"stat", "get", "put"};
+    const char *user = json_get_str(s->container->config, "User", "");
+
+    s->args = strv_append(s->args, actions[req->action]);
+    s->args = strv_append(s->args, req->path);
+    if (req->keep_kind)
+        s->args = strv_append(s->args, "--keep-kind");
+    if (req->as_user && *user) {
+        _cleanup_free_ char *owner = xasprintf("--owner=%s", user);
+
+        s->args = strv_append(s->args, owner);
+    }
+}
+
+int engine_archive_open(struct engine *e, const char *ref, const struct archive_request *req,
+                        const struct content_callbacks *cb, struct content **ret,
+                        struct err *reterr)
+{
+    static const char *const events[] = {NULL, "archive-path", "extract-to-dir"};
+    struct content *s;
+    int r = content_new(e, ref, cb, &s, reterr);
+
+    if (r < 0)
+        return r;
+    s->command = "archive";
+    s->event = events[req->action];
+    s->attributes = json_pack("{s:s}", "path", req->path);
+    archive_args(s, req);
+    s->in_fd = req->in_fd < 0 ? -EBADF : fcntl(req->in_fd, F_DUPFD_CLOEXEC, 3);
+    r = req->in_fd >= 0 && s->in_fd < 0
+            ? err_sys(reterr, errno, "dup")
+            : container_open_view(s->container, req->action == ARCHIVE_PUT, view_opened, s, reterr);
+    if (r < 0)
+        content_free(s);
+    else
+        *ret = s;
+    return r;
 }
 
 void engine_content_resume(struct content *s)

@@ -180,6 +180,19 @@ enum content_kind {
     CONTENT_TAR,     /* its root file system as processes in it see it, without what is mounted */
     CONTENT_CHANGES, /* what it changed in its image: 'A', 'C' or 'D', an absolute path, a NUL */
 };
+
+enum archive_action {
+    ARCHIVE_STAT, /* one record of layer_protocol.h */
+    ARCHIVE_GET,  /* that, then a tar */
+    ARCHIVE_PUT,  /* no bytes */
+};
+struct archive_request {
+    enum archive_action action;
+    const char *path; /* in the container, as it sees its files */
+    int in_fd;        /* put: the archive, borrowed; else -EBADF */
+    bool keep_kind;   /* put: a directory is never replaced by a file, nor a file by a directory */
+    bool as_user;     /* put: everything is given to the user that the container runs as */
+};
 struct content;
 struct content_callbacks {
     void *arg;
@@ -190,6 +203,11 @@ struct content_callbacks {
 };
 /* Nothing is called from inside.  A container that runs goes on meanwhile. */
 int engine_content_open(struct engine *e, const char *ref, enum content_kind kind,
+                        const struct content_callbacks *cb, struct content **ret,
+                        struct err *reterr);
+/* The same for some files of it, those in its volumes too.  A put into a container that does not run
+ * holds up its start until it is done. */
+int engine_archive_open(struct engine *e, const char *ref, const struct archive_request *req,
                         const struct content_callbacks *cb, struct content **ret,
                         struct err *reterr);
 void engine_content_resume(struct content *s);

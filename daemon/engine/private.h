@@ -119,6 +119,8 @@ struct container {
     struct pending *start_pending;
     struct pending *exit_pending;  /* stop, restart: told when it has ended */
     struct pending *clean_pending; /* a start that must wait for `cleaning` */
+    struct pending *view_pending; /* views that must wait: for a start, or for each other */
+    bool view_held;               /* a worker has its upper directory mounted: no start, no other */
     struct pending *remove_pending;
     struct pending *connect_pending; /* what must wait for `connecting` */
     bool remove_after_exit;
@@ -312,6 +314,21 @@ typedef void rootfs_fds_fn(void *arg, struct rootfs_fds *fds, const struct err *
 int container_open_rootfs(struct container *c, bool lowers, rootfs_fds_fn *done, void *arg,
                           struct err *reterr);
 void rootfs_fds_done(struct rootfs_fds *f);
+
+/* ---- view.c: a container's files as it sees them, for a worker ---- */
+
+struct view {
+    int fd;    /* its mount namespace, or a plan; lent: closed after the call */
+    bool plan; /* it does not run */
+    bool held; /* container_release_view() when the worker is gone */
+};
+typedef void view_fn(void *arg, const struct view *view, const struct err *err);
+/* done is called once, later; view NULL with err. */
+int container_open_view(struct container *c, bool writing, view_fn *done, void *arg,
+                        struct err *reterr);
+void container_release_view(struct container *c);
+/* A start has ended, either way. */
+void container_views_retry(struct container *c);
 
 /* ---- content.c ---- */
 

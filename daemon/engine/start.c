@@ -349,6 +349,7 @@ static void after_start(void *arg)
         logs_container_exited(c);
         pending_finish(&c->start_pending, &j->err);
     }
+    container_views_retry(c);
     start_job_free(j);
     container_unref(c);
 }
@@ -526,10 +527,12 @@ static void start_after_clean(void *arg, const struct err *unused)
 
     (void)unused;
     c->starting = false;
-    if (check_startable(c, &err) < 0)
+    if (check_startable(c, &err) < 0) {
         pending_finish(&c->start_pending, &err);
-    else
+        container_views_retry(c);
+    } else {
         container_start(c, NULL, NULL);
+    }
     container_unref(c);
 }
 
@@ -550,7 +553,7 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
     if (c->starting)
         return; /* one start serves all who ask for it */
     c->starting = true;
-    if (c->exiting || c->cleaning) {
+    if (c->exiting || c->cleaning || c->view_held) {
         pending_add(&c->clean_pending, start_after_clean, container_ref(c));
         return;
     }

@@ -34,6 +34,8 @@ void containers_remove(struct http_req *req);
 void containers_commit(struct http_req *req);
 void containers_prune(struct http_req *req);
 
+void archive_read(struct http_req *req);
+void archive_write(struct http_req *req);
 void contents_export(struct http_req *req);
 void contents_changes(struct http_req *req);
 

@@ -64,6 +64,17 @@ static void take_error(struct worker *w, const char *text)
     w->told = true;
 }
 
+static void take_refused(struct worker *w, const char *args)
+{
+    char *text;
+    long kind = strtol(args, &text, 10);
+
+    if (kind <= ERR_NONE || kind > ERR_SYSTEM || *text != ' ')
+        return;
+    w->result.status = err_set(&w->result.err, (enum err_kind)kind, EBADMSG, "%s", text + 1);
+    w->told = true;
+}
+
 static void take_progress(struct worker *w, const char *args)
 {
     if (w->opt.progress)
@@ -73,7 +84,10 @@ static void take_progress(struct worker *w, const char *args)
 static const struct {
     const char *word;
     void (*take)(struct worker *w, const char *args);
-} reports[] = {{"progress ", take_progress}, {"ok ", take_ok}, {"error ", take_error}};
+} reports[] = {{"progress ", take_progress},
+               {"ok ", take_ok},
+               {"error ", take_error},
+               {"refused ", take_refused}};
 
 static void take_line(struct worker *w, const char *line)
 {
@@ -160,7 +174,8 @@ static uv_stdio_container_t inherit(int fd)
 static int make_stdio(struct worker *w, uv_stdio_container_t *ret)
 {
     const struct worker_options *opt = &w->opt;
-    bool writes = streq(opt->command, "pack") || streq(opt->command, "changes");
+    bool writes = streq(opt->command, "pack") || streq(opt->command, "changes") ||
+                  streq(opt->command, "archive");
     int n = LAYER_FD_DIR + 1;
 
     ret[STDIN_FILENO] = inherit(opt->in_fd);

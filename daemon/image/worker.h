@@ -22,10 +22,10 @@ struct worker_result {
 struct worker_options {
     uv_loop_t *loop;
     const char *path;    /* of the executable */
-    const char *command; /* "unpack", "split", "pack", "changes" */
+    const char *command; /* "unpack", "split", "pack", "changes", "archive" */
     /* All descriptors are borrowed: the caller closes them after worker_start(). */
     int in_fd;  /* -EBADF: none */
-    int out_fd; /* pack, changes: gets the tar or the records; else unused */
+    int out_fd; /* pack, changes, archive: gets the tar or the records; else unused */
     int dir_fd;
     const int *lower_fds; /* pack, changes: the layers below dir_fd, top first */
     size_t n_lowers;

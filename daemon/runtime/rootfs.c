@@ -347,3 +347,13 @@ int rootfs_plan(struct build *b)
         plan_add(b->plan, PLAN_READONLY, 0, 0, 0, 0, "/", NULL);
     return 0;
 }
+
+void rootfs_plan_view(struct build *b)
+{
+    for (size_t i = 0; i < b->mounts.n; i++) {
+        if (b->mounts.mounts[i].type != MOUNT_TMPFS)
+            add_user_bind(b, &b->mounts.mounts[i]);
+    }
+    if (json_get_bool(b->hc, "ReadonlyRootfs", false))
+        plan_add(b->plan, PLAN_READONLY, 0, 0, 0, 0, "/", NULL);
+}

@@ -188,6 +188,16 @@ int runtime_warm(struct runtime *rt, struct err *reterr)
 
 /* ---- the plan ---- */
 
+static void add_idmap(struct build *b)
+{
+    char map[64];
+
+    if (!b->user_ns || b->spec->ns_path[RUNTIME_NS_USER])
+        return;
+    snprintf(map, sizeof(map), "0 %u %u\n", b->spec->idmap_base, b->spec->idmap_size);
+    plan_add(b->plan, PLAN_IDMAP, 0, 0, 0, 0, map, map, NULL);
+}
+
 static void add_namespaces(struct build *b)
 {
     static const struct {
@@ -213,12 +223,7 @@ static void add_namespaces(struct build *b)
             continue;
         plan_add(b->plan, PLAN_NAMESPACE, table[i].flag, 0, 0, 0, path ? path : "", NULL);
     }
-    if (b->user_ns && !b->spec->ns_path[RUNTIME_NS_USER]) {
-        char map[64];
-
-        snprintf(map, sizeof(map), "0 %u %u\n", b->spec->idmap_base, b->spec->idmap_size);
-        plan_add(b->plan, PLAN_IDMAP, 0, 0, 0, 0, map, map, NULL);
-    }
+    add_idmap(b);
 }
 
 static void add_stdio(struct build *b)
@@ -352,4 +357,24 @@ int runtime_plan(struct runtime *rt, const struct runtime_spec *spec, struct pla
     };
 
     return plan_all(&b);
+}
+
+int runtime_view_plan(struct runtime *rt, const struct runtime_spec *spec, struct plan *plan,
+                      struct err *reterr)
+{
+    _cleanup_(build_done) struct build b = {.rt = rt,
+                                            .spec = spec,
+                                            .hc = spec->host_config,
+                                            .plan = plan,
+                                            .reterr = reterr,
+                                            .user_ns = spec->idmap_base};
+    int r = mount_list_parse(b.hc, &b.mounts, reterr);
+
+    if (r < 0)
+        return r;
+    mount_list_settle(&b.mounts, spec->points);
+    add_idmap(&b);
+    add_rootfs(&b);
+    rootfs_plan_view(&b);
+    return 0;
 }

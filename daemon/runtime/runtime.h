@@ -85,6 +85,12 @@ struct runtime_spec {
 int runtime_plan(struct runtime *rt, const struct runtime_spec *spec, struct plan *plan,
                  json_t *warnings, struct err *reterr);
 
+/* The root and what the user mounts in it but tmpfs, nothing else: for looking at the files of a
+ * container that does not run.  Of the spec: id, config, host_config, upper, work, lowers, points,
+ * idmap_base, idmap_size. */
+int runtime_view_plan(struct runtime *rt, const struct runtime_spec *spec, struct plan *plan,
+                      struct err *reterr);
+
 struct runtime_exec_spec {
     const char *id;            /* of the container */
     const json_t *exec;        /* body of POST /containers/{id}/exec */

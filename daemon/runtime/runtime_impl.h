@@ -43,6 +43,8 @@ void runtime_warn(json_t *warnings, const char *fmt, ...) __attribute__((format(
 
 /* rootfs.c: the ROOT stage. */
 int rootfs_plan(struct build *b);
+/* The user's binds and volumes alone. */
+void rootfs_plan_view(struct build *b);
 
 /* process.c: the LAST stage of a container; of an exec by runtime_exec_plan(). */
 int process_plan(struct build *b);

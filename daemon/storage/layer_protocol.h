@@ -4,6 +4,7 @@
  *                                    [--keep|--follow] [--whole] [--subvolume] [--parent]
  *       containerd-lite-layer pack [--tree] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
  *       containerd-lite-layer changes [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
+ *       containerd-lite-layer archive stat|get|put PATH [--plan] [--keep-kind] [--owner=USER]
  *       containerd-lite-layer fill TARGET: what an overlay of the directories on fd 0 (paths, a
  *       line each, top first) has at TARGET is copied into fd 4; no sandbox but a mount namespace,
  *       no archive is read; "ok - 0 - 0"
@@ -18,6 +19,15 @@
  *            letter (A added, C changed, D deleted), an absolute path and a NUL; a directory comes
  *            before what is in it
  *
+ * archive    what PATH is in a container's own view of its files (stat), that and a tar of it (get),
+ *            or a tar unpacked into the directory that it is (put).  The tar's names begin with the
+ *            last part of PATH, "." if it ends in "/.".  No directory is filled but the container's
+ *            own, which it may change meanwhile.
+ * --plan     fd 4 is no mount namespace but a plan (shim/plan.h): the container does not run.  If
+ *            its root has LAYER_SCRATCH/upper for its upper directory, that is made in memory
+ * --keep-kind  put: what is a directory stays one, what is none does not become one
+ * --owner    put: everything belongs to this user of the container ("name", "uid:gid" ...)
+ *
  * --whole    unpack: what is made is not the layer alone, with overlay's whiteouts, but the whole
  *            tree up to it: the parent's (if any) is copied first, and whiteouts remove
  * --subvolume  the same on btrfs; fd 4 is the directory in which LAYER_DIFF is made as a subvolume,
@@ -27,7 +37,9 @@
  *            /proc/<pid>/uid_map; others become 65534
  *
  * fd 0  unpack, split: the archive, read until EOF, plain or gzip, bzip2, xz, zstd
- * fd 1  pack: the tar; changes: the records.  Never O_NONBLOCK
+ * fd 1  pack: the tar; changes: the records; archive: "MODE SIZE SECONDS NANOSECONDS" in decimal
+ *       (st_mode, the time of its last change), the last part of PATH and where it leads if it is a
+ *       symlink (as far as it exists), a NUL behind each, then the tar.  Never O_NONBLOCK
  * fd 3  reports, one line each:
  *         progress BYTES         of input consumed (pack: of tar made), at most every 100 ms
  *         ok DIFF_ID BYTES BLOB LENGTH
@@ -36,8 +48,10 @@
  *             BLOB, LENGTH: sha256 ("-" without --blob) and number of the bytes as they came, or
  *             went out; "-" and 0 for split and changes
  *         error TEXT             for the user, the last line
+ *         refused KIND TEXT      the same from archive, with an enum err_kind
  *       End of file without "ok" or "error" means that the worker died.
- * fd 4  the directory that is filled or read; the worker is chrooted into it
+ * fd 4  the directory that is filled or read; the worker is chrooted into it.  archive: a mount
+ *       namespace or a plan
  * fd 5  unpack --keep (which implies --blob): a file that gets a copy of the input
  *       pack --tree and changes, from here up: the lowers, top first, of the host's mount table
  *       unpack --follow: an eventfd.  The input is a regular file that still grows; what is added to
@@ -57,6 +71,10 @@
 #define LAYER_FD_LOWER 5
 
 #define LAYER_DIFF "diff"
+
+/* Any directory of the host that is not needed to mount a container. */
+#define LAYER_SCRATCH "/sys"
+#define LAYER_STAT_MAX (2 * 4096 + 128) /* bytes of a record of archive */
 
 /* An image's layers and the init layer. */
 #define LAYER_LOWERS_MAX 160

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "fill.h"
 #include "layer_protocol.h"
 #include "options.h"
@@ -158,11 +159,13 @@ int main(int argc, char **argv)
 {
     const struct command *cmd = find_command(argc > 1 ? argv[1] : NULL);
     bool fill = argc > 2 && streq(argv[1], "fill");
+    bool archive = argc > 1 && streq(argv[1], "archive");
     struct err e = {0};
 
-    if (!cmd && !fill) {
-        fprintf(stderr, "usage: containerd-lite-layer unpack|split|pack|changes [OPTION]...\n"
-                        "(a helper of containerd-lite, not for people)\n");
+    if (!cmd && !fill && !archive) {
+        fprintf(stderr,
+                "usage: containerd-lite-layer unpack|split|pack|changes|archive [OPTION]...\n"
+                "(a helper of containerd-lite, not for people)\n");
         return 2;
     }
     /* Work for a daemon that is gone is work for nobody. */
@@ -174,6 +177,12 @@ int main(int argc, char **argv)
     mallopt(M_ARENA_MAX, 1);
     /* pax headers are UTF-8: in the C locale libarchive would lose their names. */
     setlocale(LC_CTYPE, "C.UTF-8");
+    if (archive && run_archive(argv + 2, &e) < 0) {
+        report_refusal(&e);
+        return 1;
+    }
+    if (archive)
+        return 0;
     if ((fill ? run_fill(argv[2], &e) : work(cmd, argv + 2, &e)) < 0) {
         report_error(&e);
         return 1;

@@ -37,11 +37,8 @@ void report_ok(const struct report *r)
     say(line);
 }
 
-void report_error(const struct err *e)
+static void tell(char *line)
 {
-    char line[LAYER_LINE_MAX];
-
-    snprintf(line, sizeof(line) - 1, "error %.900s", e->message);
     /* Names from the archive are in the message: it must stay one line. */
     for (char *p = line; *p; p++) {
         if ((unsigned char)*p < ' ' || *p == 0x7f)
@@ -49,4 +46,20 @@ void report_error(const struct err *e)
     }
     strcat(line, "\n");
     say(line);
+}
+
+void report_error(const struct err *e)
+{
+    char line[LAYER_LINE_MAX];
+
+    snprintf(line, sizeof(line) - 1, "error %.900s", e->message);
+    tell(line);
+}
+
+void report_refusal(const struct err *e)
+{
+    char line[LAYER_LINE_MAX];
+
+    snprintf(line, sizeof(line) - 1, "refused %d %.900s", e->kind, e->message);
+    tell(line);
 }

@@ -16,3 +16,4 @@ struct report {
 void report_progress(int64_t bytes); /* says nothing more often than every 100 ms */
 void report_ok(const struct report *r);
 void report_error(const struct err *e);
+void report_refusal(const struct err *e); /* with its kind */

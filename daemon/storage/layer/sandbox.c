@@ -32,6 +32,9 @@ static const uint64_t kept_capabilities[] = {
                        CAP(CAP_MKNOD) | CAP(CAP_SETFCAP) | CAP(CAP_SYS_ADMIN),
     /* SYS_ADMIN: trusted.overlay.opaque is not shown to others. */
     [SANDBOX_READ] = CAP(CAP_DAC_READ_SEARCH) | CAP(CAP_SYS_ADMIN),
+    [SANDBOX_GIVE] = CAP(CAP_DAC_READ_SEARCH),
+    [SANDBOX_TAKE] = CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_FOWNER) | CAP(CAP_FSETID) |
+                     CAP(CAP_MKNOD) | CAP(CAP_SETFCAP),
 };
 
 static const int common_calls[] = {
@@ -111,12 +114,29 @@ static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
     return r;
 }
 
+/* Paths that a container has its hands in are resolved by openat2(2) alone, whose flags a filter
+ * cannot see: what may not be written is mounted read-only. */
+static const int view_calls[] = {SCMP_SYS(openat2), SCMP_SYS(readlinkat), SCMP_SYS(fchdir),
+                                 SCMP_SYS(getcwd)};
+
+static int allow_view(scmp_filter_ctx ctx, enum sandbox_kind kind)
+{
+    int r = allow(ctx, view_calls, ARRAY_SIZE(view_calls));
+
+    if (r < 0)
+        return r;
+    return kind == SANDBOX_TAKE ? allow(ctx, making_calls, ARRAY_SIZE(making_calls))
+                                : allow(ctx, looking_calls, ARRAY_SIZE(looking_calls));
+}
+
 static int allow_kind(scmp_filter_ctx ctx, enum sandbox_kind kind)
 {
     int r = allow(ctx, common_calls, ARRAY_SIZE(common_calls));
 
     if (r < 0)
         return r;
+    if (kind == SANDBOX_GIVE || kind == SANDBOX_TAKE)
+        return allow_view(ctx, kind);
     if (kind != SANDBOX_READ)
         return allow(ctx, making_calls, ARRAY_SIZE(making_calls));
     r = allow(ctx, looking_calls, ARRAY_SIZE(looking_calls));
@@ -186,21 +206,30 @@ static int lock_into_directory(enum sandbox_kind kind, int last_fd, struct err *
     return 0;
 }
 
+static int drop_rights(enum sandbox_kind kind, struct err *reterr)
+{
+    int r = limit_resources(reterr);
+
+    if (r >= 0)
+        r = drop_capabilities(kept_capabilities[kind], reterr);
+    if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        r = err_sys(reterr, errno, "no_new_privs");
+    return r;
+}
+
 int sandbox_enter(enum sandbox_kind kind, int last_fd, struct err *reterr)
 {
     int r;
 
     umask(0);
     r = lock_into_directory(kind, last_fd, reterr);
-    if (r >= 0)
-        r = limit_resources(reterr);
-    if (r >= 0)
-        r = drop_capabilities(kept_capabilities[kind], reterr);
-    if (r < 0)
-        return r;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return err_sys(reterr, errno, "no_new_privs");
-    return 0;
+    return r < 0 ? r : drop_rights(kind, reterr);
+}
+
+int sandbox_view(enum sandbox_kind kind, struct err *reterr)
+{
+    umask(0);
+    return drop_rights(kind, reterr);
 }
 
 int sandbox_seal(enum sandbox_kind kind, struct err *reterr)

@@ -7,6 +7,8 @@ enum sandbox_kind {
     SANDBOX_SPLIT,  /* plain files only: no capability at all */
     SANDBOX_UNPACK, /* owners, devices, security.capability and trusted.* attributes */
     SANDBOX_READ,   /* reads everything, changes nothing */
+    SANDBOX_GIVE,   /* the same by openat2(2), in a view that is mounted read-only (view.h) */
+    SANDBOX_TAKE,   /* owners, devices and security.capability, in a view */
 };
 
 /* Chroot into LAYER_FD_DIR, close every descriptor above last_fd, enter empty network, IPC and
@@ -18,3 +20,5 @@ int sandbox_enter(enum sandbox_kind kind, int last_fd, struct err *reterr);
 /* The last step: allow only the system calls that reading an archive and making files need, to this
  * and all other threads; starting new ones is not among them. */
 int sandbox_seal(enum sandbox_kind kind, struct err *reterr);
+/* The same but for the directory: in a view of a container's files, whose root "/" is already. */
+int sandbox_view(enum sandbox_kind kind, struct err *reterr);

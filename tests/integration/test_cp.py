@@ -1,0 +1,307 @@
+"""Files into containers and out of them: the archive calls, cp of both clients, and a container that
+swaps what is copied under our hands."""
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import tarfile
+import tempfile
+import time
+import urllib.parse
+
+from harness import IMAGE, equal, has, wait_for
+
+DIR, LINK, CHAR, FIFO, SETUID, STICKY = 1 << 31, 1 << 27, 1 << 26 | 1 << 21, 1 << 25, 1 << 23, 1 << 20
+
+
+def call(d, method, container, place=None, body=None, status=200, **parameters):
+    """The path goes into the query, and so does what else there is."""
+    if place is not None:
+        parameters["path"] = place
+    headers = {"Content-Type": "application/x-tar"} if body is not None else None
+    reply = d.api(method, f"/containers/{container}/archive?" + urllib.parse.urlencode(parameters), body, headers)
+    equal(reply.status, status, reply)
+    return reply
+
+
+def stat(d, container, path, method="HEAD"):
+    reply = call(d, method, container, path)
+    return json.loads(base64.b64decode(reply.headers["X-Docker-Container-Path-Stat"]))
+
+
+def get(d, container, path):
+    reply = call(d, "GET", container, path)
+    equal(reply.headers["Content-Type"], "application/x-tar")
+    return tarfile.open(fileobj=io.BytesIO(reply.body))
+
+
+def tar(*entries):
+    """Of (name, content) pairs; a TarInfo stands for itself."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in entries:
+            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
+            if data is None and not isinstance(name, tarfile.TarInfo):
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+            if isinstance(data, bytes):
+                info.size = len(data)
+            archive.addfile(info, io.BytesIO(data) if isinstance(data, bytes) else None)
+    return out.getvalue()
+
+
+def put(d, container, path, body, status=200, **parameters):
+    return call(d, "PUT", container, path, body, status, **parameters)
+
+
+TREE = """
+mkdir -p /t/d/e; echo one > /t/f; ln /t/f /t/d/hard; ln -s ../f /t/d/l; ln -s /t/d /t/abs; ln -s l2 /t/l1; ln -s d/l /t/l2
+mkfifo /t/fifo; chmod 4755 /t/f; chmod 1777 /t/d; touch -d '2020-01-02 03:04:05' /t/f; ln -s nowhere/x /t/gone
+ln -s ../../../../etc /t/up
+"""
+
+
+def both(d, *options, script=TREE):
+    """The same files in a container that runs and in one that does not."""
+    up = d.sleeper(*options)
+    d.exec(up, "sh", "-c", script)
+    down = d.run_detached(*options, "busybox", "sh", "-c", script)
+    d.wait_state(down, "exited")
+    return up, down
+
+
+def test_stat(d):
+    for c in both(d):
+        s = stat(d, c, "/t/f")
+        equal({k: s[k] for k in ("name", "size", "linkTarget", "mtime")},
+              {"name": "f", "size": 4, "linkTarget": "", "mtime": "2020-01-02T03:04:05Z"})
+        equal(s["mode"], 0o755 | SETUID)
+        equal(stat(d, c, "/t/d")["mode"], 0o777 | DIR | STICKY)
+        equal(stat(d, c, "t/fifo")["mode"], 0o644 | FIFO)
+        equal(stat(d, c, "/")["name"], "/")
+        equal(stat(d, c, "/t/d/.")["name"], ".")
+        equal(stat(d, c, "/t/d/")["name"], "d")
+        for path, target in (("/t/d/l", "/t/f"), ("/t/abs", "/t/d"), ("/t/l1", "/t/f"), ("/t/abs/l", "/t/f"),
+                             ("/t/gone", "/t/nowhere/x"), ("/t/up", "/etc")):
+            s = stat(d, c, path, "GET")
+            equal((s["name"], s["linkTarget"], s["mode"] & LINK), (path.rsplit("/")[-1], target, LINK), path)
+        equal(stat(d, c, "/t/abs/")["linkTarget"], "")
+        equal(stat(d, c, "/t/../../../t/f")["name"], "f")
+
+
+def test_errors(d):
+    for c in both(d):
+        reply = call(d, "GET", c, "/none/x", status=404)
+        equal(reply.message, f"Could not find the file /none/x in container {c}")
+        call(d, "HEAD", c, "/none", status=404)
+        call(d, "GET", c, status=400)
+        call(d, "GET", c, "/t/f/", status=400)
+        equal(put(d, c, "/t/f", tar(("x", b"")), status=400).message, "extraction point is not a directory")
+        put(d, c, "/none", tar(("x", b"")), status=404)
+        put(d, c, "/t", b"no tar at all" * 100, status=400)
+    call(d, "HEAD", "none", "/", status=404)
+    put(d, "none", "/", tar(("x", b"")), status=404)
+
+
+def test_get(d):
+    for c in both(d):
+        with get(d, c, "/t") as t:
+            members = {m.name: m for m in t}
+            equal(sorted(members), ["t", "t/abs", "t/d", "t/d/e", "t/d/hard", "t/d/l", "t/f", "t/fifo", "t/gone",
+                                    "t/l1", "t/l2", "t/up"])
+            equal((members["t/abs"].linkname, members["t/d/l"].linkname), ("/t/d", "../f"))
+            equal(sum(m.islnk() for m in members.values()), 1)
+            equal(t.extractfile("t/d/hard").read(), b"one\n")
+            assert members["t/fifo"].isfifo()
+            equal(members["t/f"].mode if not members["t/f"].islnk() else 0o4755, 0o4755)
+        with get(d, c, "/t/d/.") as t:
+            equal(sorted(t.getnames()), [".", "./e", "./hard", "./l"])
+        with get(d, c, "/t/abs") as t:
+            equal([(m.name, m.issym()) for m in t], [("abs", True)])
+        with get(d, c, "/t/abs/") as t:
+            equal(sorted(t.getnames()), ["abs", "abs/e", "abs/hard", "abs/l"])
+
+
+def test_put(d):
+    device = tarfile.TarInfo("dev")
+    device.type, device.devmajor, device.devminor, device.mode = tarfile.CHRTYPE, 1, 3, 0o666
+    file = tarfile.TarInfo("owned")
+    file.uid, file.gid, file.mode, file.mtime = 12, 34, 0o640, 1000000000
+    for c in both(d):
+        put(d, c, "/t", tar(("./", None), ("new/deep/x", b"data"), (file, b"0123"), (device, None), ("abs/in", b"in"),
+                            ("up/into", b"etc"), ("l1", b"no link now")))
+        equal(stat(d, c, "/t/dev")["mode"], 0o666 | CHAR)
+        with get(d, c, "/t/owned") as t:
+            m = t.getmember("owned")
+            equal((m.uid, m.gid, m.mode, m.mtime, m.size), (12, 34, 0o640, 1000000000, 4))
+        equal(get(d, c, "/t/d/in").extractfile("in").read(), b"in", "through a symlink")
+        equal(get(d, c, "/etc/into").extractfile("into").read(), b"etc", "but not out of the root")
+        equal(stat(d, c, "/t/l1")["linkTarget"], "")
+        equal(get(d, c, "/t/new/deep/x").extractfile("x").read(), b"data")
+        put(d, c, "/t", tar(("../evil", b"")), status=400)
+        put(d, c, "/t", tar(("d", b"file")), noOverwriteDirNonDir=1, status=400)
+        put(d, c, "/t", tar(("f", None)), noOverwriteDirNonDir="true", status=400)
+        put(d, c, "/t", tar(("d", b"file")))
+        equal(stat(d, c, "/t/d")["size"], 4)
+    d.ok("start", c)
+    d.wait_state(c, "exited")
+
+
+def text(d, container, path):
+    with get(d, container, path) as t:
+        return t.extractfile(path.rsplit("/")[-1]).read().decode()
+
+
+def test_volumes_and_read_only(d):
+    with tempfile.TemporaryDirectory() as host:
+        options = ["--read-only", "-v", "cp-v:/v", "-v", "cp-r:/r:ro", "-v", f"{host}:/h", "--tmpfs", "/tmp"]
+        up = d.sleeper(*options)
+        d.exec(up, "sh", "-c", "echo tmp > /tmp/x")
+        equal(text(d, up, "/tmp/x"), "tmp\n", "what is mounted there alone")
+        down = d.ok("create", *options, "busybox", "true")
+        for c in (up, down):
+            equal(put(d, c, "/", tar(("x", b"")), status=400).message, "container rootfs is marked read-only")
+            equal(put(d, c, "/r", tar(("x", b"")), status=400).message, "mounted volume is marked read-only")
+            put(d, c, "/v", tar(("x", c.encode())))
+            put(d, c, "/h", tar(("x", c.encode())))
+            equal((text(d, c, "/v/x"), text(d, c, "/h/x")), (c, c))
+            with open(f"{host}/x", "rb") as file:
+                equal(file.read(), c.encode())
+            with get(d, c, "/v") as t:
+                equal(sorted(t.getnames()), ["v", "v/x"])
+        d.ok("rm", "-f", up, down)
+        d.ok("volume", "rm", "cp-v", "cp-r")
+
+
+def test_in_a_user_namespace(d):
+    for c in both(d, "--userns=auto"):
+        put(d, c, "/t", tar(("x", b"mine")))
+        with get(d, c, "/t/x") as t:
+            m = t.getmember("x")
+            equal((m.uid, m.gid), (0, 0))
+        with get(d, c, "/bin/busybox") as t:
+            equal(t.getmember("busybox").uid, 0)
+        equal(text(d, c, "/t/x"), "mine")
+    d.ok("start", "-a", c)
+
+
+def test_owner(d):
+    c = d.ok("create", "--user", "app", "busybox", "true")
+    put(d, c, "/etc", tar(("passwd", b"root:x:0:0::/:/bin/sh\napp:x:42:43::/:/bin/sh\n")))
+    put(d, c, "/", tar(("mine", b""), ("dir", None)), copyUIDGID=1)
+    for path in ("/mine", "/dir"):
+        with get(d, c, path) as t:
+            m = t.getmember(path[1:])
+            equal((m.uid, m.gid), (42, 43))
+    d.ok("start", "-a", c)
+
+
+def connect(d):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(30)
+    sock.connect(d.sock)
+    return sock
+
+
+def test_start_waits_for_what_is_put(d):
+    c = d.ok("create", "busybox", "cat", "/late")
+    body = tar(("late", b"here in time\n"))
+    with connect(d) as sock, connect(d) as starter:
+        sock.sendall(b"PUT /v1.51/containers/%s/archive?path=/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+                     % (c.encode(), len(body)) + body[:512])
+        # The worker has begun: it has the directory for itself.
+        wait_for(lambda: worker_of(d), "the worker")
+        starter.sendall(b"POST /v1.51/containers/%s/start HTTP/1.1\r\nHost: x\r\n\r\n" % c.encode())
+        equal(d.state(c)["Status"], "created")
+        sock.sendall(body[512:])
+        has(starter.recv(4096).decode(), "204 No Content")
+        has(sock.recv(4096).decode(), "200 OK")
+    d.wait_state(c, "exited")
+    equal(d.ok("logs", c), "here in time")
+
+
+def worker_of(d):
+    children = open(f"/proc/{d.pid}/task/{d.pid}/children").read().split()
+    return [p for p in children if b"archive" in open(f"/proc/{p}/cmdline", "rb").read()]
+
+
+def test_client_that_goes_away(d):
+    c = d.run_detached("busybox", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=16")
+    d.wait_state(c, "exited")
+    for method in ("GET", "PUT"):
+        sock = connect(d)
+        sock.sendall(f"{method} /v1.51/containers/{c}/archive?path=/ HTTP/1.1\r\nHost: x\r\n".encode()
+                     + (b"Content-Length: 100000\r\n\r\n" + tar(("x", b"y"))[:600] if method == "PUT" else b"\r\n"))
+        wait_for(lambda: worker_of(d), "the worker")
+        sock.close()
+        wait_for(lambda: not worker_of(d), "its end")
+    d.ok("start", c)
+
+
+def test_full_disk(d):
+    c = d.sleeper("--mount", "type=tmpfs,dst=/small,tmpfs-size=1m")
+    reply = put(d, c, "/small", tar(("big", b"x" * (4 << 20))), status=500)
+    has(reply.message, "no space left on device")
+    put(d, c, "/tmp", tar(("x", b"fine")))
+
+
+RACE = """
+mkdir -p /r/a /r/b /r/deep/x; echo good > /r/a/secret; echo good > /r/deep/x/secret; ln -s / /r/s
+while :; do
+  mv /r/a /r/c 2>/dev/null; ln -s %(outside)s /r/a; rm -f /r/a; ln -s /proc/1/root%(outside)s /r/a; rm -f /r/a
+  ln -s ../../../../../../../..%(outside)s /r/a; rm -f /r/a; mv /r/c /r/a
+  mount -t tmpfs none /r/deep 2>/dev/null; ln -s %(outside)s /r/deep/x; umount /r/deep; mount --bind /r/b /r/deep; umount /r/deep
+  mv /r/a/secret /r/a/s2; ln -s %(outside)s/secret /r/a/secret; rm /r/a/secret; mv /r/a/s2 /r/a/secret
+done"""
+
+
+def race(d, seconds):
+    """The outside is a directory of the host's that the container has not: whatever it does, we neither give
+    away nor change what is there."""
+    with tempfile.TemporaryDirectory() as outside:
+        with open(f"{outside}/secret", "w") as file:
+            file.write("host")
+        c = d.run_detached("--privileged", "--pid=host", "busybox", "sh", "-c", RACE % {"outside": outside})
+        wait_for(lambda: call_ok(d, c, "/r/b"), "the container's files")
+        end, seen = time.monotonic() + seconds, [0, 0, 0]
+        while time.monotonic() < end:
+            for path in ("/r/a/secret", "/r/a", "/r", "/r/deep/x/secret", "/r/deep", f"{outside}/secret", "/r/a/"):
+                reply = d.request("GET", f"/v1.51/containers/{c}/archive?path={path}")
+                seen[0] += reply.status == 200
+                assert b"host" not in reply.body, (path, reply.status)
+            for path in ("/r/a", "/r/deep/x", "/r/deep", "/r"):
+                body = tar(("secret", b"evil"), ("a/secret", b"evil"), ("x/secret", b"evil"))
+                seen[1] += d.request("PUT", f"/v1.51/containers/{c}/archive?path={path}", body).status == 200
+            seen[2] += 1
+            equal(os.listdir(outside), ["secret"])
+            with open(f"{outside}/secret") as file:
+                equal(file.read(), "host")
+        assert all(seen), seen
+        d.ok("rm", "-f", c)
+
+
+def call_ok(d, c, path):
+    return d.request("HEAD", f"/v1.51/containers/{c}/archive?path={path}").status == 200
+
+
+def test_race(d):
+    race(d, float(os.environ.get("CTL_RACE_SECONDS", "10")))
+
+
+def test_stock_client(d):
+    with tempfile.TemporaryDirectory() as host:
+        with open(f"{host}/f", "w") as file:
+            file.write("text")
+        os.mkdir(f"{host}/dir")
+        os.symlink("f", f"{host}/dir/l")
+        for c in both(d):
+            d.docker_ok("cp", f"{host}/f", f"{c}:/t/copied")
+            equal(text(d, c, "/t/copied"), "text")
+            d.docker_ok("cp", f"{host}/dir", f"{c}:/t/")
+            equal(stat(d, c, "/t/dir/l")["mode"] & LINK, LINK)
+            d.docker_ok("cp", "-L", f"{c}:/t/l1", f"{host}/followed")
+            equal(open(f"{host}/followed").read(), "one\n")
+            d.docker_ok("cp", f"{c}:/t/d/.", f"{host}/tree-{c[:8]}")
+            equal(sorted(os.listdir(f"{host}/tree-{c[:8]}")), ["e", "hard", "l"])
+            equal(d.docker("cp", f"{c}:/none", host).code, 1)
