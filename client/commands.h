@@ -100,6 +100,14 @@ int cmd_top(struct invocation *inv);
 int cmd_port(struct invocation *inv);
 int cmd_diff(struct invocation *inv);
 
+/* from_host.c */
+struct from_host_options {
+    char **changes;
+    const char *message;
+};
+extern const struct opt from_host_opts[];
+int cmd_from_host(struct invocation *inv);
+
 /* commit.c */
 struct commit_options {
     char **changes;
@@ -166,6 +174,8 @@ int cmd_import(struct invocation *inv);
 int cmd_pull(struct invocation *inv);
 int cmd_push(struct invocation *inv);
 int cmd_save(struct invocation *inv);
+/* POST what fd yields (< 0: nothing) and show the progress that comes back. */
+int upload_image(struct client *c, const char *url, int fd, struct err *reterr);
 int cmd_export(struct invocation *inv);
 
 /* login.c */
@@ -253,6 +263,13 @@ struct list_options {
 extern const struct opt network_ls_opts[], volume_ls_opts[];
 int cmd_network_ls(struct invocation *inv);
 int cmd_volume_ls(struct invocation *inv);
+
+/* fsck.c */
+struct fsck_options {
+    bool repair;
+};
+extern const struct opt fsck_opts[];
+int cmd_system_fsck(struct invocation *inv);
 
 /* df.c */
 struct df_options {

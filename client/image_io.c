@@ -66,7 +66,7 @@ static int dup_stdin(struct err *reterr)
     return fd < 0 ? err_sys(reterr, errno, "stdin") : fd;
 }
 
-static int upload(struct client *c, const char *url, int fd, bool quiet, struct err *reterr)
+int upload_image(struct client *c, const char *url, int fd, struct err *reterr)
 {
     _cleanup_conn_ struct conn conn = CONN_INIT;
     struct request req = {.method = "POST", .path = url, .body_fd = fd};
@@ -81,7 +81,7 @@ static int upload(struct client *c, const char *url, int fd, bool quiet, struct 
     }
     r = client_open(c, &req, &conn, reterr);
     if (r == 0 && streq(conn.head.content_type, "application/json"))
-        r = progress_show(&conn, stdout, quiet, reterr);
+        r = progress_show(&conn, stdout, false, reterr);
     conn_release(c, &conn);
     return r;
 }
@@ -101,7 +101,7 @@ int cmd_load(struct invocation *inv)
     fd = str_empty(o->input) ? dup_stdin(&e) : open_input(o->input, &e);
     url_add(&url, "quiet", quiet ? "1" : "0");
     url_add(&url, "platform", o->platform);
-    if (fd < 0 || upload(inv->client, url, fd, false, &e) < 0)
+    if (fd < 0 || upload_image(inv->client, url, fd, &e) < 0)
         return cli_fail(inv, &e);
     return 0;
 }
@@ -130,7 +130,7 @@ int cmd_import(struct invocation *inv)
         if (fd < 0)
             return cli_fail(inv, &e);
     }
-    return upload(inv->client, url, fd, false, &e) < 0 ? cli_fail(inv, &e) : 0;
+    return upload_image(inv->client, url, fd, &e) < 0 ? cli_fail(inv, &e) : 0;
 }
 
 int cmd_pull(struct invocation *inv)

@@ -134,8 +134,13 @@ int cmd_create(struct invocation *inv)
     _cleanup_free_ char *id = NULL;
     struct err e = {0};
 
-    if (prepare(inv, &e) < 0 || create_container(inv, &id, &e) < 0)
+    if (prepare(inv, &e) < 0)
         return cli_fail(inv, &e);
+    /* What the daemon refuses is no error of usage here, other than in run: as docker does. */
+    if (create_container(inv, &id, &e) < 0) {
+        cli_print_error(&e);
+        return 1;
+    }
     printf("%s\n", id);
     return 0;
 }

@@ -157,6 +157,9 @@ int cgroup_update(const struct cgroup *cg, const char *parent, const char *id, c
 
 /* ---- life of a container's cgroup ---- */
 
+/* Is it frozen now?  -ENOENT if there is no such cgroup, -ENOTSUP without a freezer. */
+int cgroup_is_frozen(const struct cgroup *cg, const char *parent, const char *id);
+
 /* Freeze or thaw and wait (at most some seconds) until it is so; -ETIMEDOUT.  Pool thread. */
 int cgroup_freeze(const struct cgroup *cg, const char *parent, const char *id, bool frozen,
                   struct err *reterr);

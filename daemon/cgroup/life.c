@@ -71,6 +71,17 @@ static int write_frozen(const struct cgroup_hierarchy *h, const char *dir, bool 
     return r == -ENODEV ? -ENOENT : r; /* it went between open and write */
 }
 
+int cgroup_is_frozen(const struct cgroup *cg, const char *parent, const char *id)
+{
+    const struct cgroup_hierarchy *h = cgroup_of(cg, CGROUP_FREEZER);
+    _cleanup_free_ char *dir = NULL;
+
+    if (!h)
+        return -ENOTSUP;
+    dir = cgroup_dir(cg, h, parent, id);
+    return is_frozen(h, dir, true);
+}
+
 int cgroup_freeze(const struct cgroup *cg, const char *parent, const char *id, bool frozen,
                   struct err *reterr)
 {

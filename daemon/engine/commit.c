@@ -1,7 +1,6 @@
 /* An image of what a container has become.  It is frozen while that is read, if it runs and the
  * client does not mind. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "log.h"
@@ -49,85 +48,20 @@ static void options_done(struct commit_options *o)
     strv_free((char **)o->changes);
 }
 
-/* ---- a daemon that is killed leaves no container frozen: the next one finds a row ---- */
-
-#define MARK "commit:"
-
-struct thaw {
-    struct engine *engine;
-    char key[sizeof(MARK) + ID_LEN];
-};
-
 static void thawed(void *arg, const struct err *err)
 {
-    struct thaw *t = arg;
-
-    (void)err; /* it has ended, or somebody else was faster */
-    db_run(t->engine->db, db_query(t->engine->db, "DELETE FROM meta WHERE key=?", "s", t->key),
-           NULL);
-    free(t);
-}
-
-static struct thaw *thaw_new(struct engine *e, const char *id)
-{
-    struct thaw *t = xcalloc(1, sizeof(*t));
-
-    t->engine = e;
-    snprintf(t->key, sizeof(t->key), MARK "%s", id);
-    return t;
-}
-
-static void thaw_marked(struct engine *e, const char *id)
-{
-    struct thaw *t = thaw_new(e, id);
-    struct container *c = map_get(&e->by_id, id);
-
-    if (c && c->status == STATUS_PAUSED)
-        engine_container_unpause(e, id, thawed, t);
-    else
-        thawed(t, NULL);
-}
-
-void commits_resume(struct engine *e)
-{
-    _cleanup_(strv_freep) char **ids = NULL;
-    sqlite3_stmt *st =
-        db_query(e->db, "SELECT substr(key,8) FROM meta WHERE key LIKE 'commit:%'", "");
-
-    while (db_step(e->db, st, NULL) > 0) {
-        _cleanup_free_ char *id = db_column_dup(st, 0);
-
-        ids = strv_append(ids, id ? id : "");
-    }
-    for (size_t i = 0; ids && ids[i]; i++)
-        thaw_marked(e, ids[i]);
+    (void)arg, (void)err; /* it has ended, or somebody else was faster */
 }
 
 static void thaw(struct commit *k)
 {
     struct container *c = k->container;
 
-    if (!k->pausing)
-        return;
+    if (k->pausing && c->status == STATUS_PAUSED && c->started_ns == k->started_ns)
+        engine_container_unpause(c->engine, c->id, thawed, NULL);
+    if (k->pausing)
+        c->frozen_for_us = false; /* before the record that says it runs */
     k->pausing = false;
-    if (c->status == STATUS_PAUSED && c->started_ns == k->started_ns)
-        engine_container_unpause(c->engine, c->id, thawed, thaw_new(c->engine, c->id));
-    else
-        thawed(thaw_new(c->engine, c->id), NULL);
-}
-
-static void freeze(struct commit *k, engine_done_fn *done)
-{
-    struct container *c = k->container;
-    struct thaw *t = thaw_new(c->engine, c->id);
-    struct err err;
-
-    k->pausing = true;
-    k->started_ns = c->started_ns;
-    if (meta_put(c->engine->db, t->key, "frozen", &err) < 0)
-        log_warn("container %s: %s", c->id, err.message);
-    free(t);
-    engine_container_pause(c->engine, c->id, done, k);
 }
 
 static void finish(struct commit *k, const struct err *err)
@@ -241,8 +175,8 @@ static void paused(void *arg, const struct err *err)
     struct commit *k = arg;
 
     if (err) { /* it has ended meanwhile, or somebody else is pausing it */
+        k->container->frozen_for_us = false;
         k->pausing = false;
-        thawed(thaw_new(k->container->engine, k->container->id), NULL);
     }
     read_it(k);
 }
@@ -301,10 +235,17 @@ void engine_container_commit(struct engine *e, const char *ref, const struct com
         k->next->prev_next = &k->next;
     e->commits = k;
     e->jobs++;
-    if (o->pause && c->status == STATUS_RUNNING)
-        freeze(k, paused);
-    else
+    if (!o->pause || c->status != STATUS_RUNNING) {
         read_it(k);
+        return;
+    }
+    k->pausing = true;
+    k->started_ns = c->started_ns;
+    /* Recorded first: a daemon that dies meanwhile leaves nothing frozen for good. */
+    c->frozen_for_us = true;
+    if (record_save_state(c, &err) < 0)
+        log_error("container %s: %s", c->id, err.message);
+    engine_container_pause(e, c->id, paused, k);
 }
 
 void commits_cancel(struct engine *e)

@@ -213,17 +213,26 @@ static int containers_of_image(void *arg, const char *image_id, char ret[ID_LEN 
     return n;
 }
 
+static bool container_exists(void *arg, const char *id)
+{
+    struct engine *e = arg;
+
+    return map_get(&e->by_id, id) != NULL;
+}
+
 static int open_images(struct engine *e, struct err *reterr)
 {
-    struct images_options o = {
-        .db = e->db,
-        .storage = e->storage,
-        .loop = e->loop,
-        .worker_path = e->config.worker_path,
-        .hooks = {.arg = e, .event = image_event, .containers = containers_of_image},
-        .registries = {.mirrors = e->config.registry_mirrors,
-                       .insecure = e->config.insecure_registries,
-                       .certs_dir = e->config.registry_certs}};
+    struct images_options o = {.db = e->db,
+                               .storage = e->storage,
+                               .loop = e->loop,
+                               .worker_path = e->config.worker_path,
+                               .hooks = {.arg = e,
+                                         .event = image_event,
+                                         .containers = containers_of_image,
+                                         .container_exists = container_exists},
+                               .registries = {.mirrors = e->config.registry_mirrors,
+                                              .insecure = e->config.insecure_registries,
+                                              .certs_dir = e->config.registry_certs}};
 
     return images_open(&o, &e->images, reterr);
 }
@@ -302,7 +311,6 @@ int engine_open(const struct engine_config *config, uv_loop_t *loop, struct engi
         engine_close(e);
         return r;
     }
-    commits_resume(e);
     job_run(e, warm_run, nothing, e);
     *ret = e;
     return 0;

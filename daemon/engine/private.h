@@ -97,6 +97,7 @@ struct container {
     bool connecting;      /* a network comes or goes, on the pool: one at a time */
     bool exit_waits;      /* it has ended meanwhile */
     bool freezing;        /* a pause or unpause is on the pool */
+    bool frozen_for_us;   /* by a commit: whoever finds it so later thaws it */
     bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
@@ -337,8 +338,6 @@ void contents_cancel(struct engine *e);
 /* ---- commit.c ---- */
 
 void commits_cancel(struct engine *e);
-/* At start: thaw what was frozen for a commit when the daemon was killed. */
-void commits_resume(struct engine *e);
 
 /* ---- mounts.c ---- */
 

@@ -77,6 +77,32 @@ static void exited_unseen(struct container *c, const char *run_dir)
     container_exited(c, &state);
 }
 
+static void thawed(void *arg, const struct err *err)
+{
+    struct container *c = arg;
+
+    if (err)
+        log_error("container %s: %s", c->id, err->message);
+    container_unref(c);
+}
+
+/* The daemon may have died between the freezer and the record: the kernel is right.  What a commit
+ * froze is not to stay so. */
+static void settle_pause(struct container *c)
+{
+    int frozen = cgroup_is_frozen(c->engine->cgroup,
+                                  json_get_str(c->host_config, "CgroupParent", ""), c->id);
+
+    if (!container_is_up(c))
+        return;
+    if (frozen >= 0)
+        c->status = frozen ? STATUS_PAUSED : STATUS_RUNNING;
+    health_hold(c, frozen > 0);
+    if (frozen > 0 && c->frozen_for_us)
+        engine_container_unpause(c->engine, c->id, thawed, container_ref(c));
+    c->frozen_for_us = false;
+}
+
 /* The database says it is up. */
 static void revive(struct container *c)
 {
@@ -90,10 +116,12 @@ static void revive(struct container *c)
     }
     shim_adopt(c, fd, 0);
     c->pid = m.state.pid;
-    if (m.state.phase == SHIM_PHASE_EXITED)
+    if (m.state.phase == SHIM_PHASE_EXITED) {
         container_exited(c, &m.state);
-    else
+    } else {
         shim_sync(c);
+        settle_pause(c);
+    }
 }
 
 /* The database says it is down, but a shim runs: the daemon died between the start and its record.

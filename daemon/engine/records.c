@@ -47,6 +47,8 @@ static char *state_to_text(const struct container *c)
 
     if (c->error)
         json_object_set_new(s, "error", json_string(c->error));
+    if (c->frozen_for_us)
+        json_object_set_new(s, "ours", json_true());
     if (c->health.checked)
         json_object_set_new(s, "health", health_to_json(c));
     text = json_to_str(s);
@@ -184,6 +186,7 @@ static void state_from_json(struct container *c, const json_t *s)
     c->finished_ns = json_get_int(s, "finished", 0);
     c->restart_count = (int)json_get_int(s, "restarts", 0);
     c->stopped_by_user = json_get_bool(s, "user", false);
+    c->frozen_for_us = json_get_bool(s, "ours", false);
     c->error = xstrdup_null(json_get_str(s, "error", NULL));
     endpoints_from_json(c, s);
     health_from_json(c, json_get(s, "health"));

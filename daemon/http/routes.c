@@ -75,6 +75,7 @@ const struct http_route http_routes[] = {
     {"GET", "/volumes/{name}", volumes_inspect, 0},
     {"DELETE", "/volumes/{name}", volumes_remove, 0},
     {"GET", "/system/df", system_df, 0},
+    {"POST", "/system/fsck", fsck_start, 0}, /* not Docker's */
 
     {"*", "/swarm", system_not_swarm, 0},
     {"*", "/swarm/{name}", system_not_swarm, 0},

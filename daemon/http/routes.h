@@ -56,6 +56,7 @@ void images_route_create(struct http_req *req);
 void pulls_start(struct http_req *req);                    /* images_route_create() of fromImage */
 void imports_start(struct http_req *req, const char *url); /* of fromSrc, unless it is "-" */
 void pushes_start(struct http_req *req);
+void fsck_start(struct http_req *req);
 void images_route_load(struct http_req *req);
 void images_route_tag(struct http_req *req);
 void images_route_remove(struct http_req *req);

@@ -1,5 +1,5 @@
-/* Pulling, pushing, importing from a URL: a stream of progress that begins with the first line;
- * what fails before is the answer's status. */
+/* Pulling, pushing, importing from a URL, examining the store: a stream of progress that begins
+ * with the first line; what fails before is the answer's status. */
 #include "api.h"
 #include "auth.h"
 #include "engine.h"
@@ -16,6 +16,7 @@ struct transfer {
     struct image_pull *pull;
     struct image_push *push;
     struct image_download *download;
+    struct image_job *job; /* an examination */
 };
 
 static void stop(struct transfer *t)
@@ -26,6 +27,8 @@ static void stop(struct transfer *t)
         image_push_cancel(TAKE_PTR(t->push));
     if (t->download)
         image_download_cancel(TAKE_PTR(t->download));
+    if (t->job)
+        image_job_cancel(TAKE_PTR(t->job));
 }
 
 static void on_close(void *arg)
@@ -76,6 +79,7 @@ static void on_done(void *arg, const struct err *err)
     t->pull = NULL;
     t->push = NULL;
     t->download = NULL;
+    t->job = NULL;
     if (!t->stream && err) {
         http_on_abort(t->req, NULL, NULL);
         http_reply_err(t->req, err);
@@ -148,6 +152,23 @@ void imports_start(struct http_req *req, const char *url)
     t->req = req;
     t->download = images_import_url(engine_images(http_context(req)), url, &o, &cb, &err);
     if (t->download) {
+        http_on_abort(req, on_abort, t);
+        return;
+    }
+    free(t);
+    http_reply_err(req, &err);
+}
+
+void fsck_start(struct http_req *req)
+{
+    struct transfer *t = xcalloc(1, sizeof(*t));
+    struct image_job_callbacks cb = {.arg = t, .progress = on_progress, .done = on_done};
+    struct err err;
+
+    t->req = req;
+    t->job = images_fsck(engine_images(http_context(req)), http_query_bool(req, "repair", false),
+                         &cb, &err);
+    if (t->job) {
         http_on_abort(req, on_abort, t);
         return;
     }

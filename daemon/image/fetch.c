@@ -15,6 +15,7 @@ struct fetch_user {
     struct fetch *fetch;
     struct fetch_user *next, **prev_next;
     struct fetch_callbacks cb;
+    uint64_t round; /* of the last say() that it heard */
     bool told;
 };
 
@@ -28,11 +29,13 @@ struct fetch {
     int fd;                   /* owned; the partial file */
     struct sha256_ctx hash;   /* of the first `written` bytes; the pool's while it works */
     int64_t received, written;
+    int64_t told;             /* of those written: the loop's */
     char *filling, *flushing; /* owned; FETCH_CHUNK each */
     size_t n_filling, n_flushing;
     bool paused; /* filling is full, and flushing is with the pool */
     bool ended;
-    bool left; /* was without users while it worked */
+    bool left;      /* was without users while it worked */
+    uint64_t round; /* of say() */
     unsigned restarts;
     struct err err, call_err; /* kind ERR_NONE: none */
     uv_work_t work;
@@ -202,25 +205,54 @@ static int start_over(struct fetch *f, struct err *reterr)
 
 /* ---- the end of the bytes ---- */
 
-static void say_progress(struct fetch *f)
+static struct fetch_user *behind(struct fetch *f)
 {
-    struct fetch_user *next;
-
-    for (struct fetch_user *u = f->users; u; u = next) {
-        next = u->next;
-        u->cb.progress(u->cb.arg, f->written);
+    for (struct fetch_user *u = f->users; u; u = u->next) {
+        if (u->round != f->round)
+            return u;
     }
+    return NULL;
 }
 
-static void say_verifying(struct fetch *f)
+/* Tell all users, who may leave and join meanwhile.  False: the last one left, and what follows is
+ * taken care of. */
+static bool say(struct fetch *f, void (*say_one)(struct fetch_user *u))
 {
-    struct fetch_user *next;
+    struct fetch_user *u;
 
-    for (struct fetch_user *u = f->users; u; u = next) {
-        next = u->next;
-        if (u->cb.verifying)
-            u->cb.verifying(u->cb.arg);
+    f->round++;
+    f->working = true;
+    while ((u = behind(f))) {
+        u->round = f->round;
+        say_one(u);
     }
+    f->working = false;
+    if (!f->users)
+        fetch_free(f);
+    else if (f->left)
+        take_up(f);
+    else
+        return true;
+    return false;
+}
+
+static void say_progress(struct fetch_user *u)
+{
+    u->fetch->told = u->fetch->written;
+    u->cb.progress(u->cb.arg, u->fetch->written);
+}
+
+static void say_verifying(struct fetch_user *u)
+{
+    if (u->cb.verifying)
+        u->cb.verifying(u->cb.arg);
+}
+
+static void say_restarted(struct fetch_user *u)
+{
+    u->fetch->told = 0;
+    if (u->cb.restarted)
+        u->cb.restarted(u->cb.arg);
 }
 
 static void begin_call(struct fetch *f);
@@ -228,7 +260,8 @@ static void begin_call(struct fetch *f);
 static void restart(struct fetch *f)
 {
     f->n_filling = f->n_flushing = 0;
-    begin_call(f);
+    if (say(f, say_restarted))
+        begin_call(f);
 }
 
 static void verify(struct fetch *f)
@@ -237,7 +270,8 @@ static void verify(struct fetch *f)
     char hex[ID_LEN + 1];
     struct err e;
 
-    say_verifying(f);
+    if (!say(f, say_verifying))
+        return;
     sha256_digest(&f->hash, sizeof(digest), digest);
     hex_encode(digest, sizeof(digest), hex);
     if (f->written == f->d.size && streq(hex, f->d.digest)) {
@@ -258,8 +292,8 @@ static void verify(struct fetch *f)
 static void flushed(struct fetch *f)
 {
     f->n_flushing = 0;
-    say_progress(f);
-    fetch_go_on(f);
+    if (say(f, say_progress))
+        fetch_go_on(f);
 }
 
 static void flush(struct fetch *f)
@@ -342,9 +376,8 @@ static void begin_call(struct fetch *f)
 
 static void scanned(struct fetch *f)
 {
-    if (f->written > 0)
-        say_progress(f);
-    begin_call(f);
+    if (f->written == 0 || say(f, say_progress))
+        begin_call(f);
 }
 
 /* Somebody came after the call had ended: begin anew with what is in the file. */
@@ -447,6 +480,11 @@ void fetch_leave(struct fetch_user *u)
     free(u);
     if (!f->users)
         abandon(f);
+}
+
+int64_t fetch_bytes(const struct fetch_user *u)
+{
+    return u->fetch->ended ? 0 : u->fetch->told;
 }
 
 int fetch_open(const struct fetch_user *u, struct err *reterr)

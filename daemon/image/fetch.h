@@ -23,6 +23,8 @@ struct fetch_callbacks {
     void (*progress)(void *arg, int64_t bytes);
     /* All are there; the digest is being compared.  May be NULL. */
     void (*verifying)(void *arg);
+    /* They were not what the digest says and come again, from the first on.  May be NULL. */
+    void (*restarted)(void *arg);
     /* Once, never from inside fetch_join(): err NULL: the bytes are what the digest says.  The user
      * stays until fetch_leave(). */
     void (*done)(void *arg, const struct err *err);
@@ -33,5 +35,7 @@ int fetch_join(struct images *im, struct remote *remote, const struct descriptor
                const struct fetch_callbacks *cb, struct fetch_user **ret, struct err *reterr);
 /* At any time; without users the fetch ends, and what is there stays for the next one. */
 void fetch_leave(struct fetch_user *u);
+/* So many bytes are written, as progress() said last; 0 when done() follows or was called. */
+int64_t fetch_bytes(const struct fetch_user *u);
 /* A new descriptor on the file, to be read; its offset is its own.  -errno. */
 int fetch_open(const struct fetch_user *u, struct err *reterr);

@@ -49,6 +49,8 @@ struct images_hooks {
      * them (a running one if there is) and *ret_running. */
     int (*containers)(void *arg, const char *image_id, char ret_container[ID_LEN + 1],
                       bool *ret_running);
+    /* Is there a container of that id, whatever its state? */
+    bool (*container_exists)(void *arg, const char *id);
 };
 
 struct images_options {
@@ -163,6 +165,15 @@ struct image_import {
     const char *const *changes; /* Dockerfile instructions, NULL-terminated; may be NULL */
     const char *platform;       /* "linux/amd64"; NULL: this machine */
 };
+
+/* Compare the store with its database: bytes of blobs, presence and ids of layers, configs and
+ * manifests, directories that nobody knows.  With repair, orphans are removed and broken blobs
+ * forgotten, so that the next pull brings them again.  Each problem is
+ * {"stream":text,"aux":{"Kind", "Id","Problem","Repaired"}}, the end
+ * {"stream":text,"aux":{"Images",..,"Problems","Repaired"}}; problems that are left are an error.
+ * Waits for other operations before it looks for orphans. */
+struct image_job *images_fsck(struct images *im, bool repair, const struct image_job_callbacks *cb,
+                              struct err *reterr);
 
 /* A root file system tar as a one-layer image; ends with {"status":"sha256:.."}.  Bad changes,
  * names and platforms fail at once (NULL, ERR_INVALID). */

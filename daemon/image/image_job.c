@@ -232,6 +232,11 @@ static void discarded(uv_work_t *work, int status)
     free(job->import_name);
     json_decref(job->import_config);
     free(job);
+    if (im->alone && !im->alone->next && im->jobs == im->alone) {
+        struct image_job *last = TAKE_PTR(im->alone);
+
+        last->then(last);
+    }
     if (im->collect_later && !im->closing)
         images_collect(im, NULL, NULL);
     images_done(im);
@@ -242,9 +247,24 @@ void image_job_finish(struct image_job *job)
     uv_queue_work(job->im->loop, &job->work, discard, discarded);
 }
 
+void image_job_alone(struct image_job *job, void (*then)(struct image_job *job))
+{
+    struct images *im = job->im;
+
+    job->then = then;
+    if (im->jobs == job && !job->next)
+        then(job);
+    else
+        im->alone = job;
+}
+
 void image_job_cancel(struct image_job *job)
 {
     job->cancelled = true;
+    if (job->im->alone == job) {
+        job->im->alone = NULL;
+        image_job_finish(job);
+    }
     if (job->worker)
         worker_kill(job->worker);
     if (job->on_cancel)

@@ -64,5 +64,8 @@ int images_has_layer(struct images *im, struct load_layer *l, struct err *reterr
 /* Remove the stage in the pool, call done, free. */
 void image_job_finish(struct image_job *job);
 void image_job_progress(struct image_job *job, json_t *obj); /* takes obj */
+/* then() on the loop as soon as no other job runs: at once, or from inside the end of the last one.
+ * One job at a time may wait. */
+void image_job_alone(struct image_job *job, void (*then)(struct image_job *job));
 /* The common end: sync, rename the made layers, record the plan, events, finish. */
 void image_job_commit(struct image_job *job, void (*recorded)(struct image_job *job));

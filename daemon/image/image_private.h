@@ -17,6 +17,7 @@ struct images {
     struct images_hooks hooks;
     struct image *cache[IMAGE_CACHE_SIZE]; /* most recently used first */
     struct image_job *jobs;                /* list */
+    struct image_job *alone;               /* waits until it is the only one; NULL */
     struct image_pull *pulls;              /* list */
     struct image_push *pushes;             /* list */
     struct image_download *downloads;      /* list */

@@ -126,11 +126,17 @@ static bool blob_known(void *arg, const char *digest)
     return db_blob_get(arg, digest, NULL, NULL) != 0;
 }
 
+/* Another way brought the blob meanwhile. */
+static bool download_wanted(void *arg, const char *digest)
+{
+    return db_blob_get(arg, digest, NULL, NULL) <= 0;
+}
+
 /* What a daemon that was killed left: layers and blobs between rename and record, rows that were to
  * be collected after the last job, downloads that nobody came back for. */
 static int remove_orphans(struct images *im, struct err *reterr)
 {
-    _cleanup_(strv_freep) char **layers = NULL, **blobs = NULL;
+    _cleanup_(strv_freep) char **layers = NULL, **blobs = NULL, **downloads = NULL;
     int64_t bytes = 0;
     int r;
 
@@ -142,6 +148,10 @@ static int remove_orphans(struct images *im, struct err *reterr)
         r = blob_orphans(im->storage, blob_known, im->db, &blobs, reterr);
     for (size_t i = 0; r >= 0 && blobs && blobs[i]; i++)
         r = blob_remove(im->storage, blobs[i], NULL, reterr);
+    if (r >= 0)
+        r = blob_partial_orphans(im->storage, download_wanted, im->db, &downloads, reterr);
+    for (size_t i = 0; r >= 0 && downloads && downloads[i]; i++)
+        r = blob_partial_remove(im->storage, downloads[i], reterr);
     if (r >= 0)
         r = blob_partial_sweep(im->storage, PARTIAL_MAX_AGE_NS, NULL, NULL, &bytes, NULL, reterr);
     return r;

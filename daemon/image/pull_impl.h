@@ -18,7 +18,7 @@ struct pull_layer {
     struct fetch_user *fetch; /* NULL before and after */
     struct unpack_user *unpack;
     bool here; /* the store has it */
-    bool fetched, unpacked;
+    bool receiving, fetched, unpacked;
     int64_t told; /* time of the last progress line */
 };
 

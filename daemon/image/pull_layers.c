@@ -1,5 +1,5 @@
 /* From a plan to layers in the store: blobs are fetched in parallel, each is unpacked by a worker
- * of its own, and all is recorded at once.  Pulls at the same moment share both. */
+ * of its own while it comes, and all is recorded at once.  Pulls at the same moment share both. */
 
 #include "blobs.h"
 #include "pull_impl.h"
@@ -46,7 +46,8 @@ static void unpack_progress(void *arg, int64_t bytes)
     struct pull_layer *l = arg;
     int64_t now = time_monotonic_ns();
 
-    if (now - l->told < PULL_PROGRESS_NS || is_over(l->pull))
+    /* Clients show one bar: first of the download, which unpacking cannot be ahead of. */
+    if (!l->fetched || now - l->told < PULL_PROGRESS_NS || is_over(l->pull))
         return;
     l->told = now;
     pull_say_layer(l, "Extracting", bytes, l->d.size);
@@ -78,18 +79,11 @@ static void unpacked(void *arg, const struct err *err)
     go_on(p);
 }
 
-static int open_blob(void *arg, struct err *reterr)
-{
-    struct pull_layer *l = arg;
-
-    return l->fetch ? fetch_open(l->fetch, reterr)
-                    : blob_open(l->pull->im->storage, l->d.digest, NULL, reterr);
-}
-
 static int start_unpack(struct pull_layer *l, struct err *reterr)
 {
     struct unpack_callbacks cb = {.arg = l, .progress = unpack_progress, .done = unpacked};
-    int r = unpack_join(l->pull->im, l->layer, &l->d, &cb, open_blob, &l->unpack, reterr);
+    struct remote *remote = l->fetch ? l->pull->remote : NULL;
+    int r = unpack_join(l->pull->im, remote, l->layer, &l->d, &cb, &l->unpack, reterr);
 
     if (r > 0)
         take_layer(l);
@@ -105,10 +99,16 @@ static void fetch_progress(void *arg, int64_t bytes)
     struct pull_layer *l = arg;
     int64_t now = time_monotonic_ns();
 
-    if (now - l->told < PULL_PROGRESS_NS || is_over(l->pull))
+    if (is_over(l->pull))
         return;
-    l->told = now;
-    pull_say_layer(l, "Downloading", bytes, l->d.size);
+    if (now - l->told >= PULL_PROGRESS_NS) {
+        l->told = now;
+        pull_say_layer(l, "Downloading", bytes, l->d.size);
+    }
+    if (!l->receiving) {
+        l->receiving = true;
+        go_on(l->pull);
+    }
 }
 
 static void fetch_verifying(void *arg)
@@ -136,8 +136,13 @@ static int start_fetch(struct pull_layer *l, struct err *reterr)
     struct fetch_callbacks cb = {
         .arg = l, .progress = fetch_progress, .verifying = fetch_verifying, .done = fetched};
 
+    int r = fetch_join(l->pull->im, l->pull->remote, &l->d, &cb, &l->fetch, reterr);
+
+    if (r < 0)
+        return r;
     l->pull->n_fetching++;
-    return fetch_join(l->pull->im, l->pull->remote, &l->d, &cb, &l->fetch, reterr);
+    l->receiving = fetch_bytes(l->fetch) > 0;
+    return 0;
 }
 
 /* ---- the record ---- */
@@ -178,27 +183,41 @@ static int find_here(struct pull_layer *l, struct err *reterr)
     return r;
 }
 
-/* The next step of a layer, if there is one now. */
+static void is_here_now(struct pull_layer *l)
+{
+    pull_say_layer(l, "Already exists", 0, 0);
+    if (l->fetch && !l->fetched)
+        l->pull->n_fetching--;
+    if (l->fetch)
+        fetch_leave(TAKE_PTR(l->fetch));
+}
+
+static bool may_fetch(const struct pull_layer *l)
+{
+    return !l->fetched && !l->fetch && l->pull->n_fetching < PULL_PARALLEL;
+}
+
+static bool may_unpack(const struct pull_layer *l)
+{
+    return (l->fetched || l->receiving) && !l->unpack && l->pull->n_unpacking < PULL_PARALLEL;
+}
+
+/* The next steps of a layer, if there are any now. */
 static int advance(struct pull_layer *l, struct err *reterr)
 {
-    struct pull_one *p = l->pull;
-    bool may_unpack = l->fetched && !l->unpack && p->n_unpacking < PULL_PARALLEL;
-    bool may_fetch = !l->fetched && !l->fetch && p->n_fetching < PULL_PARALLEL;
     int r;
 
-    if (l->here || l->unpacked || (!may_unpack && !may_fetch))
+    if (l->here || l->unpacked || (!may_unpack(l) && !may_fetch(l)))
         return 0;
     /* While it waited for its turn another pull may have brought it. */
     r = find_here(l, reterr);
-    if (r < 0)
-        return r;
-    if (l->here) {
-        pull_say_layer(l, "Already exists", 0, 0);
+    if (r >= 0 && l->here) {
+        is_here_now(l);
         return 0;
     }
-    if (!l->fetched)
-        return start_fetch(l, reterr);
-    return may_unpack ? start_unpack(l, reterr) : 0;
+    if (r >= 0 && may_fetch(l))
+        r = start_fetch(l, reterr);
+    return r >= 0 && may_unpack(l) ? start_unpack(l, reterr) : r;
 }
 
 /* Start whatever may start now. */

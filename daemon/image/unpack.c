@@ -2,9 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "blobs.h"
 #include "fd.h"
+#include "fetch.h"
+#include "layer_protocol.h"
 #include "log.h"
 #include "worker.h"
 
@@ -25,6 +30,12 @@ struct unpack {
     struct unpack_user *users; /* list */
     struct stage stage;
     struct worker *worker; /* frees itself */
+    /* Of a blob that is still coming. */
+    struct fetch_user *fetch; /* NULL: it is in the store */
+    int follow_fd;            /* owned; the worker's eventfd */
+    int64_t valid, fed;       /* bytes that are there; and that the worker knows of */
+    bool fetching;            /* not all are there and verified */
+    bool rewinding, clearing; /* a killed worker is to begin again; the pool empties the stage */
     int64_t size;
     bool ended, telling;
     struct err err; /* kind ERR_NONE: none */
@@ -56,6 +67,7 @@ static void discarded(uv_work_t *work, int status)
     struct images *im = w->im;
 
     (void)status;
+    fd_close(w->follow_fd);
     free(w);
     images_done(im);
 }
@@ -64,9 +76,11 @@ static void discarded(uv_work_t *work, int status)
 static void abandon(struct unpack *w)
 {
     unlink_unpack(w);
+    if (w->fetch)
+        fetch_leave(TAKE_PTR(w->fetch));
     if (w->worker)
         worker_kill(w->worker);
-    else if (!w->telling)
+    else if (!w->telling && !w->clearing)
         uv_queue_work(w->im->loop, &w->work, discard, discarded);
 }
 
@@ -120,18 +134,47 @@ static int check(struct unpack *w, const struct worker_result *result, struct er
     return 0;
 }
 
+/* When worker and fetch are both through: what the worker found may come from wrong bytes, and its
+ * success counts only if they were right. */
+static void settle(struct unpack *w)
+{
+    if (w->worker || w->clearing)
+        return;
+    if (!w->users)
+        abandon(w);
+    else if (!w->fetching)
+        tell(w);
+}
+
+static void begin_again(struct unpack *w);
+
 static void on_done(void *arg, const struct worker_result *result)
 {
     struct unpack *w = arg;
     struct err e;
 
     w->worker = NULL;
-    if (check(w, result, &e) < 0)
+    if (w->rewinding && w->users) {
+        begin_again(w);
+        return;
+    }
+    if (w->err.kind == ERR_NONE && check(w, result, &e) < 0)
         w->err = e;
-    if (w->users)
-        tell(w);
-    else
-        abandon(w);
+    settle(w);
+}
+
+/* Tell the worker how much of its input is there. */
+static void feed(struct unpack *w)
+{
+    uint64_t more = (uint64_t)(w->valid - w->fed);
+
+    if (!w->fetch || !w->worker || w->rewinding)
+        return;
+    w->fed = w->valid;
+    if (!w->fetching)
+        more |= LAYER_FOLLOW_END;
+    if (more > 0 && eventfd_write(w->follow_fd, more) < 0)
+        worker_kill(w->worker); /* never: the counter is far from full */
 }
 
 /* l/diff in a new stage. */
@@ -152,23 +195,98 @@ static int open_directory(struct unpack *w, struct err *reterr)
     return TAKE_FD(fd);
 }
 
-static int start(struct unpack *w, int in_fd, struct err *reterr)
+static int open_input(struct unpack *w, struct err *reterr)
 {
-    _cleanup_close_ int in = in_fd;
-    _cleanup_close_ int dir = open_directory(w, reterr);
+    if (!w->fetch)
+        return blob_open(w->im->storage, w->blob.digest, NULL, reterr);
+    fd_close(w->follow_fd);
+    w->fed = 0;
+    w->follow_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return w->follow_fd < 0 ? err_sys(reterr, errno, "eventfd") : fetch_open(w->fetch, reterr);
+}
 
-    if (dir < 0)
-        return dir;
+static int start(struct unpack *w, struct err *reterr)
+{
+    _cleanup_close_ int in = open_input(w, reterr);
+    _cleanup_close_ int dir = in < 0 ? -EBADF : open_directory(w, reterr);
+    int r;
+
+    if (in < 0 || dir < 0)
+        return in < 0 ? in : dir;
     log_debug("layer sha256:%s: unpack blob sha256:%.12s", w->chain_id, w->blob.digest);
-    return worker_start(&(struct worker_options){.loop = w->im->loop,
-                                                 .path = w->im->worker_path,
-                                                 .command = "unpack",
-                                                 .in_fd = in,
-                                                 .dir_fd = dir,
-                                                 .arg = w,
-                                                 .progress = on_progress,
-                                                 .done = on_done},
-                        &w->worker, reterr);
+    r = worker_start(&(struct worker_options){.loop = w->im->loop,
+                                              .path = w->im->worker_path,
+                                              .command = "unpack",
+                                              .in_fd = in,
+                                              .dir_fd = dir,
+                                              .follow = w->fetch != NULL,
+                                              .follow_fd = w->follow_fd,
+                                              .arg = w,
+                                              .progress = on_progress,
+                                              .done = on_done},
+                     &w->worker, reterr);
+    if (r >= 0)
+        feed(w);
+    return r;
+}
+
+/* ---- the fetch ---- */
+
+static void on_bytes(void *arg, int64_t bytes)
+{
+    struct unpack *w = arg;
+
+    w->valid = bytes;
+    feed(w);
+}
+
+static void on_fetched(void *arg, const struct err *err)
+{
+    struct unpack *w = arg;
+
+    w->fetching = false;
+    if (err) {
+        w->err = *err;
+        if (w->worker)
+            worker_kill(w->worker);
+    } else {
+        w->valid = w->blob.size;
+        feed(w);
+    }
+    settle(w);
+}
+
+static void cleared(uv_work_t *work, int status)
+{
+    struct unpack *w = work->data;
+    struct err e;
+
+    (void)status;
+    w->clearing = false;
+    if (w->users && w->err.kind == ERR_NONE && start(w, &e) < 0)
+        w->err = e;
+    settle(w);
+}
+
+static void begin_again(struct unpack *w)
+{
+    w->rewinding = false;
+    w->clearing = true;
+    uv_queue_work(w->im->loop, &w->work, discard, cleared);
+}
+
+/* All that was unpacked is of wrong bytes. */
+static void on_restarted(void *arg)
+{
+    struct unpack *w = arg;
+
+    w->valid = 0;
+    w->err = (struct err){0};
+    w->rewinding = w->worker != NULL;
+    if (w->worker)
+        worker_kill(w->worker);
+    else if (!w->clearing)
+        begin_again(w);
 }
 
 /* ---- users ---- */
@@ -184,9 +302,20 @@ static struct unpack *find(struct images *im, const struct load_layer *layer,
     return NULL;
 }
 
-static int unpack_new(struct images *im, const struct load_layer *layer,
-                      const struct descriptor *blob, int in_fd, struct unpack **ret,
-                      struct err *reterr)
+static int begin(struct unpack *w, struct remote *remote, struct err *reterr)
+{
+    struct fetch_callbacks cb = {
+        .arg = w, .progress = on_bytes, .restarted = on_restarted, .done = on_fetched};
+    int r = remote ? fetch_join(w->im, remote, &w->blob, &cb, &w->fetch, reterr) : 0;
+
+    w->fetching = w->fetch != NULL;
+    if (w->fetch)
+        w->valid = fetch_bytes(w->fetch);
+    return r < 0 ? r : start(w, reterr);
+}
+
+static int unpack_new(struct images *im, struct remote *remote, const struct load_layer *layer,
+                      const struct descriptor *blob, struct unpack **ret, struct err *reterr)
 {
     struct unpack *w = xcalloc(1, sizeof(*w));
     int r;
@@ -196,9 +325,13 @@ static int unpack_new(struct images *im, const struct load_layer *layer,
     memcpy(w->diff_id, layer->diff_id, sizeof(w->diff_id));
     w->blob = *blob;
     w->stage = STAGE_NONE;
+    w->follow_fd = -EBADF;
     w->work.data = w;
-    r = start(w, in_fd, reterr);
+    r = begin(w, remote, reterr);
     if (r < 0) {
+        if (w->fetch)
+            fetch_leave(w->fetch);
+        fd_close(w->follow_fd);
         storage_stage_discard(im->storage, &w->stage); /* two empty directories */
         free(w);
         return r;
@@ -213,19 +346,14 @@ static int unpack_new(struct images *im, const struct load_layer *layer,
     return 0;
 }
 
-int unpack_join(struct images *im, const struct load_layer *layer, const struct descriptor *blob,
-                const struct unpack_callbacks *cb, int (*open_blob)(void *arg, struct err *reterr),
+int unpack_join(struct images *im, struct remote *remote, const struct load_layer *layer,
+                const struct descriptor *blob, const struct unpack_callbacks *cb,
                 struct unpack_user **ret, struct err *reterr)
 {
     struct unpack *w = find(im, layer, blob);
     struct unpack_user *u;
-    int r = 0;
+    int r = w ? 0 : unpack_new(im, remote, layer, blob, &w, reterr);
 
-    if (!w) {
-        int fd = open_blob(cb->arg, reterr);
-
-        r = fd < 0 ? fd : unpack_new(im, layer, blob, fd, &w, reterr);
-    }
     if (r < 0)
         return r;
     u = xcalloc(1, sizeof(*u));

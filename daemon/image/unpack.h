@@ -1,12 +1,15 @@
-/* Layers on their way from a verified blob to a directory.  A layer is unpacked once, however many
- * pulls want it: they join the worker that is under way.  Each has a stage of its own, which stays
- * until the last user leaves; whoever commits first renames it into the store.  Loop thread. */
+/* Layers on their way from a blob to a directory.  A blob that is still being fetched is unpacked
+ * as it comes; whatever its bytes do there is undone if they turn out wrong, and the layer is not
+ * done before they are verified.  A layer is unpacked once, however many pulls want it: they join
+ * the worker that is under way.  Each has a stage of its own, which stays until the last user
+ * leaves; whoever commits first renames it into the store.  Loop thread. */
 #pragma once
 
 #include "image_private.h"
 #include "manifest.h"
 #include "registry_manifest.h"
 
+struct remote; /* registry.h */
 struct unpack_user;
 
 struct unpack_callbacks {
@@ -17,11 +20,10 @@ struct unpack_callbacks {
     void (*done)(void *arg, const struct err *err);
 };
 
-/* layer: its chain and diff id; blob: what it comes from.  open_blob(arg) is called only if nobody
- * unpacks it yet and gives a descriptor to read the blob from (ownership).  1: it is done already;
- * 0: done() follows. */
-int unpack_join(struct images *im, const struct load_layer *layer, const struct descriptor *blob,
-                const struct unpack_callbacks *cb, int (*open_blob)(void *arg, struct err *reterr),
+/* layer: its chain and diff id; blob: what it comes from: the fetch of it, which is joined, or with
+ * remote NULL the store.  1: it is done already; 0: done() follows. */
+int unpack_join(struct images *im, struct remote *remote, const struct load_layer *layer,
+                const struct descriptor *blob, const struct unpack_callbacks *cb,
                 struct unpack_user **ret, struct err *reterr);
 /* At any time; without users the worker is killed and the stage removed. */
 void unpack_leave(struct unpack_user *u);

@@ -152,6 +152,8 @@ static int make_args(const struct worker_options *opt, char *lowers, char *args[
     args[n++] = (char *)opt->command;
     if (opt->keep || opt->blob)
         args[n++] = (char *)(opt->keep ? "--keep" : "--blob");
+    if (opt->follow)
+        args[n++] = (char *)"--follow";
     if (*lowers)
         args[n++] = lowers;
     for (size_t i = 0; opt->args && opt->args[i]; i++) {
@@ -185,8 +187,8 @@ static int make_stdio(struct worker *w, uv_stdio_container_t *ret)
         (uv_stdio_container_t){.flags = (uv_stdio_flags)(UV_CREATE_PIPE | UV_WRITABLE_PIPE),
                                .data.stream = (uv_stream_t *)&w->pipe};
     ret[LAYER_FD_DIR] = inherit(opt->dir_fd);
-    if (opt->keep)
-        ret[n++] = inherit(opt->keep_fd);
+    if (opt->keep || opt->follow)
+        ret[n++] = inherit(opt->keep ? opt->keep_fd : opt->follow_fd);
     for (size_t i = 0; i < opt->n_lowers; i++)
         ret[n++] = inherit(opt->lower_fds[i]);
     return n;
@@ -201,7 +203,8 @@ static int spawn(struct worker *w)
         .file = w->opt.path, .args = args, .env = env, .stdio = stdio, .exit_cb = on_exit_status};
     int r;
 
-    if (w->opt.n_lowers > LAYER_LOWERS_MAX || (w->opt.n_lowers > 0 && w->opt.keep))
+    if (w->opt.n_lowers > LAYER_LOWERS_MAX ||
+        (w->opt.n_lowers > 0 && (w->opt.keep || w->opt.follow)))
         return -E2BIG;
     if (w->opt.n_lowers > 0)
         snprintf(lowers, sizeof(lowers), "--lowers=%zu", w->opt.n_lowers);

@@ -33,6 +33,8 @@ struct worker_options {
     bool blob;               /* unpack: hash the input too */
     bool keep;               /* unpack: and copy it to keep_fd, borrowed too */
     int keep_fd;
+    bool follow; /* unpack: in_fd still grows; follow_fd, an eventfd, says how far it is valid */
+    int follow_fd;
     void *arg;
     void (*progress)(void *arg, int64_t bytes); /* may be NULL */
     /* Exactly once after a successful start, when process and pipe are gone; the worker with it. */

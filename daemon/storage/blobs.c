@@ -99,17 +99,13 @@ int blob_remove(struct storage *st, const char *digest, char **ret_trash, struct
 int blob_orphans(struct storage *st, bool (*known)(void *arg, const char *digest), void *arg,
                  char ***ret, struct err *reterr)
 {
-    _cleanup_(strv_freep) char **all = NULL, **orphans = NULL;
-    int r = storage_list_dir(st->blobs_fd, &all);
+    return storage_unknown(st, st->blobs_fd, BLOBS_SHA256_DIR, known, arg, ret, reterr);
+}
 
-    if (r < 0)
-        return err_sys(reterr, -r, "list %s/" BLOBS_SHA256_DIR, st->root);
-    for (size_t i = 0; all && all[i]; i++) {
-        if (check(all[i], NULL) >= 0 && !known(arg, all[i]))
-            orphans = strv_append(orphans, all[i]);
-    }
-    *ret = TAKE_PTR(orphans);
-    return 0;
+int blob_partial_orphans(struct storage *st, bool (*known)(void *arg, const char *digest),
+                         void *arg, char ***ret, struct err *reterr)
+{
+    return storage_unknown(st, st->partial_fd, BLOBS_PARTIAL_DIR, known, arg, ret, reterr);
 }
 
 /* ---- downloads that are not complete ---- */

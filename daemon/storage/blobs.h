@@ -30,6 +30,10 @@ int blob_remove(struct storage *st, const char *digest, char **ret_trash, struct
 int blob_orphans(struct storage *st, bool (*known)(void *arg, const char *digest), void *arg,
                  char ***ret, struct err *reterr);
 
+/* The same of partial files. */
+int blob_partial_orphans(struct storage *st, bool (*known)(void *arg, const char *digest),
+                         void *arg, char ***ret, struct err *reterr);
+
 /* Read and write, made when missing; ret_offset (may be NULL): bytes that are there. */
 int blob_partial_open(struct storage *st, const char *digest, int64_t *ret_offset,
                       struct err *reterr);

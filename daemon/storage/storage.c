@@ -250,6 +250,17 @@ bool storage_layer_exists(struct storage *st, const char *chain_id)
     return str_is_hex(chain_id, CHAIN_ID_LEN) && faccessat(st->layers_fd, chain_id, F_OK, 0) == 0;
 }
 
+bool storage_layer_is_whole(struct storage *st, const char *chain_id)
+{
+    char name[CHAIN_ID_LEN + 8];
+    struct stat sb;
+
+    if (!str_is_hex(chain_id, CHAIN_ID_LEN))
+        return false;
+    snprintf(name, sizeof(name), "%s/diff", chain_id);
+    return fstatat(st->layers_fd, name, &sb, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(sb.st_mode);
+}
+
 int storage_layer_commit(struct storage *st, struct stage *stage, const char *name,
                          const char *chain_id, struct err *reterr)
 {
@@ -304,20 +315,33 @@ int storage_layer_remove(struct storage *st, const char *chain_id, char **ret_tr
     return storage_remove_named(st, st->layers_fd, LAYERS_DIR, chain_id, ret_trash, reterr);
 }
 
+int storage_unknown(struct storage *st, int dirfd, const char *what,
+                    bool (*known)(void *arg, const char *id), void *arg, char ***ret,
+                    struct err *reterr)
+{
+    _cleanup_(strv_freep) char **all = NULL, **unknown = NULL;
+    int r = storage_list_dir(dirfd, &all);
+
+    if (r < 0)
+        return err_sys(reterr, -r, "list %s/%s", st->root, what);
+    for (size_t i = 0; all && all[i]; i++) {
+        if (str_is_hex(all[i], ID_LEN) && !known(arg, all[i]))
+            unknown = strv_append(unknown, all[i]);
+    }
+    *ret = TAKE_PTR(unknown);
+    return 0;
+}
+
 int storage_layer_orphans(struct storage *st, bool (*known)(void *arg, const char *chain_id),
                           void *arg, char ***ret, struct err *reterr)
 {
-    _cleanup_(strv_freep) char **all = NULL, **orphans = NULL;
-    int r = storage_list_dir(st->layers_fd, &all);
+    return storage_unknown(st, st->layers_fd, LAYERS_DIR, known, arg, ret, reterr);
+}
 
-    if (r < 0)
-        return err_sys(reterr, -r, "list %s/" LAYERS_DIR, st->root);
-    for (size_t i = 0; all && all[i]; i++) {
-        if (str_is_hex(all[i], CHAIN_ID_LEN) && !known(arg, all[i]))
-            orphans = strv_append(orphans, all[i]);
-    }
-    *ret = TAKE_PTR(orphans);
-    return 0;
+int storage_container_orphans(struct storage *st, bool (*known)(void *arg, const char *id),
+                              void *arg, char ***ret, struct err *reterr)
+{
+    return storage_unknown(st, st->containers_fd, "containers", known, arg, ret, reterr);
 }
 
 /* ---- root file systems of containers ---- */

@@ -64,6 +64,8 @@ int storage_layer_commit(struct storage *st, struct stage *stage, const char *na
 /* Make the renames durable: fsync of layers/ (pool thread). */
 int storage_layers_fsync(struct storage *st, struct err *reterr);
 bool storage_layer_exists(struct storage *st, const char *chain_id);
+/* And has it the directory of its files? */
+bool storage_layer_is_whole(struct storage *st, const char *chain_id);
 /* As storage_container_remove(). */
 int storage_layer_remove(struct storage *st, const char *chain_id, char **ret_trash,
                          struct err *reterr);
@@ -104,6 +106,9 @@ int storage_rootfs_remove(struct storage *st, const char *container_id, struct e
  * NULL the deletion is done here.  Missing: 0 and *ret_trash NULL. */
 int storage_container_remove(struct storage *st, const char *container_id, char **ret_trash,
                              struct err *reterr);
+/* Directories of containers for which known() is false, as storage_layer_orphans(). */
+int storage_container_orphans(struct storage *st, bool (*known)(void *arg, const char *id),
+                              void *arg, char ***ret, struct err *reterr);
 int storage_trash_remove(struct storage *st, const char *trash);
 
 /* Bytes in the writable layer (SizeRw): st_size of its regular files, hard links once. */

@@ -15,6 +15,10 @@ struct storage {
 
 /* Names in the directory that dirfd is open on, without "." and ".." (strv_free). */
 int storage_list_dir(int dirfd, char ***ret);
+/* Those of them that are 64 hex digits and for which known() is false; what: as below. */
+int storage_unknown(struct storage *st, int dirfd, const char *what,
+                    bool (*known)(void *arg, const char *id), void *arg, char ***ret,
+                    struct err *reterr);
 /* Move dirfd/name into tmp/ (*ret_trash), or delete it when that is NULL.  Missing: 0.  what: of
  * the directory, for messages. */
 int storage_remove_named(struct storage *st, int dirfd, const char *what, const char *name,

@@ -157,6 +157,27 @@ int db_layer_get(struct db *db, const char *chain_id, int64_t *ret_size, struct 
     return r;
 }
 
+int db_layer_list(struct db *db, struct layer_row **ret, size_t *ret_n, struct err *reterr)
+{
+    sqlite3_stmt *st = db_query(db, "SELECT chain_id, diff_id, parent FROM layers", NULL);
+    _cleanup_free_ struct layer_row *v = NULL;
+    size_t n = 0;
+    int r;
+
+    while ((r = db_step(db, st, reterr)) > 0) {
+        v = xrealloc(v, (n + 1) * sizeof(*v));
+        column_copy_id(st, 0, v[n].chain_id);
+        column_copy_id(st, 1, v[n].diff_id);
+        column_copy_id(st, 2, v[n].parent);
+        n++;
+    }
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(v);
+    *ret_n = n;
+    return 0;
+}
+
 int db_layer_collect(struct db *db, char ***ret, int64_t *ret_bytes, struct err *reterr)
 {
     _cleanup_(strv_freep) char **v = NULL;

@@ -45,6 +45,13 @@ int db_layer_put(struct db *db, const char *chain_id, const char *diff_id, const
                  int64_t size, struct err *reterr);
 /* 1 and the size, or 0. */
 int db_layer_get(struct db *db, const char *chain_id, int64_t *ret_size, struct err *reterr);
+struct layer_row {
+    char chain_id[ID_LEN + 1], diff_id[ID_LEN + 1];
+    char parent[ID_LEN + 1]; /* "" of a bottom layer */
+};
+
+/* All, in no order; the caller frees *ret, NULL when there are none. */
+int db_layer_list(struct db *db, struct layer_row **ret, size_t *ret_n, struct err *reterr);
 /* Delete the rows of layers that neither image nor container holds; their ids (strv_free), and
  * the sum of their sizes. */
 int db_layer_collect(struct db *db, char ***ret, int64_t *ret_bytes, struct err *reterr);

@@ -445,6 +445,95 @@ def test_pulls_come_and_leave(d):
     wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stages to be removed")
 
 
+def many_files(count=8, size=200_000):
+    return Image([layer({f"file{n}": noise(size) for n in range(count)})])
+
+
+def half_of(blob, gate, at):
+    def fault(request):
+        request.answer(200, blob[:at], headers={"Content-Length": str(len(blob))})
+        gate.wait(30 * SLOW)
+        request.wfile.write(blob[at:])
+        return True
+    return fault
+
+
+def unpacked_files(d):
+    return sorted(name for stage in os.listdir(f"{d.data}/tmp") if os.path.isdir(f"{d.data}/tmp/{stage}/l/diff")
+                  for name in os.listdir(f"{d.data}/tmp/{stage}/l/diff"))
+
+
+def test_a_layer_is_unpacked_while_it_comes(d):
+    image, gate = many_files(), threading.Event()
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.fail("blobs", digest(image.layers[0]), half_of(image.layers[0], gate, 1_000_000))
+        client = d.spawn_client("pull", f"{fake.host}/app:v1")
+        wait_for(lambda: "file3" in unpacked_files(d), "the first files")
+        assert "file5" not in unpacked_files(d), unpacked_files(d)
+        equal(d.api("GET", "/_ping").body, b"OK")
+        gate.set()
+        all_succeed([client])
+    equal((os.listdir(f"{d.data}/tmp"), partial(d, image)), ([], {}))
+    files = f"{d.data}/layers/{chain_ids(image)[0]}/diff"
+    equal({name: os.path.getsize(f"{files}/{name}") for name in os.listdir(files)},
+          {f"file{n}": 200_000 for n in range(8)})
+
+
+def test_a_cancelled_pull_leaves_what_can_be_resumed(d):
+    image, gate = many_files(), threading.Event()
+    blob = image.layers[0]
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.fail("blobs", digest(blob), half_of(blob, gate, 1_000_000))
+        before = sorted(os.listdir(f"{d.data}/layers")), sorted(os.listdir(f"{d.data}/blobs/sha256"))
+        client = d.spawn_client("pull", f"{fake.host}/app:v1")
+        wait_for(lambda: "file3" in unpacked_files(d), "the first files")
+        client.kill()
+        client.communicate()
+        wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stage to be removed")
+        wait_for(lambda: not [pid for pid in host.processes(d.root) if host.read(f"/proc/{pid}/comm").startswith(
+            "containerd-lite-l") or "containerd-lite-layer" in host.read(f"/proc/{pid}/cmdline")], "the worker's end")
+        gate.set()
+        equal(list(partial(d, image)), [sha256(blob)])
+        length = partial(d, image)[sha256(blob)]
+        with open(f"{d.data}/blobs/partial/{sha256(blob)}", "rb") as file:
+            equal(file.read() == blob[:length], True)
+        equal((sorted(os.listdir(f"{d.data}/layers")), sorted(os.listdir(f"{d.data}/blobs/sha256"))), before)
+        d.ok("pull", f"{fake.host}/app:v1")
+        equal(fake.asked("GET", digest(blob))[-1][2].get("Range"), f"bytes={length}-")
+    equal(os.listdir(f"{d.data}/tmp"), [])
+
+
+def test_what_was_unpacked_of_wrong_bytes_is_undone(d):
+    """The first try is wrong in its middle, or all of another layer; the second is right."""
+    image, other = many_files(), many_files()
+    blob, wrong = image.layers[0], bytearray(image.layers[0])
+    wrong[len(blob) // 2] ^= 0xff
+    for bad in bytes(wrong), other.layers[0][:len(blob)].ljust(len(blob), b"x"), bytes(len(blob)):
+        with Fake() as fake:
+            fake.add("app", "v1", image)
+            fake.fail("blobs", digest(blob), body(bad))
+            d.ok("pull", f"{fake.host}/app:v1")
+            files = f"{d.data}/layers/{chain_ids(image)[0]}/diff"
+            equal(sorted(os.listdir(files)), [f"file{n}" for n in range(8)])
+            d.ok("rmi", f"{fake.host}/app:v1")
+    equal(os.listdir(f"{d.data}/tmp"), [])
+
+
+def test_a_layer_that_cannot_be_unpacked(d):
+    """Its digest is right: it came so from whoever made it."""
+    image = many_files()
+    cut = image.layers[0][:700_000]
+    image.layers = [cut]
+    image.document["layers"] = [image.descriptor(image.document["layers"][0]["mediaType"], cut)]
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        has(error_of(pull(d, f"{fake.host}/app", tag="v1")), "failed to register layer sha256:")
+        equal(len(fake.asked("GET", digest(cut))), 1, "downloads")
+    wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stage to be removed")
+
+
 def test_a_layer_that_was_lost_comes_again(d):
     """Somebody removed a layer's directory: a pull that finds nothing new brings it nonetheless."""
     image = runnable("whole")

@@ -118,7 +118,7 @@ static void ordered(const struct result *r, const char *first, const char *secon
 static const char golden[] =
     "1 0 0 0 0 '/run/c'\n"
     "2 0 0 0 0\n"
-    "3 0 1 0 0 '/log'\n"
+    "3 67108864 4 0 0 '/log'\n"
     "8 536870912 0 0 0 ''\n"
     "8 134217728 0 0 0 ''\n"
     "8 67108864 0 0 0 ''\n"

@@ -1,0 +1,237 @@
+"""An image store that was damaged: what `system fsck` finds, what it repairs, and that a pull or a
+load brings the rest again."""
+import json
+import os
+import shutil
+import sqlite3
+import threading
+
+import imagemaker
+from harness import IMAGE, SLOW, Daemon, equal, has, wait_for
+from imagemaker import layer, sha256
+from registries import Fake, Image, digest
+
+HEX = "0123456789abcdef" * 4
+
+
+def make_image(text):
+    files = {**imagemaker.busybox_files(IMAGE), "text": f"{text}\n".encode()}
+    return Image([layer({"noise": os.urandom(300_000)}), layer(files)],
+                 {"Cmd": ["/bin/busybox", "cat", "/text"]})
+
+
+def fsck(d, **parameters):
+    """(problems, sums, error or None)"""
+    reply = d.api("POST", "/system/fsck", status=200, **parameters)
+    lines = [json.loads(line) for line in reply.body.splitlines()]
+    told = [line["aux"] for line in lines if "aux" in line]
+    return told[:-1], told[-1], lines[-1].get("error")
+
+
+def short(problems):
+    return sorted((p["Kind"], p["Problem"], p["Id"].removeprefix("sha256:"), p["Repaired"])
+                  for p in problems)
+
+
+def blob_path(d, blob):
+    return f"{d.data}/blobs/sha256/{sha256(blob)}"
+
+
+def layer_path(d, image, n):
+    chain = []
+    for diff_id in json.loads(image.config)["rootfs"]["diff_ids"]:
+        chain.append(sha256(f"sha256:{chain[-1]} {diff_id}".encode()) if chain else diff_id[7:])
+    return f"{d.data}/layers/{chain[n]}"
+
+
+def flip(path, at):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def clean(d):
+    problems, sums, error = fsck(d)
+    equal((problems, sums["Problems"], error), ([], 0, None))
+    return sums
+
+
+def test_nothing_to_find(d):
+    with Fake() as fake:
+        image = make_image("fine")
+        before = clean(d)
+        fake.add("app", "v1", image)
+        d.ok("pull", "-q", f"{fake.host}/app:v1")
+        d.sleeper()
+        after = clean(d)
+        equal({key: after[key] - before[key] for key in after},
+              {"Images": 1, "Layers": 2, "Blobs": 2, "Problems": 0, "Repaired": 0,
+               "Bytes": sum(len(blob) for blob in image.layers)})
+    has(d.ok("system", "fsck"), "images, ", "layers, ", "blobs: 0 problems, 0 repaired")
+
+
+def test_orphans():
+    """What a daemon that was killed may leave; a start removes most of it, too."""
+    with Daemon() as d:
+        keeper = d.sleeper()
+        before = clean(d)
+        partial = os.listdir(f"{d.data}/blobs/sha256")[0]
+        os.makedirs(f"{d.data}/layers/{HEX}/diff/a")
+        os.makedirs(f"{d.data}/containers/{HEX}/upper/b")
+        for name in (f"blobs/sha256/{HEX}", f"blobs/partial/{HEX}", f"blobs/partial/{partial}"):
+            with open(f"{d.data}/{name}", "w") as file:
+                file.write("left")
+        want = [("blob", "orphan", HEX), ("container", "orphan", HEX), ("download", "orphan", partial),
+                ("layer", "orphan", HEX)]
+        problems, sums, error = fsck(d)
+        equal(short(problems), [(*one, False) for one in want])
+        equal((sums["Problems"], sums["Repaired"], error), (4, 0, "4 problems are left in the store"))
+        err = d.fails(1, "system", "fsck")
+        has(err, "4 problems are left in the store")
+        problems, sums, error = fsck(d, repair=1)
+        equal(short(problems), [(*one, True) for one in want])
+        equal((sums["Problems"], sums["Repaired"], error), (4, 4, None))
+        for name in ("layers", "containers", "blobs/sha256"):
+            assert not os.path.exists(f"{d.data}/{name}/{HEX}"), name
+        # One that may be resumed is no orphan.
+        equal(os.listdir(f"{d.data}/blobs/partial"), [HEX])
+        wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the trash to be emptied")
+        equal(clean(d), before)
+        equal(d.exec(keeper, "echo", "alive"), "alive")
+
+
+def test_broken_blobs(d):
+    """A bit, the last byte, all bytes: each is found, forgotten and fetched again; nothing else is."""
+    image = make_image("blob")
+    for damage in (lambda path: flip(path, 1000), lambda path: os.truncate(path, 5000),
+                   lambda path: os.truncate(path, 0), os.unlink):
+        with Fake() as fake:
+            fake.add("app", "v1", image)
+            name = f"{fake.host}/app:v1"
+            d.ok("pull", "-q", name)
+            damage(blob_path(d, image.layers[0]))
+            gone = not os.path.exists(blob_path(d, image.layers[0]))
+            want = ("blob", "missing" if gone else "corrupt", sha256(image.layers[0]))
+            problems, _, error = fsck(d)
+            equal((short(problems), error), ([(*want, False)], "1 problem is left in the store"))
+            out = d.ok("system", "fsck", "--repair")
+            has(out, f"blob {digest(image.layers[0])}: {want[1]}", "the next pull brings it again",
+                "1 problems, 1 repaired")
+            clean(d)
+            equal(d.ok("run", "--rm", "--pull", "never", name), "blob")  # its layers are whole
+            fake.requests.clear()
+            has(d.ok("pull", name), "Pull complete")
+            equal([len(fake.asked("GET", digest(blob))) for blob in image.layers], [1, 0])
+            clean(d)
+            d.ok("save", "-o", "/dev/null", name)
+            d.ok("rmi", name)
+
+
+def test_lost_layers(d):
+    """The directory of a layer, or the files in it, are gone; a pull and a load bring them again."""
+    image = make_image("layer")
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        name = f"{fake.host}/app:v1"
+        d.ok("pull", "-q", name)
+        archive = f"{d.root}/saved.tar"
+        d.ok("save", "-o", archive, name)
+        for again in (("pull", "-q", name), ("load", "-q", "-i", archive)):
+            for lost in ("", "/diff"):
+                path = layer_path(d, image, 1)
+                shutil.rmtree(path + lost)
+                problems, _, error = fsck(d, repair=1)
+                equal(short(problems), [("layer", "missing", os.path.basename(path), False)])
+                equal(error, "1 problem is left in the store")
+                assert not os.path.exists(path)
+                d.ok(*again)
+                clean(d)
+                equal(d.ok("run", "--rm", name), "layer")
+        equal(len(fake.asked("GET", digest(image.layers[1]))), 1, "downloads: the blob was there")
+
+
+def test_rows_that_lie():
+    image = make_image("rows")
+    with Daemon() as d, Fake() as fake:
+        fake.add("app", "v1", image)
+        d.ok("pull", "-q", f"{fake.host}/app:v1")
+        d.stop()
+        with sqlite3.connect(f"{d.data}/db.sqlite") as db:
+            db.execute("UPDATE images SET config=config||' ' WHERE id=?", (sha256(image.config),))
+            db.execute("UPDATE image_manifests SET body=body||' ' WHERE digest=?",
+                       (sha256(image.manifest),))
+            db.execute("UPDATE layers SET diff_id=? WHERE parent IS NOT NULL", (HEX,))
+        db.close()
+        d.start()
+        problems, _, error = fsck(d, repair=1)
+        equal(sorted((p["Kind"], p["Problem"]) for p in problems),
+              [("image", "corrupt"), ("layer", "inconsistent"), ("manifest", "corrupt")])
+        equal(error, "3 problems are left in the store")
+
+
+def waiting(d, *options):
+    """A client whose examination waits for what else is under way."""
+    client = d.spawn_client("system", "fsck", *options)
+    while b"Waiting for other operations" not in client.stdout.readline():
+        assert client.poll() is None, client.stderr.read()
+    return client
+
+
+def test_it_waits_for_others_and_comes_alone(d):
+    """A pull's layers are on disk before they have rows: nothing may take them for orphans."""
+    image = make_image("waits")
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.gate = threading.Event()
+        puller = d.spawn_client("pull", "-q", f"{fake.host}/app:v1")
+        wait_for(lambda: fake.asked("GET", digest(image.config)), "the config to be asked for")
+        first = waiting(d, "--repair")
+        equal(d.api("POST", "/system/fsck", status=409).message,
+              "the store is being examined already")
+        fake.gate.set()
+        for client in (puller, first):
+            out, err = client.communicate(timeout=60 * SLOW)
+            equal(client.returncode, 0, (out, err))
+        clean(d)
+        equal(d.ok("run", "--rm", f"{fake.host}/app:v1"), "waits")
+
+
+def test_a_client_that_leaves_ends_it(d):
+    image = make_image("leaves")
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.gate = threading.Event()
+        puller = d.spawn_client("pull", "-q", f"{fake.host}/app:v1")
+        wait_for(lambda: fake.asked("GET", digest(image.config)), "the config to be asked for")
+        client = waiting(d)
+        client.kill()
+        client.communicate()
+        # The next one is let in when that one is gone, and waits in its place.
+        second = None
+        for _ in range(100):
+            second = d.spawn_client("system", "fsck")
+            if b"Waiting" in second.stdout.readline():
+                break
+            second.communicate()
+        fake.gate.set()
+        for client in (puller, second):
+            equal(client.wait(60 * SLOW), 0)
+            client.communicate()
+        clean(d)
+
+
+def test_daemon_stops_meanwhile():
+    with Daemon() as d, Fake() as fake:
+        fake.add("app", "v1", make_image("stops"))
+        fake.gate = threading.Event()
+        puller = d.spawn_client("pull", "-q", f"{fake.host}/app:v1")
+        wait_for(lambda: [r for r in fake.requests if "/blobs/" in r[1]], "the config to be asked for")
+        client = waiting(d)
+        equal(d.stop(), 0)
+        assert client.wait(20 * SLOW) != 0
+        puller.wait(20 * SLOW)
+        fake.gate.set()
+        d.start()
+        clean(d)
