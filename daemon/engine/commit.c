@@ -83,9 +83,15 @@ static void finish(struct commit *k, const struct err *err)
 
 /* ---- the image ---- */
 
-static void on_packed(void *arg)
+static int on_packed(void *arg, struct err *reterr)
 {
-    thaw(arg);
+    struct commit *k = arg;
+
+    thaw(k);
+    /* What was deleted while it was read is not what it was. */
+    if (k->container->gone)
+        return err_set(reterr, ERR_NOT_FOUND, ENOENT, "container %s was removed", k->container->id);
+    return 0;
 }
 
 static void on_progress(void *arg, json_t *obj)

@@ -15,7 +15,7 @@
 #define EMPTY_TAR "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 
 struct commit {
-    void (*packed)(void *arg);
+    int (*packed)(void *arg, struct err *reterr);
     json_t *entry; /* of the history; borrowed from the job's config */
     char diff_id[ID_LEN + 1];
 };
@@ -226,8 +226,10 @@ static void packed(struct image_job *job, const struct worker_result *result)
     json_t *diff_ids = json_get(json_get(job->import_config, "rootfs"), "diff_ids");
     struct err e;
 
-    if (c->packed)
-        c->packed(job->cb.arg);
+    if (c->packed && c->packed(job->cb.arg, &e) < 0) {
+        image_job_fail(job, &e);
+        return;
+    }
     memcpy(c->diff_id, result->diff_id, sizeof(c->diff_id));
     if (streq(c->diff_id, EMPTY_TAR) && json_array_size(diff_ids) > 0) {
         commit_empty(job);

@@ -201,8 +201,9 @@ struct image_commit {
     const char *repo, *tag;         /* as image_import */
     int dir_fd;                     /* what the container wrote (layer_protocol.h); lent */
     const char *const *args;        /* of the worker: whose ids; NULL-terminated */
-    void (*packed)(
-        void *arg); /* dir_fd has been read to its end; arg as the callbacks'; may be NULL */
+    /* dir_fd has been read to its end; arg as the callbacks'.  Negative: what was read is not to be
+     * used.  May be NULL. */
+    int (*packed)(void *arg, struct err *reterr);
 };
 
 /* Will names and changes do?  Looks at nothing else. */
