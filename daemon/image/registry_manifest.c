@@ -57,6 +57,16 @@ static bool is_one_of(const char *s, const char *const *list, size_t n)
     return false;
 }
 
+/* Visible ASCII: it is shown in messages, and sent on in headers. */
+static bool is_media_type(const char *s)
+{
+    size_t n = 0;
+
+    while (s[n] > ' ' && s[n] < 0x7f)
+        n++;
+    return s[n] == '\0' && n < MEDIA_TYPE_MAX;
+}
+
 static int read_descriptor(const json_t *obj, struct descriptor *ret, struct err *reterr)
 {
     const char *digest = json_get_str(obj, "digest", ""),
@@ -65,7 +75,7 @@ static int read_descriptor(const json_t *obj, struct descriptor *ret, struct err
 
     if (!reference_digest_valid(digest))
         return bad(reterr, "a descriptor without sha256 digest");
-    if (size < 0 || size > BLOB_SIZE_MAX || strlen(type) >= MEDIA_TYPE_MAX)
+    if (size < 0 || size > BLOB_SIZE_MAX || !is_media_type(type))
         return bad(reterr, "a descriptor without a proper size or media type");
     memcpy(ret->digest, digest + strlen(DIGEST_SHA256), ID_LEN + 1);
     strcpy(ret->media_type, type);
@@ -166,7 +176,7 @@ int registry_manifest_parse(const char *body, size_t len, const char *content_ty
     plain_type(content_type, m.media_type);
     if (*own && kind_of(m.media_type) != KIND_UNKNOWN && !streq(own, m.media_type))
         return bad(reterr, "its media type is not the one it was served as");
-    if (*own && strlen(own) < MEDIA_TYPE_MAX)
+    if (*own && is_media_type(own))
         strcpy(m.media_type, own);
     kind = kind_of(m.media_type);
     if (kind == KIND_UNKNOWN)
