@@ -111,6 +111,7 @@ static int open_engine(struct program *p, struct err *reterr)
                               .exec_root = o->exec_root,
                               .bridge = o->bridge,
                               .bip = o->bip,
+                              .default_ip = o->ip,
                               .cgroup_parent = o->cgroup_parent,
                               .storage_driver = o->storage_driver,
                               .shim_path = p->shim,

@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,6 +44,8 @@ static const struct option_row {
      "Attach containers to this existing bridge; \"none\" for no bridge network"},
     {"bip", 0, "bip", OPT_STRING, offsetof(struct options, bip),
      "Address of our own bridge, like 172.17.0.1/16"},
+    {"ip", 0, "ip", OPT_STRING, offsetof(struct options, ip),
+     "Address that published ports are bound to if none is named (default \"0.0.0.0\")"},
     {"mtu", 0, "mtu", OPT_INT, offsetof(struct options, mtu), "MTU of containers' links"},
     {"cgroup-parent", 0, "cgroup-parent", OPT_STRING, offsetof(struct options, cgroup_parent),
      "Parent cgroup of all containers"},
@@ -315,6 +318,7 @@ static void default_to(char **field, const char *value)
 
 static int check(struct options *o, struct err *reterr)
 {
+    struct in_addr address;
     enum log_level level;
 
     if (log_level_parse(o->log_level, &level) < 0)
@@ -336,6 +340,8 @@ static int check(struct options *o, struct err *reterr)
     if (o->log_driver && !streq(o->log_driver, "json-file") && !streq(o->log_driver, "none"))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "logger: no log driver named '%s' is registered", o->log_driver);
+    if (!str_empty(o->ip) && inet_pton(AF_INET, o->ip, &address) != 1)
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid --ip: %s is no IPv4 address", o->ip);
     if (!str_empty(o->bridge) && !str_empty(o->bip))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "--bip and --bridge exclude each other: the address of an existing bridge "

@@ -12,7 +12,7 @@ struct options {
     /* All owned; vectors for strv_free(). */
     char **hosts;
     char *data_root, *exec_root, *config_file, *pidfile, *log_level;
-    char *bridge, *bip, *cgroup_parent, *storage_driver, *registry_certs, *log_driver;
+    char *bridge, *bip, *ip, *cgroup_parent, *storage_driver, *registry_certs, *log_driver;
     char **log_opts; /* key=value */
     char **registry_mirrors, **insecure_registries, **labels, **exec_opts;
     int mtu;

@@ -111,7 +111,7 @@ static void after_hosts(void *arg)
     free(j);
 }
 
-static void write_hosts(struct container *c)
+void container_hosts_refresh(struct container *c)
 {
     struct hosts_job *j = xcalloc(1, sizeof(*j));
 
@@ -207,7 +207,7 @@ static void after_connect(void *arg)
     else
         disconnected(j);
     if (j->r >= 0 && container_is_up(c))
-        write_hosts(c);
+        container_hosts_refresh(c);
     j->done(j->arg, j->r < 0 ? &j->err : NULL);
     if (c->exit_waits)
         container_exit_continue(c);

@@ -44,6 +44,7 @@ static char *plan_hosts(const struct container *c)
                          "ff02::1\tip6-allnodes\n"
                          "ff02::2\tip6-allrouters\n");
     add_extra_hosts(c, &out);
+    links_add_hosts(c, &out);
     for (size_t i = 0; i < c->n_endpoints; i++) {
         char address[INET4_STR_MAX];
 

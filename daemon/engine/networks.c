@@ -74,6 +74,8 @@ uint32_t net_host_binding(const struct net *net)
                                     "com.docker.network.bridge.host_binding_ipv4", "");
     uint32_t address = INADDR_ANY;
 
+    if (!*text && net->engine->config.default_ip)
+        text = net->engine->config.default_ip;
     return *text && inet4_parse_address(text, &address) >= 0 ? address : INADDR_ANY;
 }
 

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include "buf.h"
 #include "cgroup.h"
 #include "db.h"
 #include "engine.h"
@@ -288,7 +289,18 @@ void endpoint_spec_of(const struct container *c, const struct endpoint *ep,
 void endpoint_specs_of(const struct container *c, struct endpoint_specs *ret); /* copies */
 void endpoint_specs_done(struct endpoint_specs *specs);
 
+/* ---- links.c ---- */
+
+/* Do the containers run that it is linked to? */
+int links_check(const struct container *c, struct err *reterr);
+void links_add_hosts(const struct container *c, struct buf *out);
+/* A container has started: those that are linked to it learn its address. */
+void links_follow(struct container *target);
+
 /* ---- connect.c ---- */
+
+/* Write /etc/hosts of a running container again. */
+void container_hosts_refresh(struct container *c);
 
 /* Go on with an exit that came while a network was connected. */
 void container_exit_continue(struct container *c);

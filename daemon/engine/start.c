@@ -284,6 +284,7 @@ static void start_succeeded(struct start_job *j)
     health_started(c, &j->health);
     shim_adopt(c, TAKE_FD(j->control), j->shim_pid);
     container_started(c, &j->state);
+    links_follow(c);
     network_event(c, "connect");
     mounts_event(c, "mount");
     container_event(c, "start", NULL);
@@ -487,6 +488,8 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
 
     j->mode = container_net_mode(c);
     r = resolve_joins(c, &joined, reterr);
+    if (r >= 0)
+        r = links_check(c, reterr);
     if (r >= 0)
         r = take_idmap(c, &idmap, reterr);
     if (r >= 0 && j->mode == NET_BRIDGE)

@@ -355,6 +355,32 @@ def test_flushed_table_comes_back(d):
     remove(d, s, networks=["kept"])
 
 
+def test_links(d):
+    s = server(d, "--name", "target", host_name="target")
+    c = d.sleeper("--link", "target:db")
+    has(d.exec(c, "wget", "-qO-", "http://db/"), "served-by-target")
+    d.sleeper("--name", "between")  # so that the address is another one
+    d.ok("stop", "-t", "0", s)
+    d.sleeper("--name", "after")
+    d.ok("start", s)
+    address = d.inspect(s)["NetworkSettings"]["IPAddress"]
+    wait_for(lambda: f"{address}\tdb " in d.exec(c, "cat", "/etc/hosts"), "the new address")
+    d.ok("stop", "-t", "0", s)
+    has(d.fails(125, "run", "--rm", "--name", "linked", "--link", "target:db", "busybox", "true"),
+        "Cannot link to a non running container: /target AS /linked/db")
+    remove(d, s, c, "between", "after")
+
+
+def test_default_address_of_published_ports():
+    if STOCK:
+        return
+    with Daemon("--ip", "127.0.0.1") as d:
+        s = server(d, "-p", "80", "-p", "0.0.0.0::81")
+        ports = d.inspect(s)["NetworkSettings"]["Ports"]
+        equal((ports["80/tcp"][0]["HostIp"], ports["81/tcp"][0]["HostIp"]), ("127.0.0.1", "0.0.0.0"))
+        d.ok("rm", "-f", s)
+
+
 class Outside:
     """Another host: a network namespace beside ours, on a link of its own."""
 
