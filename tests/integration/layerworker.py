@@ -4,6 +4,7 @@ import os
 import subprocess
 import tempfile
 import threading
+import time
 
 from harness import BUILD
 
@@ -14,8 +15,8 @@ FD_REPORT, FD_DIR, FD_LOWER = 3, 4, 5
 class Done:
     """What the worker said and wrote."""
 
-    def __init__(self, code, reports, out):
-        self.code, self.out = code, out
+    def __init__(self, code, reports, out, peak=0):
+        self.code, self.out, self.peak = code, out, peak  # KiB of resident memory
         self.lines = reports.decode().splitlines()
         self.last = self.lines[-1] if self.lines else ""
 
@@ -50,6 +51,21 @@ def drain(fd, into):
         into.append(file.read())
 
 
+def watch(pid, into):
+    """The peak so far, again and again until there is none any more: what wait4() tells is the parent's,
+    if that was larger."""
+    while True:
+        try:
+            with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+                found = [line for line in file if line.startswith("VmHWM:")]
+        except OSError:
+            return
+        if not found:
+            return
+        into.append(int(found[0].split()[1]))
+        time.sleep(0.005)
+
+
 def run(command, directory, *args, input=b"", input_fd=None, lowers=(), more_fds={}, limit=120):
     """input: bytes, or input_fd (taken).  more_fds: {number: descriptor} (borrowed), which
     may stand for standard output too."""
@@ -71,6 +87,9 @@ def run(command, directory, *args, input=b"", input_fd=None, lowers=(), more_fds
     pid = os.posix_spawn(
         WORKER, [WORKER, command, *([f"--lowers={len(lowers)}"] if lowers else []), *args], os.environ,
         file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in fds.items()])
+    peaks = []
+    watcher = threading.Thread(target=watch, args=(pid, peaks))
+    watcher.start()
     for fd in fds.values():
         os.close(fd)
     readers = [threading.Thread(target=drain, args=(ends[n], outputs[n])) for n in ends]
@@ -79,7 +98,9 @@ def run(command, directory, *args, input=b"", input_fd=None, lowers=(), more_fds
     for thread in readers:
         thread.join(limit)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return Done(status, outputs[FD_REPORT][0], outputs.get(1, [b""])[0])
+    watcher.join()
+    # The first look may still have seen this process, before it became the worker.
+    return Done(status, outputs[FD_REPORT][0], outputs.get(1, [b""])[0], peaks[-1] if peaks else 0)
 
 
 def in_overlay(lowers, upper, script):

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "str.h"
 
 #define MODE_MASK 07777
+#define SIZE_UNCHECKED (1LL << 20) /* not worth a system call */
 
 struct timespec entry_mtime(struct archive_entry *e)
 {
@@ -91,5 +93,20 @@ int entry_apply_at(struct archive_entry *e, int dirfd, const char *name, const c
         return err_sys(reterr, errno, "chmod %s", path);
     if (utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
         return err_sys(reterr, errno, "set time of %s", path);
+    return 0;
+}
+
+int entry_check_size(struct archive_entry *e, int dirfd, const char *path, int64_t max,
+                     struct err *reterr)
+{
+    int64_t size = archive_entry_size(e);
+    struct statvfs vfs;
+
+    if (size < 0 || size > max)
+        return err_set(reterr, ERR_INVALID, EFBIG, "%s has %lld bytes", path, (long long)size);
+    if (size < SIZE_UNCHECKED || archive_entry_sparse_count(e) > 0 || fstatvfs(dirfd, &vfs) < 0)
+        return 0;
+    if ((uint64_t)size / vfs.f_frsize >= vfs.f_bfree)
+        return err_sys(reterr, ENOSPC, "create %s", path);
     return 0;
 }

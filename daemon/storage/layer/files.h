@@ -16,6 +16,11 @@ bool entry_wants_xattr(const char *name);
 
 struct timespec entry_mtime(struct archive_entry *e);
 
+/* Before a file is made in dirfd, by what its header says: -EFBIG if it has more than max bytes;
+ * -ENOSPC if the disk has not so many, which is better known before it is full. */
+int entry_check_size(struct archive_entry *e, int dirfd, const char *path, int64_t max,
+                     struct err *reterr);
+
 /* All but times, on an open file or directory. */
 int entry_apply_fd(struct archive_entry *e, int fd, const char *path, struct err *reterr);
 int entry_set_time(struct archive_entry *e, int fd, const char *path, struct err *reterr);

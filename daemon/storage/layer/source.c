@@ -11,6 +11,7 @@
 #include "decode.h"
 #include "fd.h"
 #include "input.h"
+#include "layer_protocol.h"
 #include "sha.h"
 #include "str.h"
 
@@ -209,6 +210,16 @@ int source_fail(struct source *src, const char *what, struct err *reterr)
     return err_set(reterr, ERR_INVALID, errnum, "%s: %s", what, text ? text : "broken archive");
 }
 
+/* A bomb is cut while it is still small. */
+static int check_expansion(struct source *src, struct err *reterr)
+{
+    if (src->unpacked < LAYER_FREE_BYTES ||
+        src->unpacked / LAYER_MAX_EXPANSION <= source_length(src))
+        return 1;
+    return err_set(reterr, ERR_INVALID, EFBIG, "archive expands to more than %d times its size",
+                   LAYER_MAX_EXPANSION);
+}
+
 static int pull_chunk(struct source *src, const void **ret, size_t *ret_len, struct err *reterr)
 {
     int r;
@@ -217,9 +228,10 @@ static int pull_chunk(struct source *src, const void **ret, size_t *ret_len, str
         ring_release(src->data, READER_DATA);
     r = ring_get(src->data, READER_DATA, ret, ret_len, reterr);
     src->held = r > 0;
-    if (r > 0)
-        src->unpacked += (int64_t)*ret_len;
-    return r;
+    if (r <= 0)
+        return r;
+    src->unpacked += (int64_t)*ret_len;
+    return check_expansion(src, reterr);
 }
 
 /* libarchive's read callback. */
@@ -342,9 +354,4 @@ int source_finish(struct source *src, char ret_hex[65], char ret_blob[65], struc
 int64_t source_length(struct source *src)
 {
     return atomic_load(&src->input.bytes);
-}
-
-int64_t source_unpacked(const struct source *src)
-{
-    return src->unpacked;
 }

@@ -45,5 +45,3 @@ int source_fail(struct source *src, const char *what, struct err *reterr);
  * sources) and of the input (blob; else "-").  Both may be NULL. */
 int source_finish(struct source *src, char ret_hex[65], char ret_blob[65], struct err *reterr);
 int64_t source_length(struct source *src); /* bytes of input that were read */
-/* Bytes of the tar that were read, by which a bomb is known. */
-int64_t source_unpacked(const struct source *src);

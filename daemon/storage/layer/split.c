@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "files.h"
 #include "path.h"
 #include "report.h"
 #include "str.h"
@@ -52,6 +53,12 @@ static int resolve_symlink(const char *path, const char *target, char ret[PATH_M
     return 0;
 }
 
+static int too_large(const struct split *s, struct err *reterr)
+{
+    return err_set(reterr, ERR_INVALID, EFBIG, "archive is larger than %lld bytes",
+                   (long long)s->limits->max_bytes);
+}
+
 static int write_file(struct split *s, int fd, const char *path, struct err *reterr)
 {
     struct archive *a = source_archive(s->src);
@@ -63,8 +70,7 @@ static int write_file(struct split *s, int fd, const char *path, struct err *ret
     while ((r = archive_read_data_block(a, &data, &len, &offset)) == ARCHIVE_OK) {
         s->written += (int64_t)len;
         if (s->written > s->limits->max_bytes)
-            return err_set(reterr, ERR_INVALID, EFBIG, "archive is larger than %lld bytes",
-                           (long long)s->limits->max_bytes);
+            return too_large(s, reterr);
         if (lseek(fd, offset, SEEK_SET) < 0)
             return err_sys(reterr, errno, "seek %s", path);
         r = fd_write_all(fd, data, len);
@@ -75,14 +81,17 @@ static int write_file(struct split *s, int fd, const char *path, struct err *ret
     return r == ARCHIVE_EOF ? 0 : source_fail(s->src, path, reterr);
 }
 
-static int split_file(struct split *s, const char *path, struct err *reterr)
+static int split_file(struct split *s, const char *path, struct archive_entry *e,
+                      struct err *reterr)
 {
     _cleanup_close_ int fd = -EBADF;
     const char *base;
     int dirfd = tree_parent(&s->tree, path, true, &base, reterr);
+    int r = dirfd < 0 ? dirfd
+                      : entry_check_size(e, dirfd, path, s->limits->max_bytes - s->written, reterr);
 
-    if (dirfd < 0)
-        return dirfd;
+    if (r < 0)
+        return r == -EFBIG ? too_large(s, reterr) : r;
     if (unlinkat(dirfd, base, 0) < 0 && errno != ENOENT)
         return err_sys(reterr, errno, "replace %s", path);
     fd = openat(dirfd, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -120,7 +129,7 @@ static int split_entry(struct split *s, struct archive_entry *e, struct err *ret
     }
     /* Directories come into being with their files; nothing else has a place in an image archive.
      */
-    return archive_entry_filetype(e) == AE_IFREG ? split_file(s, path, reterr) : 0;
+    return archive_entry_filetype(e) == AE_IFREG ? split_file(s, path, e, reterr) : 0;
 }
 
 /* 1 if made (or cannot be), 0 if the target is not there yet. */

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "dirtimes.h"
 #include "fd.h"
 #include "files.h"
 #include "path.h"
@@ -17,18 +18,11 @@
 #include "whiteout.h"
 #include "whole.h"
 
-/* A directory's times are set last: making files in it changes them. */
-struct dir_time {
-    char *path; /* owned */
-    struct timespec mtime;
-};
-
 struct unpack {
     struct source *src; /* borrowed */
     const struct limits *limits;
     struct tree tree;
-    struct dir_time *dirs; /* owned */
-    size_t n_dirs, room_dirs;
+    struct dirtimes dirs;
     int64_t entries, written, size;
     struct lower *lower; /* owned; NULL: the directory holds nothing but this layer */
 };
@@ -43,30 +37,6 @@ struct place {
 static int fail(const struct place *at, const char *what, struct err *reterr)
 {
     return err_sys(reterr, errno, "%s %s", what, at->path);
-}
-
-static void remember_dir(struct unpack *u, const char *path, struct archive_entry *e)
-{
-    if (u->n_dirs == u->room_dirs) {
-        u->room_dirs = u->room_dirs ? u->room_dirs * 2 : 64;
-        u->dirs = xrealloc(u->dirs, u->room_dirs * sizeof(*u->dirs));
-    }
-    u->dirs[u->n_dirs++] = (struct dir_time){.path = xstrdup(path), .mtime = entry_mtime(e)};
-}
-
-static int restore_dir_times(struct unpack *u, struct err *reterr)
-{
-    for (size_t i = u->n_dirs; i-- > 0;) {
-        struct timespec times[2] = {u->dirs[i].mtime, u->dirs[i].mtime};
-        const char *path = *u->dirs[i].path ? u->dirs[i].path : ".";
-        _cleanup_close_ int fd =
-            path_open_in_root(u->tree.root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-
-        /* A later entry may have put something else in its place. */
-        if (fd >= 0 && futimens(fd, times) < 0)
-            return err_sys(reterr, errno, "set time of %s", path);
-    }
-    return 0;
 }
 
 static bool is_whiteout(const struct stat *sb)
@@ -118,11 +88,18 @@ static int make_dir(struct unpack *u, const struct place *at, struct archive_ent
     fd = openat(at->dirfd, at->base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return fail(at, "open", reterr);
-    remember_dir(u, at->path, e);
+    if (dirtimes_add(&u->dirs, u->tree.root, at->path, entry_mtime(e), reterr) < 0)
+        return -EIO;
     /* Removed and made again in one layer: nothing of the lower layers shows through. */
     if (whiteout && set_opaque(fd, at->path, reterr) < 0)
         return -EIO;
     return entry_apply_fd(e, fd, at->path, reterr);
+}
+
+static int too_large(const struct unpack *u, struct err *reterr)
+{
+    return err_set(reterr, ERR_INVALID, EFBIG, "layer is larger than %lld bytes",
+                   (long long)u->limits->max_bytes);
 }
 
 static int write_data(struct unpack *u, int fd, const struct place *at, struct err *reterr)
@@ -136,8 +113,7 @@ static int write_data(struct unpack *u, int fd, const struct place *at, struct e
     while ((r = archive_read_data_block(a, &data, &len, &offset)) == ARCHIVE_OK) {
         u->written += (int64_t)len;
         if (u->written > u->limits->max_bytes)
-            return err_set(reterr, ERR_INVALID, EFBIG, "layer is larger than %lld bytes",
-                           (long long)u->limits->max_bytes);
+            return too_large(u, reterr);
         for (const char *p = data; len > 0;) {
             ssize_t n = pwrite(fd, p, len, offset);
 
@@ -159,8 +135,12 @@ static int make_file(struct unpack *u, const struct place *at, struct archive_en
 {
     _cleanup_close_ int fd = -EBADF;
     int64_t size = archive_entry_size(e);
-    int r = clear_name(u, at, reterr);
+    int r = entry_check_size(e, at->dirfd, at->path, u->limits->max_bytes - u->size, reterr);
 
+    if (r == -EFBIG)
+        return too_large(u, reterr);
+    if (r >= 0)
+        r = clear_name(u, at, reterr);
     if (r < 0)
         return r;
     fd = openat(at->dirfd, at->base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -284,7 +264,8 @@ static int make_root(struct unpack *u, struct archive_entry *e, struct err *rete
 {
     if (archive_entry_filetype(e) != AE_IFDIR)
         return err_set(reterr, ERR_INVALID, EINVAL, "archive's root is no directory");
-    remember_dir(u, "", e);
+    if (dirtimes_add(&u->dirs, u->tree.root, "", entry_mtime(e), reterr) < 0)
+        return -EIO;
     return entry_apply_fd(e, u->tree.root, "/", reterr);
 }
 
@@ -344,7 +325,8 @@ static int unpack_entries(struct unpack *u, struct err *reterr)
 int unpack_layer(struct source *src, const struct limits *limits, bool whole,
                  struct unpack_result *ret, struct err *reterr)
 {
-    struct unpack u = {.src = src, .limits = limits, .lower = whole ? lower_new() : NULL};
+    struct unpack u = {
+        .src = src, .limits = limits, .dirs = DIRTIMES_NONE, .lower = whole ? lower_new() : NULL};
     int r = tree_open(&u.tree, reterr);
 
     if (r >= 0)
@@ -352,14 +334,12 @@ int unpack_layer(struct source *src, const struct limits *limits, bool whole,
     if (r >= 0)
         r = unpack_entries(&u, reterr);
     if (r >= 0)
-        r = restore_dir_times(&u, reterr);
+        r = dirtimes_apply(&u.dirs, u.tree.root, reterr);
     if (r >= 0)
         r = source_finish(src, ret->diff_id, ret->blob, reterr);
     if (r >= 0)
         ret->bytes = u.size;
-    for (size_t i = 0; i < u.n_dirs; i++)
-        free(u.dirs[i].path);
-    free(u.dirs);
+    dirtimes_done(&u.dirs);
     lower_free(u.lower);
     tree_done(&u.tree);
     return r;
