@@ -49,6 +49,7 @@ void conn_done(struct conn *conn)
 {
     conn->fd = fd_close(conn->fd);
     buf_done(&conn->in);
+    free(TAKE_PTR(conn->path_stat));
 }
 
 void conn_release(struct client *c, struct conn *conn)
@@ -285,6 +286,9 @@ static int read_head(struct conn *conn, const struct request *req, struct err *r
                            "error during connect: %s %s: %s", req->method, req->path,
                            n < 0 ? err_text((int)-n) : "EOF");
     }
+    free(conn->path_stat);
+    conn->path_stat =
+        http_head_value(buf_head(&conn->in), (size_t)head, "X-Docker-Container-Path-Stat");
     buf_consume(&conn->in, (size_t)head);
     http_body_init(&conn->body, &conn->head, streq(req->method, "HEAD"));
     return 0;

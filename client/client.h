@@ -32,6 +32,7 @@ struct conn {
     struct buf in;
     struct http_head head;
     struct http_body body;
+    char *path_stat; /* owned: X-Docker-Container-Path-Stat, or NULL */
 };
 
 #define CONN_INIT ((struct conn){.fd = -EBADF})

@@ -118,6 +118,13 @@ extern const struct opt commit_opts[];
 extern const struct commit_options commit_defaults;
 int cmd_commit(struct invocation *inv);
 
+/* copy.c */
+struct cp_options {
+    bool archive, follow_link, quiet;
+};
+extern const struct opt cp_opts[];
+int cmd_cp(struct invocation *inv);
+
 int cmd_update(struct invocation *inv);
 
 /* inspect.c */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "mem.h"
 #include "str.h"
 
 static bool header_is(const char *line, size_t len, const char *name)
@@ -93,6 +94,25 @@ int http_head_parse(const char *data, size_t len, struct http_head *ret)
     }
     *ret = h;
     return (int)((const char *)memchr(p, '\n', (size_t)(end - p)) + 1 - data);
+}
+
+char *http_head_value(const char *data, size_t len, const char *name)
+{
+    const char *nl;
+
+    while ((nl = memchr(data, '\n', len))) {
+        size_t n = (size_t)(nl - data) + 1, line = n - (n > 1 && nl[-1] == '\r' ? 2 : 1);
+
+        if (header_is(data, line, name)) {
+            char *value = xmalloc(line + 1);
+
+            header_value(data, line, value, line + 1);
+            return value;
+        }
+        data += n;
+        len -= n;
+    }
+    return NULL;
 }
 
 void http_body_init(struct http_body *b, const struct http_head *head, bool no_body)

@@ -23,6 +23,9 @@ struct http_head {
  * or -EMSGSIZE if it exceeds HTTP_HEAD_MAX. */
 int http_head_parse(const char *data, size_t len, struct http_head *ret);
 
+/* The value of one header in a whole head; the caller frees, NULL if it is absent. */
+char *http_head_value(const char *data, size_t len, const char *name);
+
 enum http_body_state {
     BODY_DATA,        /* `left` bytes of a Content-Length body or of a chunk */
     BODY_UNTIL_CLOSE, /* whatever comes */

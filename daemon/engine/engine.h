@@ -206,8 +206,8 @@ struct content_callbacks {
 int engine_content_open(struct engine *e, const char *ref, enum content_kind kind,
                         const struct content_callbacks *cb, struct content **ret,
                         struct err *reterr);
-/* The same for some files of it, those in its volumes too.  A put into a container that does not run
- * holds up its start until it is done. */
+/* The same for some files of it, those in its volumes too.  A put into a container that does not
+ * run holds up its start until it is done. */
 int engine_archive_open(struct engine *e, const char *ref, const struct archive_request *req,
                         const struct content_callbacks *cb, struct content **ret,
                         struct err *reterr);

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.parse
 
-from harness import IMAGE, equal, has, wait_for
+from harness import CTLC, IMAGE, STOCK, equal, has, wait_for
 
 DIR, LINK, CHAR, FIFO, SETUID, STICKY = 1 << 31, 1 << 27, 1 << 26 | 1 << 21, 1 << 25, 1 << 23, 1 << 20
 
@@ -305,3 +305,180 @@ def test_stock_client(d):
             d.docker_ok("cp", f"{c}:/t/d/.", f"{host}/tree-{c[:8]}")
             equal(sorted(os.listdir(f"{host}/tree-{c[:8]}")), ["e", "hard", "l"])
             equal(d.docker("cp", f"{c}:/none", host).code, 1)
+
+
+def tree(path):
+    """What is below a directory of ours: names with kind and content."""
+    found = {}
+    for directory, folders, files in os.walk(path):
+        for name in folders + files:
+            at = os.path.join(directory, name)
+            key = os.path.relpath(at, path)
+            found[key] = ("link " + os.readlink(at) if os.path.islink(at) else "dir" if os.path.isdir(at)
+                          else open(at).read() if os.path.isfile(at) else "node")
+    return found
+
+
+def clients(d):
+    return [d.ctl] if STOCK else [d.ctl, d.docker]
+
+
+def test_paths_out(d):
+    """Both clients put the same where Docker's manual says: FILE or DIR, with and without /., to what is there
+    and what is not."""
+    c = d.sleeper()
+    d.exec(c, "sh", "-c", "mkdir -p /s/dir/sub; echo f > /s/file; echo g > /s/dir/g; ln -s g /s/dir/l; ln -s dir /s/ld; "
+                          "ln -s file /s/lf")
+    cases = [  # source, destination, options, wanted
+        ("/s/file", "new", [], {"new": "f\n"}),
+        ("/s/file", "new/", [], None),
+        ("/s/file", "there", [], {"there/file": "f\n"}),
+        ("/s/file", "old", [], {"old": "f\n"}),
+        ("/s/file", "none/new", [], None),
+        ("/s/dir", "new", [], {"new": "dir", "new/g": "g\n", "new/l": "link g", "new/sub": "dir"}),
+        ("/s/dir", "there", [], {"there/dir": "dir", "there/dir/g": "g\n", "there/dir/l": "link g", "there/dir/sub": "dir"}),
+        ("/s/dir/.", "there", [], {"there/g": "g\n", "there/l": "link g", "there/sub": "dir"}),
+        ("/s/dir/.", "new", [], {"new": "dir", "new/g": "g\n", "new/l": "link g", "new/sub": "dir"}),
+        ("/s/dir", "old", [], None),
+        ("/s/lf", "new", [], {"new": "link file"}),
+        ("/s/lf", "new", ["-L"], {"new": "f\n"}),
+        ("/s/lf", "there", ["-L"], {"there/lf": "f\n"}),
+        ("/s/ld", "there", ["-L"], {"there/ld": "dir", "there/ld/g": "g\n", "there/ld/l": "link g", "there/ld/sub": "dir"}),
+        ("/s/ld/", "there", [], {"there/ld": "dir", "there/ld/g": "g\n", "there/ld/l": "link g", "there/ld/sub": "dir"}),
+        ("/s/none", "new", [], None),
+        ("s/file", "to-there", [], {"there/file": "f\n"}),
+    ]
+    for source, dest, options, wanted in cases:
+        for client in clients(d):
+            with tempfile.TemporaryDirectory() as host:
+                os.mkdir(f"{host}/there")
+                os.symlink("there", f"{host}/to-there")
+                with open(f"{host}/old", "w") as file:
+                    file.write("old")
+                before = tree(host)
+                done = client("cp", *options, f"{c}:{source}", f"{host}/{dest}")
+                equal(done.code, 0 if wanted is not None else 1, (source, dest, done))
+                after = tree(host)
+                equal({k: v for k, v in after.items() if before.get(k) != v}, wanted or {}, (source, dest, client))
+
+
+def test_paths_in(d):
+    cases = [  # source, destination, options, wanted
+        ("file", "/d/new", [], {"new": "f"}),
+        ("file", "/d/new/", [], None),
+        ("file", "/d/there", [], {"there/file": "f"}),
+        ("file", "/d/old", [], {"old": "f"}),
+        ("file", "/d/none/new", [], None),
+        ("dir", "/d/new", [], {"new/g": "g"}),
+        ("dir", "/d/there", [], {"there/dir/g": "g"}),
+        ("dir/.", "/d/there", [], {"there/g": "g"}),
+        ("dir/.", "/d/new", [], {"new/g": "g"}),
+        ("dir", "/d/old", [], None),
+        ("lf", "/d/new", ["-L"], {"new": "f"}),
+        ("lf", "/d/there", ["-L"], {"there/lf": "f"}),
+        ("ld", "/d/there", ["-L"], {"there/ld/g": "g"}),
+        ("file", "/d/to-there", [], {"there/file": "f"}),
+        ("file", "/d/to-old", [], {"old": "f"}),
+        ("none", "/d/new", [], None),
+    ]
+    with tempfile.TemporaryDirectory() as host:
+        os.makedirs(f"{host}/dir")
+        for name, content in (("file", "f"), ("dir/g", "g")):
+            with open(f"{host}/{name}", "w") as file:
+                file.write(content)
+        os.symlink("file", f"{host}/lf")
+        os.symlink("dir", f"{host}/ld")
+        c = d.sleeper("-v", "cp-in:/d")
+        where = json.loads(d.ok("volume", "inspect", "cp-in"))[0]["Mountpoint"]
+        for source, dest, options, wanted in cases:
+            for client in clients(d):
+                d.exec(c, "sh", "-c", "rm -rf /d/*; mkdir /d/there; echo old > /d/old; ln -s there /d/to-there; ln -s /d/old /d/to-old")
+                before = tree(where)
+                done = client("cp", *options, f"{host}/{source}", f"{c}:{dest}")
+                equal(done.code, 0 if wanted is not None else 1, (source, dest, done))
+                after = {k: v for k, v in tree(where).items() if before.get(k) != v and v != "dir"}
+                equal(after, wanted or {}, (source, dest, client))
+        d.ok("rm", "-f", c)
+        d.ok("volume", "rm", "cp-in")
+
+
+def test_streams(d):
+    c = d.sleeper()
+    body = tar(("x", b"streamed"), ("long/" + "n" * 120 + "/" + "m" * 120, b"deep"))
+    for client in clients(d):
+        with tempfile.TemporaryDirectory() as host:
+            done = client("cp", "-", f"{c}:/tmp", input=body)
+            equal(done.code, 0, done)
+            equal(text(d, c, "/tmp/x"), "streamed")
+            done = client("cp", f"{c}:/tmp/long", host)
+            equal(done.code, 0, done)
+            equal(tree(host)["long/" + "n" * 120 + "/" + "m" * 120], "deep")
+            done = client("cp", f"{host}/long", f"{c}:/tmp/back")
+            equal(done.code, 0, done)
+            equal(text(d, c, "/tmp/back/" + "n" * 120 + "/" + "m" * 120), "deep")
+    path = f"{d.root}/out.tar"
+    with open(path, "wb") as file:
+        d.spawn_client("cp", f"{c}:/tmp/long", "-", stdout=file).wait(30)
+    with tarfile.open(path) as t:
+        equal(t.extractfile("long/" + "n" * 120 + "/" + "m" * 120).read(), b"deep")
+
+
+def test_words(d):
+    c = d.sleeper()
+    d.ok("rename", c, "words")
+    with tempfile.TemporaryDirectory() as host:
+        for args, wanted in ((("words:/a", "words:/b"), "copying between containers is not supported"),
+                             (("/a", "/b"), "must specify at least one container source"),
+                             (("words:/none", host), "Could not find the file /none in container words"),
+                             (("-", "words:/none"), 'destination "words:/none" must be a directory')):
+            for client in clients(d):
+                done = client("cp", *args, input=b"")
+                equal(done.code, 1, done)
+                has(done.err, wanted)
+        sizes = {}  # those of both programs
+        for program in ("docker", "ctlc"):
+            for args in (("words:/bin/busybox", host), (f"{host}/busybox", "words:/tmp/busybox")):
+                with d.terminal("cp", *args, program=program) as t:
+                    size = t.expect(r"Successfully copied (\S+) to " + args[1]).group(1)
+                    equal(sizes.setdefault(args[1], size), size)
+        equal([client("cp", "words:/bin/busybox", host).err for client in clients(d)], [""] * len(clients(d)))
+
+
+def test_archive_from_a_container_is_not_trusted(d):
+    """A tar that makes a symlink and goes through it, one that climbs, and one that is cut."""
+    def entry(name, kind, **more):
+        info = tarfile.TarInfo(name)
+        info.type = kind
+        for key, value in more.items():
+            setattr(info, key, value)
+        return info
+
+    with tempfile.TemporaryDirectory() as host:
+        os.mkdir(f"{host}/victim")
+        for body in (tar((entry("e", tarfile.SYMTYPE, linkname=f"{host}/victim"), None), ("e/in", b"evil")),
+                     tar(("../victim/in", b"evil")), tar(("e/../../victim/in", b"evil")),
+                     tar((entry("h", tarfile.LNKTYPE, linkname="../victim"), None)),
+                     tar(("cut", b"x" * 5000))[:3000]):
+            os.makedirs(f"{host}/dest", exist_ok=True)
+            equal(served(d, body, f"{host}/dest").returncode, 1)
+            equal(os.listdir(f"{host}/victim"), [])
+
+
+def served(d, body, dest):
+    """ctlc cp from a daemon of our own that answers with this tar."""
+    path = f"{d.root}/false.sock"
+    stat_text = base64.b64encode(json.dumps({"name": "e", "size": 0, "mode": DIR | 0o755, "mtime": "",
+                                             "linkTarget": ""}).encode())
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        client = subprocess.Popen([CTLC, "-H", f"unix://{path}",
+                                   "cp", "c:/e/.", dest], stderr=subprocess.DEVNULL)
+        connection, _ = listener.accept()
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nConnection: close\r\n"
+                           b"X-Docker-Container-Path-Stat: " + stat_text + b"\r\n\r\n" + body)
+        connection.close()
+        client.wait(30)
+    os.unlink(path)
+    return client

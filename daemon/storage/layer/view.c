@@ -32,8 +32,8 @@
 
 int view_open(const struct view *v, const char *path, uint64_t flags)
 {
-    int fd = sys_openat2(v->root, path, flags | O_CLOEXEC, 0,
-                         RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    int fd =
+        sys_openat2(v->root, path, flags | O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 
     return fd < 0 ? -errno : fd;
 }
