@@ -120,8 +120,10 @@ void pulls_start(struct http_req *req)
 void pushes_start(struct http_req *req)
 {
     _cleanup_registry_auth_ struct registry_auth auth = {0};
-    struct image_push_options o = {
-        .name = http_param(req), .tag = http_query(req, "tag"), .auth = &auth};
+    struct image_push_options o = {.name = http_param(req),
+                                   .tag = http_query(req, "tag"),
+                                   .platform = http_query(req, "platform"),
+                                   .auth = &auth};
     struct transfer *t = xcalloc(1, sizeof(*t));
     struct image_job_callbacks cb = {.arg = t, .progress = on_progress, .done = on_done};
     struct err err;

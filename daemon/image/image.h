@@ -235,6 +235,7 @@ struct image_push;
 struct image_push_options {
     const char *name;                 /* "registry.example/team/app", may have a tag */
     const char *tag;                  /* NULL or "": name's own; neither: all tags that are here */
+    const char *platform;             /* NULL or "": whatever the image is for */
     const struct registry_auth *auth; /* NULL: anonymous; copied */
 };
 

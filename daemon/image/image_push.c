@@ -9,6 +9,7 @@
 #include "blobs.h"
 #include "json.h"
 #include "outgoing.h"
+#include "platform.h"
 #include "reference.h"
 
 #define PUSH_PARALLEL 3
@@ -28,9 +29,11 @@ struct image_push {
     struct images *im;
     struct image_push *next, **prev_next;
     struct image_job_callbacks cb;
-    struct reference ref;  /* owned; domain and path */
-    struct remote *remote; /* owned */
-    char **tags;           /* owned; canonical names that are to be pushed */
+    struct reference ref;     /* owned; domain and path */
+    struct remote *remote;    /* owned */
+    struct platform platform; /* that the images must be for, if platform_given */
+    bool platform_given;
+    char **tags; /* owned; canonical names that are to be pushed */
     size_t at;
     struct image *img; /* referenced; of this tag, as out and config */
     struct outgoing out;
@@ -344,16 +347,16 @@ static int choose(struct image_push *p, const char *id, struct err *reterr)
 
 static int begin_tag(struct image_push *p, struct err *reterr)
 {
+    _cleanup_free_ char *name = reference_familiar_of(p->tags[p->at]);
     char id[ID_LEN + 1];
     int r = db_tag_get(p->im->db, p->tags[p->at], id, reterr);
 
-    if (r == 0) {
-        _cleanup_free_ char *name = reference_familiar_of(p->tags[p->at]);
-
+    if (r == 0)
         return err_set(reterr, ERR_NOT_FOUND, ENOENT, "tag does not exist: %s", name);
-    }
     if (r >= 0)
         r = choose(p, id, reterr);
+    if (r >= 0 && p->platform_given)
+        r = platform_check(&p->platform, p->img->config, name, reterr);
     if (r < 0)
         return r;
     p->blobs = xcalloc(p->out.n_layers + 1, sizeof(*p->blobs));
@@ -427,9 +430,12 @@ struct image_push *images_push(struct images *im, const struct image_push_option
                                const struct image_job_callbacks *cb, struct err *reterr)
 {
     _cleanup_reference_ struct reference ref = {0};
+    struct platform platform;
     struct image_push *p;
-    int r = reference_parse(opt->name, &ref, reterr);
+    int r = platform_parse(opt->platform, &platform, reterr);
 
+    if (r >= 0)
+        r = reference_parse(opt->name, &ref, reterr);
     if (r >= 0 && ref.digest)
         r = err_set(reterr, ERR_INVALID, EINVAL, "cannot push a digest reference");
     if (r >= 0 && !str_empty(opt->tag) && !reference_tag_valid(opt->tag))
@@ -439,6 +445,8 @@ struct image_push *images_push(struct images *im, const struct image_push_option
     p = xcalloc(1, sizeof(*p));
     p->im = im;
     p->cb = *cb;
+    p->platform = platform;
+    p->platform_given = !str_empty(opt->platform);
     p->remote = remote_new(im->registry, ref.domain, ref.path, "pull,push", opt->auth);
     p->next = im->pushes;
     p->prev_next = &im->pushes;

@@ -88,6 +88,17 @@ static void normalise(struct platform *p)
     }
 }
 
+static int parse_json(const char *text, struct platform *ret, struct err *reterr)
+{
+    _cleanup_json_ json_t *o = json_loads(text, 0, NULL);
+    const char *variant = json_get_str(o, "variant", "");
+    _cleanup_free_ char *plain =
+        xasprintf("%s/%s%s%s", json_get_str(o, "os", ""), json_get_str(o, "architecture", ""),
+                  *variant ? "/" : "", variant);
+
+    return platform_parse(plain, ret, reterr);
+}
+
 int platform_parse(const char *text, struct platform *ret, struct err *reterr)
 {
     struct platform p = {.os = "linux"};
@@ -98,6 +109,8 @@ int platform_parse(const char *text, struct platform *ret, struct err *reterr)
         here(ret);
         return 0;
     }
+    if (*text == '{')
+        return parse_json(text, ret, reterr);
     if (strchr(text, '/')) {
         ok = take_part(&rest, p.os) && take_part(&rest, p.arch) &&
              (!*rest || take_part(&rest, p.variant));
@@ -151,4 +164,32 @@ int platform_score(const struct platform *want, const json_t *obj)
 char *platform_format(const struct platform *p)
 {
     return xasprintf("%s/%s%s%s", p->os, p->arch, *p->variant ? "/" : "", p->variant);
+}
+
+/* Foreign text in a message, for a terminal. */
+static void shown(const json_t *config, const char *key, const char *otherwise,
+                  char ret[PLATFORM_PART_MAX])
+{
+    snprintf(ret, PLATFORM_PART_MAX, "%s", json_get_str(config, key, otherwise));
+    for (char *c = ret; *c; c++)
+        *c = *c >= ' ' && *c < 0x7f ? *c : '?';
+}
+
+int platform_check(const struct platform *want, const json_t *config, const char *name,
+                   struct err *reterr)
+{
+    _cleanup_free_ char *wanted = want ? platform_format(want) : NULL;
+    char os[PLATFORM_PART_MAX], arch[PLATFORM_PART_MAX];
+
+    shown(config, "os", "linux", os);
+    shown(config, "architecture", "", arch);
+    if (!streq(os, "linux"))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "image operating system \"%s\" cannot be used on this platform", os);
+    if (want && platform_score(want, config) == 0)
+        return err_set(reterr, ERR_NOT_FOUND, ENOENT,
+                       "image with reference %s was found but its platform (%s/%s) does not "
+                       "match the specified platform (%s)",
+                       name, os, arch, wanted);
+    return 0;
 }

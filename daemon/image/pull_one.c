@@ -139,32 +139,11 @@ static int make_job(struct pull_one *p, struct err *reterr)
 
 /* ---- config ---- */
 
-/* Foreign text in a message, for a terminal. */
-static void shown(const json_t *config, const char *key, const char *otherwise,
-                  char ret[PLATFORM_PART_MAX])
-{
-    snprintf(ret, PLATFORM_PART_MAX, "%s", json_get_str(config, key, otherwise));
-    for (char *c = ret; *c; c++)
-        *c = *c >= ' ' && *c < 0x7f ? *c : '?';
-}
-
 static int check_platform(struct pull_one *p, const json_t *config, struct err *reterr)
 {
-    _cleanup_free_ char *wanted = platform_format(&p->platform);
     _cleanup_free_ char *full = reference_familiar(&p->ref);
-    char os[PLATFORM_PART_MAX], arch[PLATFORM_PART_MAX];
 
-    shown(config, "os", "linux", os);
-    shown(config, "architecture", "", arch);
-    if (!streq(os, "linux"))
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "image operating system \"%s\" cannot be used on this platform", os);
-    if (p->platform_given && platform_score(&p->platform, config) == 0)
-        return err_set(reterr, ERR_NOT_FOUND, ENOENT,
-                       "image with reference %s was found but its platform (%s/%s) does not "
-                       "match the specified platform (%s)",
-                       full, os, arch, wanted);
-    return 0;
+    return platform_check(p->platform_given ? &p->platform : NULL, config, full, reterr);
 }
 
 static int plan_names(struct pull_one *p, struct load_image *img, struct err *reterr)

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -336,6 +337,69 @@ def skopeo(*args, fails=False):
                           stderr=subprocess.PIPE, check=False, timeout=60 * SLOW)
     assert fails or done.returncode == 0, f"skopeo {args}: {done.stderr.decode()}"
     return done.stdout.decode()
+
+
+class BadLine:
+    """A TCP proxy in front of a registry.  plan(n) tells what happens to the answers on the n-th
+    connection: ("cut", k): it ends after k bytes, ("reset", k): with an RST, ("flip", k): the k-th byte
+    is another one, ("trickle", k): k bytes at a time, None: nothing."""
+
+    def __init__(self, port, plan):
+        self.target, self.plan, self.connections = port, plan, 0
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self.host = f"127.0.0.1:{self.port}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            fault = self.plan(self.connections)
+            self.connections += 1
+            server = socket.create_connection(("127.0.0.1", self.target))
+            for pump in ((client, server, None), (server, client, fault)):
+                threading.Thread(target=self.pump, args=pump, daemon=True).start()
+
+    @staticmethod
+    def pump(source, sink, fault):
+        kind, at = fault or (None, 0)
+        passed = 0
+        try:
+            while data := source.recv(min(at, 65536) if kind == "trickle" else 65536):
+                if kind == "flip" and passed <= at < passed + len(data):
+                    data = bytearray(data)
+                    data[at - passed] ^= 1
+                if kind in ("cut", "reset") and passed + len(data) >= at:
+                    sink.sendall(data[:at - passed])
+                    break
+                sink.sendall(data)
+                passed += len(data)
+                if kind == "trickle":
+                    time.sleep(0.001)
+            if kind == "reset":
+                sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sink.shutdown(socket.SHUT_RD)  # the other pump lets go of it
+                sink.close()
+                return
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR if kind == "cut" else socket.SHUT_WR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.listener.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 # Tokens (docs of the distribution project: "Token Authentication Specification")

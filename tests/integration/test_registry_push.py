@@ -15,9 +15,9 @@ def lines(reply):
     return [json.loads(line) for line in reply.body.splitlines() if line.strip()]
 
 
-def push(d, name, tag="v1", want=200, **credentials):
+def push(d, name, tag="v1", want=200, platform="", **credentials):
     return lines(d.api("POST", f"/images/{name}/push", headers=auth_header(**credentials), tag=tag,
-                       status=want))
+                       platform=platform, status=want))
 
 
 def inspect(registry, name, *options):
@@ -137,6 +137,27 @@ def test_all_tags(d):
         for n in range(3):
             has(out, f"v{n}: digest: sha256:")
             assert inspect(registry, f"many:v{n}")
+
+
+def test_push_for_a_platform(d):
+    """There is one platform to an image: it is the one that was asked for, or nothing is sent."""
+    with Receiving() as fake:
+        for arch in ("amd64", "arm64"):
+            fake.add("app", arch, runnable(arch, arch=arch, oci=True))
+            d.ok("pull", "-q", "--platform", f"linux/{arch}", f"{fake.host}/app:{arch}")
+            d.ok("tag", f"{fake.host}/app:{arch}", f"{fake.host}/to:{arch}")
+        fake.requests.clear()
+        err = d.fails(1, "push", "--platform", "linux/amd64", f"{fake.host}/to:arm64")
+        has(err, f"image with reference {fake.host}/to:arm64 was found but its platform "
+                 "(linux/arm64) does not match the specified platform (linux/amd64)")
+        equal([r for r in fake.requests if r[0] != "GET"], [])
+        d.ok("push", "--platform", "linux/arm64/v8", f"{fake.host}/to:arm64")
+        got = push(d, f"{fake.host}/to", "amd64", platform='{"os":"linux","architecture":"amd64"}')
+        assert "aux" in got[-1] and "error" not in got[-1], got
+        equal(sorted(tag for name, tag in fake.manifests if name == "to" and ":" not in tag),
+              ["amd64", "arm64"])
+        for bad in ("a/b/c/d", "{", '{"os":"linux"}', '{"os":{},"architecture":"amd64"}'):
+            push(d, f"{fake.host}/to", "amd64", want=400, platform=bad)
 
 
 def test_mount_from_another_repository(d):
