@@ -116,7 +116,7 @@ static void append_pax(struct buf *out, const struct buf *pax)
     buf_append(out, zeros, tar_padding((int64_t)buf_size(pax)));
 }
 
-void tar_header(struct buf *out, const struct tar_entry *e)
+void tar_put_header(struct buf *out, const struct tar_entry *e)
 {
     _cleanup_buf_ struct buf pax = {0};
     char block[TAR_BLOCK] = {0};

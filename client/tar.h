@@ -39,7 +39,7 @@ void tar_entry_done(struct tar_entry *e);
 #define _cleanup_tar_entry_ _cleanup_(tar_entry_done)
 
 /* Append the header; the data, and zeros up to a block's end, are the caller's. */
-void tar_header(struct buf *out, const struct tar_entry *e);
+void tar_put_header(struct buf *out, const struct tar_entry *e);
 static inline size_t tar_padding(int64_t size)
 {
     return (size_t)(-size & (TAR_BLOCK - 1));

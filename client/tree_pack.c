@@ -38,7 +38,7 @@ static int put_header(struct packer *p, const struct tar_entry *e, struct err *r
 {
     int r;
 
-    tar_header(&p->out, e);
+    tar_put_header(&p->out, e);
     r = put(p, buf_head(&p->out), buf_size(&p->out), reterr);
     buf_consume(&p->out, buf_size(&p->out));
     return r;

@@ -39,7 +39,7 @@ static void add(struct buf *out, const char *name, char type, const char *link, 
                           .mtime = 1234567890};
     char zeros[TAR_BLOCK] = {0};
 
-    tar_header(out, &e);
+    tar_put_header(out, &e);
     buf_append(out, data, strlen(data));
     buf_append(out, zeros, tar_padding((int64_t)strlen(data)));
 }
