@@ -51,6 +51,11 @@ void dns_set_id(uint8_t *data, uint16_t id)
     set16(data, id);
 }
 
+void dns_set_truncated(uint8_t *data)
+{
+    data[2] |= FLAG_TC >> 8;
+}
+
 enum dns_rcode dns_rcode(const uint8_t *data)
 {
     return (enum dns_rcode)(data[3] & 0xf);

@@ -77,6 +77,7 @@ bool dns_is_answer_to(const uint8_t *data, size_t len, const uint8_t *sent, size
 /* Of a message of at least DNS_HEADER_LEN. */
 uint16_t dns_id(const uint8_t *data);
 void dns_set_id(uint8_t *data, uint16_t id);
+void dns_set_truncated(uint8_t *data);
 enum dns_rcode dns_rcode(const uint8_t *data);
 
 /* "4.3.2.1.in-addr.arpa" is 1.2.3.4, host byte order; names of other forms are false. */
