@@ -13,8 +13,11 @@ struct connect_job {
     struct net *net;             /* `users` keeps it */
     bool connects;
     struct endpoint endpoint;
-    json_t *config;            /* what the client asked for; connect only */
-    int netns_fd;              /* owned */
+    json_t *config;   /* what the client asked for; connect only */
+    int netns_fd;     /* owned */
+    bool wants_names; /* it has no name server yet, but needs one now */
+    int control;      /* of its shim, owned; with wants_names */
+    struct dns_sockets dns;
     struct endpoint_specs all; /* those that are up before */
     size_t old_gateway;        /* index into it, or n */
     struct endpoint_spec spec; /* of the one that comes or goes */
@@ -31,6 +34,8 @@ struct connect_job {
 static void job_free(struct connect_job *j)
 {
     fd_close(j->netns_fd);
+    fd_close(j->control);
+    dns_sockets_close(&j->dns);
     endpoint_specs_done(&j->all);
     json_decref(j->config);
     free(j->ports);
@@ -58,6 +63,11 @@ static int do_connect(struct connect_job *j, int fd)
     }
     if (r >= 0)
         r = endpoint_up(&j->spec, j->netns_fd, fd, &j->err);
+    if (r >= 0 && j->wants_names) {
+        r = resolver_open_sockets(j->netns_fd, j->control, &j->dns, &j->err);
+        if (r < 0)
+            endpoint_down(&j->spec, ENDPOINT_DELETE_VETH, NULL);
+    }
     if (r < 0 && old && j->spec.gateway) {
         old->gateway = true;
         endpoint_set_gateway(old, fd, NULL);
@@ -111,12 +121,12 @@ static void after_hosts(void *arg)
     free(j);
 }
 
-void container_hosts_refresh(struct container *c)
+void container_hosts_refresh(struct container *c, bool resolv)
 {
     struct hosts_job *j = xcalloc(1, sizeof(*j));
 
     j->container = container_ref(c);
-    container_hosts_plan(c, &j->files);
+    container_hosts_plan(c, resolv, &j->files);
     job_run(c->engine, hosts_run, after_hosts, j);
 }
 
@@ -168,6 +178,8 @@ static void connected(struct connect_job *j)
     ep = endpoint_append(c, &j->endpoint);
     if (ep->gateway)
         set_gateway(c, ep);
+    if (container_is_up(c))
+        resolver_serve(c, &j->dns);
     if (save(c, &err) < 0)
         log_error("container %s: %s", c->id, err.message);
     net_event(j->net, "connect", c->id);
@@ -207,7 +219,7 @@ static void after_connect(void *arg)
     else
         disconnected(j);
     if (j->r >= 0 && container_is_up(c))
-        container_hosts_refresh(c);
+        container_hosts_refresh(c, j->wants_names);
     j->done(j->arg, j->r < 0 ? &j->err : NULL);
     if (c->exit_waits)
         container_exit_continue(c);
@@ -238,6 +250,8 @@ static struct connect_job *job_new(struct container *c, struct net *net, int net
     j->container = container_ref(c);
     j->net = net;
     j->netns_fd = netns_fd;
+    j->control = -EBADF;
+    j->dns = DNS_SOCKETS_NONE;
     j->done = done;
     j->arg = arg;
     endpoint_specs_of(c, &j->all);
@@ -298,6 +312,9 @@ static void connect_running(struct container *c, struct net *net, engine_done_fn
     j = job_new(c, net, fd, done, arg);
     j->connects = true;
     j->endpoint = ep;
+    j->wants_names = net_has_names(net) && !c->dns && c->shim.fd >= 0;
+    if (j->wants_names)
+        j->control = fcntl(c->shim.fd, F_DUPFD_CLOEXEC, 0);
     endpoint_spec_of(c, &ep, &j->spec);
     if (ep.gateway)
         j->spec.ports = j->ports;

@@ -342,6 +342,7 @@ static void drop_containers(struct engine *e)
             uv_close((uv_handle_t *)TAKE_PTR(c->kill_timer), (uv_close_cb)free);
         }
         restart_cancel(c);
+        resolver_stop(c);
         c->shim.pid = 0; /* it goes on without us */
         shim_drop(c);
         registry_remove(e, c);
@@ -361,6 +362,7 @@ void engine_close(struct engine *e)
         uv_run(e->loop, UV_RUN_ONCE);
     drop_containers(e);
     networks_unwatch(e);
+    resolver_close(e);
     if (e->images)
         images_close(e->images);
     close_handles(e);

@@ -38,6 +38,7 @@ struct engine_config {
     const char *const *insecure_registries; /* the same */
     const char *registry_certs;             /* NULL for HOSTS_CERTS_DIR */
     const char *const *labels;              /* the same */
+    const char *const *dns, *const *dns_search, *const *dns_options; /* of containers without */
     const char *log_driver;                 /* of containers that name none; NULL for json-file */
     const char *const *log_opts;            /* key=value, the same */
     bool default_init;                      /* --init */

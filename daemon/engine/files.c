@@ -57,76 +57,6 @@ static char *plan_hosts(const struct container *c)
     return buf_take_str(&out);
 }
 
-static void add_lines(struct buf *out, const char *word, const json_t *list)
-{
-    const json_t *v;
-    size_t i;
-
-    json_array_foreach (list, i, v)
-        buf_printf(out, "%s %s\n", word, json_string_value(v));
-}
-
-static void add_joined(struct buf *out, const char *word, const json_t *list)
-{
-    const json_t *v;
-    size_t i;
-
-    if (json_array_size(list) == 0)
-        return;
-    buf_append_str(out, word);
-    json_array_foreach (list, i, v)
-        buf_printf(out, " %s", json_string_value(v));
-    buf_append_str(out, "\n");
-}
-
-static bool is_loopback_nameserver(const char *line)
-{
-    const char *address = line + strlen("nameserver");
-
-    if (!str_starts(line, "nameserver"))
-        return false;
-    address += strspn(address, " \t");
-    return str_starts(address, "127.") || str_starts(address, "::1");
-}
-
-/* The host's file without what a container cannot reach. */
-static void add_host_resolv(struct buf *out, bool own_netns, const char *skip)
-{
-    _cleanup_free_ char *text = NULL;
-    char *line, *save = NULL;
-    bool any = false;
-
-    if (file_read(AT_FDCWD, "/etc/resolv.conf", HOST_FILE_MAX, &text) < 0)
-        text = xstrdup("");
-    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        if (own_netns && is_loopback_nameserver(line))
-            continue;
-        if (skip && str_starts(line, skip))
-            continue;
-        any = any || str_starts(line, "nameserver");
-        buf_printf(out, "%s\n", line);
-    }
-    /* Docker's choice, too: a resolver of the host alone is no use inside. */
-    if (!any && own_netns)
-        buf_append_str(out, "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
-}
-
-static char *plan_resolv(const struct container *c, bool own_netns)
-{
-    const json_t *dns = json_get(c->host_config, "Dns"),
-                 *search = json_get(c->host_config, "DnsSearch"),
-                 *options = json_get(c->host_config, "DnsOptions");
-    struct buf out = {0};
-
-    if (json_array_size(dns) > 0)
-        add_lines(&out, "nameserver", dns);
-    else
-        add_host_resolv(&out, own_netns, json_array_size(search) > 0 ? "search" : NULL);
-    add_joined(&out, "search", search);
-    add_joined(&out, "options", options);
-    return buf_take_str(&out);
-}
-
 void container_files_plan(struct container *c, struct container_files *ret)
 {
     enum net_mode mode = container_net_mode(c);
@@ -137,12 +67,14 @@ void container_files_plan(struct container *c, struct container_files *ret)
     ret->hostname = xasprintf("%s\n", json_get_str(c->config, "Hostname", ""));
     if (mode != NET_HOST || file_read(AT_FDCWD, "/etc/hosts", HOST_FILE_MAX, &ret->hosts) < 0)
         ret->hosts = plan_hosts(c);
-    ret->resolv = plan_resolv(c, mode != NET_HOST);
+    ret->resolv = container_resolv_conf(c, mode != NET_HOST);
 }
 
-void container_hosts_plan(struct container *c, struct container_files *ret)
+void container_hosts_plan(struct container *c, bool resolv, struct container_files *ret)
 {
     *ret = (struct container_files){.dir = container_dir(c, NULL), .hosts = plan_hosts(c)};
+    if (resolv)
+        ret->resolv = container_resolv_conf(c, true);
 }
 
 static int write_one(int dir, const char *name, const char *text, struct err *reterr)

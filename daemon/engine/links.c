@@ -101,6 +101,6 @@ void links_follow(struct container *target)
         struct container *c = m->value;
 
         if (container_is_up(c) && links_to(c, target))
-            container_hosts_refresh(c);
+            container_hosts_refresh(c, false);
     }
 }

@@ -6,6 +6,7 @@
 #include "buf.h"
 #include "cgroup.h"
 #include "db.h"
+#include "dns.h"
 #include "engine.h"
 #include "events.h"
 #include "image.h"
@@ -115,14 +116,15 @@ struct container {
     size_t n_endpoints;
     struct port_lease *ports; /* owned; published while there is a gateway */
     size_t n_ports;
+    struct dns_server *dns; /* its name server while it runs, or NULL */
     struct health health;
 
     struct shim_conn shim;
     struct pending *start_pending;
     struct pending *exit_pending;  /* stop, restart: told when it has ended */
     struct pending *clean_pending; /* a start that must wait for `cleaning` */
-    struct pending *view_pending; /* views that must wait: for a start, or for each other */
-    bool view_held;               /* a worker has its upper directory mounted: no start, no other */
+    struct pending *view_pending;  /* views that must wait: for a start, or for each other */
+    bool view_held; /* a worker has its upper directory mounted: no start, no other */
     struct pending *remove_pending;
     struct pending *connect_pending; /* what must wait for `connecting` */
     bool remove_after_exit;
@@ -161,6 +163,7 @@ struct engine {
     struct map nets; /* id -> struct net */
     struct net_create *net_queue, *net_creating;
     struct watch *watch;
+    struct dns *dns; /* NULL until a container needs it */
     char table[NETWORK_TABLE_MAX];
     struct events *events;
     struct map by_id;   /* id -> struct container (a reference each) */
@@ -299,8 +302,8 @@ void links_follow(struct container *target);
 
 /* ---- connect.c ---- */
 
-/* Write /etc/hosts of a running container again. */
-void container_hosts_refresh(struct container *c);
+/* Write /etc/hosts of a running container again, and /etc/resolv.conf if told so. */
+void container_hosts_refresh(struct container *c, bool resolv);
 
 /* Go on with an exit that came while a network was connected. */
 void container_exit_continue(struct container *c);
@@ -477,6 +480,24 @@ json_t *inspect_networks(const struct container *c, int api_version);
 const char *status_name(const struct container *c);
 int64_t container_image_size(const struct container *c); /* 0 if the image is gone */
 
+/* ---- resolver.c: name servers ---- */
+
+/* Is it on a network whose containers have names? */
+bool resolver_wanted(const struct container *c);
+/* Serve the container; takes the sockets over.  None: nothing is done. */
+void resolver_serve(struct container *c, struct dns_sockets *sockets);
+void resolver_stop(struct container *c);
+void resolver_close(struct engine *e);
+/* Make the sockets, and have the shim at the other end of control keep them.  Any thread. */
+int resolver_open_sockets(int netns_fd, int control, struct dns_sockets *ret, struct err *reterr);
+
+/* ---- resolvconf.c ---- */
+
+char *container_resolv_conf(const struct container *c, bool own_netns);
+/* A list of HostConfig, else the daemon's; caller frees, NULL: empty. */
+char **container_dns_setting(const struct container *c, const char *key,
+                             const char *const *fallback);
+
 /* ---- files.c: hosts, hostname, resolv.conf ---- */
 
 struct container_files {
@@ -484,7 +505,8 @@ struct container_files {
     char *hosts, *hostname, *resolv; /* contents, owned; NULL: not ours to write */
 };
 void container_files_plan(struct container *c, struct container_files *ret);
-/* Of a running one whose networks have changed: /etc/hosts only. */
-void container_hosts_plan(struct container *c, struct container_files *ret);
+/* Of a running one whose networks have changed: /etc/hosts, and /etc/resolv.conf if it has just got
+ * a name server. */
+void container_hosts_plan(struct container *c, bool resolv, struct container_files *ret);
 int container_files_write(const struct container_files *f, struct err *reterr); /* any thread */
 void container_files_done(struct container_files *f);

@@ -177,7 +177,8 @@ static void shim_lost(struct container *c)
     container_exited(c, &state);
 }
 
-static void handle(struct container *c, const struct shim_msg *m)
+/* Descriptors that are wanted are taken out of fds. */
+static void handle(struct container *c, const struct shim_msg *m, int *fds, size_t n)
 {
     switch (m->type) {
     case SHIM_STARTED:
@@ -195,6 +196,10 @@ static void handle(struct container *c, const struct shim_msg *m)
         break;
     case SHIM_HEALTH_IS:
         health_message(c, m);
+        break;
+    case SHIM_KEPT:
+        if (n == SHIM_KEEP_FDS)
+            resolver_serve(c, &(struct dns_sockets){TAKE_FD(fds[0]), TAKE_FD(fds[1])});
         break;
     case SHIM_WARNING:
         log_warn("container %s: %s", c->id, m->fail.message);
@@ -217,17 +222,16 @@ static int receive(struct container *c)
     do
         r = fd_recv(c->shim.fd, &m, sizeof(m), fds, &n);
     while (r == -ECONNRESET);
-    while (n > 0)
-        fd_close(fds[--n]);
     if (r == -EAGAIN)
         return 0;
     if (r <= 0)
         return r < 0 ? (int)r : -EPIPE;
-    if ((size_t)r < offsetof(struct shim_msg, state))
-        return 1;
     m.exec_id[ID_LEN] = '\0';
     m.fail.message[ERR_MESSAGE_MAX - 1] = '\0';
-    handle(c, &m);
+    if ((size_t)r >= offsetof(struct shim_msg, state))
+        handle(c, &m, fds, n);
+    while (n > 0)
+        fd_close(fds[--n]);
     return 1;
 }
 

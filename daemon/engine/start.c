@@ -42,6 +42,8 @@ struct start_job {
     const char *worker; /* borrowed from the engine's configuration */
     bool used_volatile; /* a --rm container that has run before */
     size_t n_up;        /* of specs */
+    bool wants_names;   /* a name server */
+    struct dns_sockets dns;
     int control;
     pid_t shim_pid;
     struct shim_state state;
@@ -63,6 +65,7 @@ static void start_job_free(struct start_job *j)
     free(j->run_dir);
     free(j->cgroup_parent);
     endpoint_specs_done(&j->specs);
+    dns_sockets_close(&j->dns);
     fd_close(j->control);
     free(j);
 }
@@ -164,6 +167,8 @@ static int connect_network(struct start_job *j, const int *fds, size_t n)
         if (r < 0)
             return r;
     }
+    if (j->wants_names)
+        return resolver_open_sockets(fds[0], j->control, &j->dns, &j->err);
     return 0;
 }
 
@@ -285,6 +290,7 @@ static void start_succeeded(struct start_job *j)
     shim_adopt(c, TAKE_FD(j->control), j->shim_pid);
     container_started(c, &j->state);
     links_follow(c);
+    resolver_serve(c, &j->dns);
     network_event(c, "connect");
     mounts_event(c, "mount");
     container_event(c, "start", NULL);
@@ -505,6 +511,7 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
     container_files_plan(c, &j->files);
     j->run_dir = container_run_dir(c);
     endpoint_specs_of(c, &j->specs);
+    j->wants_names = resolver_wanted(c);
     return 0;
 }
 
@@ -569,6 +576,7 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
                             .shim_exe = c->engine->shim_fd,
                             .worker = c->engine->config.worker_path,
                             .control = -EBADF,
+                            .dns = DNS_SOCKETS_NONE,
                             .exit_code = 128,
                             .warnings = json_array()};
     memcpy(j->id, c->id, sizeof(j->id));

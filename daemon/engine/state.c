@@ -239,6 +239,7 @@ void container_exited(struct container *c, const struct shim_state *state)
     stop_kill_timer(c);
     execs_container_gone(c);
     health_exited(c);
+    resolver_stop(c);
     c->status = STATUS_EXITED;
     c->exiting = true;
     c->pid = 0;

@@ -40,7 +40,7 @@ static size_t needed(const struct shim_msg *m, size_t len)
 
 static bool is_known(const struct shim_msg *m, size_t len)
 {
-    return len >= offsetof(struct shim_msg, state) && m->type >= SHIM_GO && m->type <= SHIM_HOLD &&
+    return len >= offsetof(struct shim_msg, state) && m->type >= SHIM_GO && m->type <= SHIM_KEEP &&
            len >= needed(m, len) && m->exec_id[ID_LEN] == '\0';
 }
 

@@ -22,6 +22,7 @@
 #include "failure.h"
 #include "fd.h"
 #include "health.h"
+#include "keep.h"
 #include "logfile.h"
 #include "loop.h"
 #include "plan.h"
@@ -94,7 +95,7 @@ static void on_message(const struct shim_msg *m, int *fds, size_t n)
     static void (*const table[])(const struct shim_msg *, int *, size_t) = {
         [SHIM_GO] = do_go,          [SHIM_ATTACH] = do_attach, [SHIM_RESIZE] = do_resize,
         [SHIM_SIGNAL] = do_signal,  [SHIM_EXEC] = exec_start,  [SHIM_FORGET_EXEC] = do_forget,
-        [SHIM_HEALTH] = health_set, [SHIM_HOLD] = health_hold,
+        [SHIM_HEALTH] = health_set, [SHIM_HOLD] = health_hold, [SHIM_KEEP] = keep_set,
     };
 
     table[m->type](m, fds, n);
@@ -106,6 +107,7 @@ static void on_connected(void)
 {
     control_send_state(SHIM_HELLO, "", &task_main()->state);
     health_tell();
+    keep_tell();
     for (int i = 1; i < TASK_PROBE; i++) {
         const struct task *t = task_at(i);
 

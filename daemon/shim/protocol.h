@@ -32,6 +32,7 @@
 #define SHIM_ATTACH_MAX 64 /* clients a container; more are refused (connection closed) */
 #define SHIM_EXEC_MAX 64   /* execs running or remembered; the oldest finished is forgotten first */
 #define SHIM_DETACH_KEYS_MAX 16
+#define SHIM_KEEP_FDS 2
 #define SHIM_EARLY_MAX 4096 /* bytes a client sent right behind its request */
 
 enum shim_msg_type {
@@ -44,6 +45,7 @@ enum shim_msg_type {
     SHIM_FORGET_EXEC, /* exec_id */
     SHIM_HEALTH,      /* health; 1 fd: the plan of the probe.  Before SHIM_GO */
     SHIM_HOLD,        /* signal: 1 before the container is frozen, 0 once it thaws: no probes */
+    SHIM_KEEP,        /* 2 fds: sockets of the name server, UDP and TCP, for the next daemon */
 
     /* shim -> daemon */
     SHIM_HELLO = 64,  /* state */
@@ -56,6 +58,7 @@ enum shim_msg_type {
     SHIM_DETACHED,    /* exec_id: a client left by detach keys or closed its connection */
     SHIM_WARNING,     /* fail.message: something was left out (a clamp), the start goes on */
     SHIM_HEALTH_IS,   /* health_is: it has changed; behind SHIM_HELLO if there is a probe */
+    SHIM_KEPT,        /* 2 fds: what SHIM_KEEP brought; behind SHIM_HELLO if there is any */
 };
 
 /* RUN_DIR/health: a struct shim_health_head and its entries, oldest first, each followed by its

@@ -78,6 +78,23 @@ static void set_upstream(size_t i, in_port_t port)
     ((struct sockaddr_in *)&server->upstreams.list[i])->sin_port = port;
 }
 
+/* UDP and TCP on the same port, which may take more than one attempt. */
+static void open_upstream(void)
+{
+    for (int i = 0; i < 64; i++) {
+        upstream = bound(SOCK_DGRAM, &upstream_address);
+        upstream_tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (bind(upstream_tcp, (struct sockaddr *)&upstream_address, sizeof(upstream_address)) ==
+            0) {
+            ck_assert_int_eq(listen(upstream_tcp, 16), 0);
+            return;
+        }
+        upstream = fd_close(upstream);
+        upstream_tcp = fd_close(upstream_tcp);
+    }
+    ck_abort_msg("no port is free for both");
+}
+
 static void setup(void)
 {
     static const char *const servers[] = {"127.0.0.1", "127.0.0.1", NULL};
@@ -89,11 +106,7 @@ static void setup(void)
     dns = dns_new(&loop, &backend, "/nonexistent");
     ck_assert_int_eq(dns_server_open(dns, "c1", &sockets, servers, &server, NULL), 0);
     ck_assert_int_eq(sockets.udp, -EBADF);
-    upstream = bound(SOCK_DGRAM, &upstream_address);
-    upstream_tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    ck_assert_int_eq(
-        bind(upstream_tcp, (struct sockaddr *)&upstream_address, sizeof(upstream_address)), 0);
-    ck_assert_int_eq(listen(upstream_tcp, 16), 0);
+    open_upstream();
     server->upstreams.n = 1;
     set_upstream(0, upstream_address.sin_port);
     client = bound(SOCK_DGRAM, &unused);
@@ -536,20 +549,20 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {answers_names_itself,
-                                         addresses_take_turns,
-                                         forwards_what_it_does_not_know,
-                                         keeps_inside_what_may_not_leave,
-                                         believes_only_who_was_asked,
-                                         asks_the_next_server,
-                                         says_at_last_that_it_failed,
-                                         many_queries_are_in_flight,
-                                         memory_of_queries_is_bounded,
-                                         malformed_packets_do_not_hurt,
-                                         answers_by_tcp,
-                                         forwards_by_tcp,
-                                         connections_are_bounded,
-                                         closes_with_everything_in_flight,
-                                         reads_resolv_conf_again};
+                                  addresses_take_turns,
+                                  forwards_what_it_does_not_know,
+                                  keeps_inside_what_may_not_leave,
+                                  believes_only_who_was_asked,
+                                  asks_the_next_server,
+                                  says_at_last_that_it_failed,
+                                  many_queries_are_in_flight,
+                                  memory_of_queries_is_bounded,
+                                  malformed_packets_do_not_hurt,
+                                  answers_by_tcp,
+                                  forwards_by_tcp,
+                                  connections_are_bounded,
+                                  closes_with_everything_in_flight,
+                                  reads_resolv_conf_again};
     Suite *s = suite_create("dns");
     TCase *t = tcase_create("dns");
     SRunner *r;

@@ -1,0 +1,95 @@
+/* The name servers of containers on user-defined networks: who has one, from its start to its end,
+ * and what they know.  The servers themselves are network/dns.h. */
+#include <stdlib.h>
+
+#include "fd.h"
+#include "log.h"
+#include "private.h"
+
+#define RESOLV_CONF "/etc/resolv.conf"
+
+/* ---- names, asked by the servers ---- */
+
+static int on_resolve(void *data, const char *id, const char *name, struct dns_answer *ret)
+{
+    struct net_addresses found;
+    int r = engine_networks_resolve(data, id, name, AF_INET, &found);
+
+    if (r <= 0)
+        return r;
+    ret->n = found.n < DNS_ADDRESSES_MAX ? found.n : DNS_ADDRESSES_MAX;
+    memcpy(ret->addresses, found.list, ret->n * sizeof(found.list[0]));
+    return r;
+}
+
+static int on_reverse(void *data, const char *id, uint32_t address, char ret[DNS_NAME_MAX])
+{
+    _Static_assert(NET_NAME_MAX <= DNS_NAME_MAX, "names of networks fit");
+    return engine_networks_reverse(data, id, address, ret);
+}
+
+static bool on_forwards(void *data, const char *id)
+{
+    return engine_networks_forwards(data, id);
+}
+
+/* ---- servers ---- */
+
+bool resolver_wanted(const struct container *c)
+{
+    for (size_t i = 0; i < c->n_endpoints; i++) {
+        if (net_has_names(c->endpoints[i].net))
+            return true;
+    }
+    return false;
+}
+
+static struct dns *get_dns(struct engine *e)
+{
+    struct dns_backend backend = {e, on_resolve, on_reverse, on_forwards};
+
+    if (!e->dns) /* most daemons have no such network */
+        e->dns = dns_new(e->loop, &backend, RESOLV_CONF);
+    return e->dns;
+}
+
+void resolver_serve(struct container *c, struct dns_sockets *sockets)
+{
+    _cleanup_(strv_freep) char **servers = NULL;
+    struct err err;
+
+    if (sockets->udp < 0)
+        return;
+    resolver_stop(c);
+    servers = container_dns_setting(c, "Dns", c->engine->config.dns);
+    if (dns_server_open(get_dns(c->engine), c->id, sockets, (const char *const *)servers, &c->dns,
+                        &err) < 0)
+        log_error("container %s: no name server: %s", c->id, err.message);
+}
+
+void resolver_stop(struct container *c)
+{
+    dns_server_close(TAKE_PTR(c->dns));
+}
+
+void resolver_close(struct engine *e)
+{
+    if (e->dns)
+        dns_free(TAKE_PTR(e->dns));
+}
+
+int resolver_open_sockets(int netns_fd, int control, struct dns_sockets *ret, struct err *reterr)
+{
+    struct shim_msg m = {.type = SHIM_KEEP};
+    int fds[SHIM_KEEP_FDS], r = dns_sockets_open(netns_fd, ret, reterr);
+
+    if (r < 0)
+        return r;
+    fds[0] = ret->udp;
+    fds[1] = ret->tcp;
+    r = shim_send(control, &m, fds, SHIM_KEEP_FDS);
+    /* A shim that has hung up tells why itself. */
+    return r == -EPIPE || r == -ECONNRESET ? 0
+           : r < 0                         ? err_sys(reterr, -r, "cannot reach the shim")
+                                           : 0;
+}
