@@ -36,6 +36,7 @@ void endpoint_spec_of(const struct container *c, const struct endpoint *ep,
 {
     *ret = (struct endpoint_spec){.network = ep->net->network,
                                   .address = ep->address,
+                                  .address6 = ep->address6,
                                   .gateway = ep->gateway,
                                   .ports = ep->gateway ? c->ports : NULL,
                                   .n_ports = ep->gateway ? c->n_ports : 0};
@@ -156,6 +157,46 @@ static uint32_t wanted_address(const json_t *config)
     return *text && inet4_parse_address(text, &address) >= 0 ? address : 0;
 }
 
+static bool address6_is_taken(const struct net *net, const uint8_t address[INET6_LEN])
+{
+    struct inet6 gateway = network_address6(net->network);
+    struct map_entry *m;
+
+    for (size_t i = 0; (m = map_next(&net->engine->by_id, &i));) {
+        const struct container *c = m->value;
+        const struct endpoint *ep = container_endpoint(c, net);
+
+        if (ep && memcmp(ep->address6.address, address, INET6_LEN) == 0)
+            return true;
+    }
+    return memcmp(gateway.address, address, INET6_LEN) == 0;
+}
+
+/* The IPv4 address, which is unique, in the IPv6 subnet, unless another is asked for. */
+static int settle_address6(const json_t *config, struct endpoint *ep, struct err *reterr)
+{
+    const char *text = json_get_str(json_get(config, "IPAMConfig"), "IPv6Address", "");
+    struct inet6 net = network_address6(ep->net->network);
+
+    if (!net.prefix)
+        return !*text ? 0
+                      : err_set(reterr, ERR_INVALID, EINVAL,
+                                "invalid endpoint settings:\nno configured subnet contains IP "
+                                "address %s",
+                                text);
+    ep->address6.prefix = net.prefix;
+    if (!*text)
+        inet6_with4(&net, ep->address, ep->address6.address);
+    else if (inet6_parse_address(text, ep->address6.address) < 0 ||
+             !inet6_contains(&net, ep->address6.address))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "invalid endpoint settings:\nno configured subnet contains IP address %s",
+                       text);
+    if (address6_is_taken(ep->net, ep->address6.address))
+        return err_set(reterr, ERR_FORBIDDEN, EADDRINUSE, "Address already in use");
+    return 0;
+}
+
 static int settle_mac(const struct container *c, const json_t *config, struct endpoint *ep,
                       struct err *reterr)
 {
@@ -191,6 +232,8 @@ int endpoint_take(struct container *c, struct net *net, struct endpoint *ret, st
     *ret = (struct endpoint){.net = net};
     id_generate(ret->id);
     r = ipam_take(net->ipam, c->id, wanted_address(config), &ret->address, reterr);
+    if (r >= 0)
+        r = settle_address6(config, ret, reterr);
     if (r >= 0)
         r = settle_mac(c, config, ret, reterr);
     if (r < 0)

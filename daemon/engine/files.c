@@ -31,6 +31,14 @@ static void add_extra_hosts(const struct container *c, struct buf *out)
     }
 }
 
+static void add_own(struct buf *out, const char *address, const char *hostname, const char *domain)
+{
+    if (*domain)
+        buf_printf(out, "%s\t%s.%s %s\n", address, hostname, domain, hostname);
+    else
+        buf_printf(out, "%s\t%s\n", address, hostname);
+}
+
 static char *plan_hosts(const struct container *c)
 {
     struct buf out = {0};
@@ -46,13 +54,14 @@ static char *plan_hosts(const struct container *c)
     add_extra_hosts(c, &out);
     links_add_hosts(c, &out);
     for (size_t i = 0; i < c->n_endpoints; i++) {
-        char address[INET4_STR_MAX];
+        char address[INET4_STR_MAX], address6[INET6_STR_MAX];
 
         inet4_format_address(c->endpoints[i].address, address);
-        if (*domain)
-            buf_printf(&out, "%s\t%s.%s %s\n", address, hostname, domain, hostname);
-        else
-            buf_printf(&out, "%s\t%s\n", address, hostname);
+        add_own(&out, address, hostname, domain);
+        if (c->endpoints[i].address6.prefix) {
+            inet6_format_address(c->endpoints[i].address6.address, address6);
+            add_own(&out, address6, hostname, domain);
+        }
     }
     return buf_take_str(&out);
 }

@@ -34,6 +34,8 @@ static json_t *port_map(const struct container *c)
 {
     const json_t *exposed = json_get(c->config, "ExposedPorts");
     json_t *out = json_object(), *v;
+    const struct endpoint *gateway = container_gateway(c);
+    bool six = gateway && gateway->address6.prefix;
     const char *port;
 
     if (c->n_endpoints == 0 || !container_is_up(c))
@@ -54,14 +56,18 @@ static json_t *port_map(const struct container *c)
             json_object_set_new(out, key, list);
         }
         json_array_append_new(list, json_pack("{s:s, s:s}", "HostIp", ip, "HostPort", host_port));
+        if (six && p->host_ip == INADDR_ANY)
+            json_array_append_new(list,
+                                  json_pack("{s:s, s:s}", "HostIp", "::", "HostPort", host_port));
     }
     return out;
 }
 
 struct addresses {
     char address[INET4_STR_MAX], gateway[INET4_STR_MAX], mac[MAC_STR_MAX];
+    char address6[INET6_STR_MAX], gateway6[INET6_STR_MAX];
     const char *endpoint;
-    int prefix;
+    int prefix, prefix6;
 };
 
 /* ep may be NULL: all empty. */
@@ -77,6 +83,12 @@ static void addresses_of(const struct container *c, const struct endpoint *ep,
     inet4_format_address(ep->address, ret->address);
     if (!net_is_internal(ep->net))
         inet4_format_address(bridge.address, ret->gateway);
+    if (ep->address6.prefix) {
+        inet6_format_address(ep->address6.address, ret->address6);
+        if (!net_is_internal(ep->net))
+            inet6_format_address(network_address6(ep->net->network).address, ret->gateway6);
+        ret->prefix6 = ep->address6.prefix;
+    }
     mac_format(ep->mac, ret->mac);
     ret->endpoint = ep->id;
     ret->prefix = bridge.prefix;
@@ -151,9 +163,9 @@ static json_t *endpoint_settings(const struct container *c, const char *name, co
     set_str(out, "Gateway", a.gateway);
     set_str(out, "IPAddress", a.address);
     json_object_set_new(out, "IPPrefixLen", json_integer(a.prefix));
-    set_str(out, "IPv6Gateway", "");
-    set_str(out, "GlobalIPv6Address", "");
-    json_object_set_new(out, "GlobalIPv6PrefixLen", json_integer(0));
+    set_str(out, "IPv6Gateway", a.gateway6);
+    set_str(out, "GlobalIPv6Address", a.address6);
+    json_object_set_new(out, "GlobalIPv6PrefixLen", json_integer(a.prefix6));
     return out;
 }
 

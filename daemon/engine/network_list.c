@@ -6,16 +6,18 @@
 
 static json_t *member_json(const struct container *c, const struct endpoint *ep)
 {
-    char address[INET4_STR_MAX] = "", mac[MAC_STR_MAX] = "";
+    char address[INET4_STR_MAX] = "", address6[INET6_STR_MAX] = "", mac[MAC_STR_MAX] = "";
 
     if (ep) {
         struct inet4 a = {ep->address, network_address(ep->net->network).prefix};
 
         inet4_format(&a, address);
+        if (ep->address6.prefix)
+            inet6_format(&ep->address6, address6);
         mac_format(ep->mac, mac);
     }
     return json_pack("{s:s, s:s, s:s, s:s, s:s}", "Name", c->name, "EndpointID", ep ? ep->id : "",
-                     "MacAddress", mac, "IPv4Address", address, "IPv6Address", "");
+                     "MacAddress", mac, "IPv4Address", address, "IPv6Address", address6);
 }
 
 static json_t *members_json(const struct net *net)

@@ -147,9 +147,26 @@ void networks_close(struct engine *e)
 
 /* ---- from a stored configuration to a bridge ---- */
 
+static const json_t *pool_of(const struct net *net, bool six)
+{
+    const json_t *pools = json_get(json_get(net->config, "IPAM"), "Config"), *p;
+    size_t i;
+
+    json_array_foreach (pools, i, p) {
+        if ((strchr(json_get_str(p, "Subnet", ""), ':') != NULL) == six)
+            return p;
+    }
+    return NULL;
+}
+
 const json_t *net_pool(const struct net *net)
 {
-    return json_array_get(json_get(json_get(net->config, "IPAM"), "Config"), 0);
+    return pool_of(net, false);
+}
+
+bool net_subnet6(const struct net *net, struct inet6 *ret)
+{
+    return inet6_parse(json_get_str(pool_of(net, true), "Subnet", ""), ret) >= 0;
 }
 
 bool net_subnet(const struct net *net, struct inet4 *ret)
@@ -184,6 +201,10 @@ void net_kernel_config(const struct net *net, struct network_config *ret)
         ret->address.prefix = subnet.prefix;
     else
         ret->address = (struct inet4){0};
+    if (!json_get_bool(net->config, "EnableIPv6", false) || !net_subnet6(net, &ret->address6) ||
+        inet6_parse_address(json_get_str(pool_of(net, true), "Gateway", ""),
+                            ret->address6.address) < 0)
+        ret->address6.prefix = 0;
 }
 
 int net_open_ipam(struct net *net, const char *key, struct err *reterr)

@@ -11,6 +11,7 @@
 
 #include "err.h"
 #include "inet4.h"
+#include "inet6.h"
 #include "network.h"
 #include "str.h"
 
@@ -25,7 +26,8 @@ struct ipam;
 /* Addresses, shuffled by nobody: IPv4 in host byte order. */
 struct net_addresses {
     size_t n;
-    uint32_t list[NET_ANSWERS_MAX];
+    uint32_t list[NET_ANSWERS_MAX];            /* AF_INET */
+    uint8_t list6[NET_ANSWERS_MAX][INET6_LEN]; /* AF_INET6 */
 };
 
 /* What a container may know by a name (without a dot at its end, any case): the running containers
@@ -69,12 +71,21 @@ int networks_fabric(struct engine *e, struct err *reterr);
 
 struct net *net_new(struct engine *e, const char *id, const char *name, enum net_kind kind);
 void net_drop(struct net *net);
-/* The first of its IPAM configurations, or NULL. */
+/* Its IPAM configuration of IPv4, or NULL. */
 const json_t *net_pool(const struct net *net);
 bool net_subnet(const struct net *net, struct inet4 *ret);
+bool net_subnet6(const struct net *net, struct inet6 *ret);
 void net_kernel_config(const struct net *net, struct network_config *ret);
 /* key: what it goes by in the table `addresses` */
 int net_open_ipam(struct net *net, const char *key, struct err *reterr);
+
+/* ---- network_config.c ---- */
+
+/* May a network be called so? */
+int net_check_name(struct engine *e, const char *name, struct err *reterr);
+/* The request's body, checked, with what it leaves open filled in: *ret is net->config. */
+int net_settle_config(struct engine *e, const char *id, const json_t *body, json_t **ret,
+                      struct err *reterr);
 
 /* ---- watch.c: somebody deletes what is ours ---- */
 

@@ -40,6 +40,7 @@ struct endpoint {
     struct net *net; /* borrowed: it is not removed while it is in use */
     char id[ID_LEN + 1];
     uint32_t address;
+    struct inet6 address6; /* prefix 0: none */
     uint8_t mac[MAC_LEN];
     char veth[IFNAMSIZ];
     char ifname[IFNAMSIZ]; /* inside */

@@ -32,6 +32,12 @@ static json_t *endpoints_to_json(const struct container *c)
                                              ep->net->id, "id", ep->id, "address",
                                              (json_int_t)ep->address, "mac", mac, "veth", ep->veth,
                                              "link", ep->ifname, "gateway", (int)ep->gateway));
+        if (ep->address6.prefix) {
+            char text[INET6_STR_MAX];
+
+            inet6_format(&ep->address6, text);
+            json_object_set_new(json_array_get(out, i), "address6", json_string(text));
+        }
     }
     return out;
 }
@@ -155,6 +161,8 @@ static void endpoint_from_json(struct container *c, struct net *net, const json_
     snprintf(ep.veth, sizeof(ep.veth), "%s", json_get_str(o, "veth", ""));
     snprintf(ep.ifname, sizeof(ep.ifname), "%s", json_get_str(o, "link", "eth0"));
     ep.address = (uint32_t)json_get_int(o, "address", 0);
+    if (inet6_parse(json_get_str(o, "address6", ""), &ep.address6) < 0)
+        ep.address6.prefix = 0;
     ep.gateway = json_get_bool(o, "gateway", true);
     if (mac_parse(json_get_str(o, "mac", ""), ep.mac) < 0)
         mac_from_address(ep.address, ep.mac);

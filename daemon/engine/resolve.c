@@ -38,7 +38,7 @@ static size_t qualified(const struct net *net, const char *name)
     return n - tail - 1;
 }
 
-static void add(struct net_addresses *ret, uint32_t address)
+static void add4(struct net_addresses *ret, uint32_t address)
 {
     for (size_t i = 0; i < ret->n; i++) {
         if (ret->list[i] == address)
@@ -46,6 +46,16 @@ static void add(struct net_addresses *ret, uint32_t address)
     }
     if (ret->n < NET_ANSWERS_MAX)
         ret->list[ret->n++] = address;
+}
+
+static void add6(struct net_addresses *ret, const struct inet6 *address)
+{
+    for (size_t i = 0; i < ret->n; i++) {
+        if (memcmp(ret->list6[i], address->address, INET6_LEN) == 0)
+            return;
+    }
+    if (address->prefix && ret->n < NET_ANSWERS_MAX)
+        memcpy(ret->list6[ret->n++], address->address, INET6_LEN);
 }
 
 /* A link of the asking container: "TARGET:ALIAS". */
@@ -85,7 +95,9 @@ static bool resolve_on(struct container *asking, struct net *net, const char *na
             continue;
         known = true;
         if (family == AF_INET)
-            add(ret, ep->address);
+            add4(ret, ep->address);
+        else if (family == AF_INET6)
+            add6(ret, &ep->address6);
     }
     return known;
 }

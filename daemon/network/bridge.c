@@ -88,6 +88,8 @@ static int configure_bridge(struct network *network, const struct rtnl_link *lin
             rtnl_put_address_delete(&batch, link->index, &a->net);
     }
     rtnl_put_address(&batch, link->index, want);
+    if (network->config.address6.prefix)
+        rtnl_put_address6(&batch, link->index, &network->config.address6);
     if (!link->is_up)
         rtnl_put_link_up(&batch, network->config.bridge);
     r = nl_run(network->fabric->route_fd, &batch, NULL, NULL, reterr);
@@ -107,6 +109,57 @@ static int check_link(const struct network *network, const struct rtnl_link *lin
     return 0;
 }
 
+/* Write unless it is so already: /proc/sys may be read-only, and right. */
+static int set_sysctl(const char *path, const char *value)
+{
+    _cleanup_free_ char *now = NULL;
+    ssize_t n = file_read(AT_FDCWD, path, 64, &now);
+
+    if (n > 0 && now[0] == value[0])
+        return 0;
+    return file_write(AT_FDCWD, path, value, strlen(value));
+}
+
+/* The host must not take router advertisements from containers (CVE-2020-13401), and on an IPv4
+ * network not be reachable by link-local addresses.  No IPv6 at all is as good. */
+static int settle_ipv6(const struct network *network, struct err *reterr)
+{
+    const char *name = network->config.bridge;
+    _cleanup_free_ char *disable = xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+    _cleanup_free_ char *accept = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", name);
+    bool wanted = network->config.address6.prefix;
+    int r = 0;
+
+    if (wanted)
+        r = set_sysctl(accept, "0");
+    if (r >= 0)
+        r = set_sysctl(disable, wanted ? "0" : "1");
+    if (r == -ENOENT && !wanted)
+        return 0;
+    return r < 0 ? err_sys(reterr, -r, "set %s", disable) : 0;
+}
+
+/* A host that forwards takes no router advertisements any more, unless it is told to: links that
+ * did go on doing so. */
+static int forward_ipv6(struct err *reterr)
+{
+    struct if_nameindex *links = if_nameindex();
+    int r;
+
+    for (size_t i = 0; links && links[i].if_index; i++) {
+        _cleanup_free_ char *path =
+            xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", links[i].if_name);
+        _cleanup_free_ char *now = NULL;
+
+        if (file_read(AT_FDCWD, path, 64, &now) > 0 && now[0] == '1')
+            (void)file_write(AT_FDCWD, path, "2", 1);
+    }
+    if (links)
+        if_freenameindex(links);
+    r = set_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+    return r < 0 ? err_sys(reterr, -r, "enable net.ipv6.conf.all.forwarding") : 0;
+}
+
 /* Under route_lock. */
 static int settle_bridge(struct network *network, struct err *reterr)
 {
@@ -123,6 +176,8 @@ static int settle_bridge(struct network *network, struct err *reterr)
         r = settle_address(network, &link, &addresses, reterr);
     if (r >= 0 && link.index == 0)
         r = create_bridge(network, &link, reterr);
+    if (r >= 0 && network->config.bridge_is_ours)
+        r = settle_ipv6(network, reterr);
     if (r >= 0 && network->config.bridge_is_ours)
         r = configure_bridge(network, &link, &addresses, reterr);
     if (r < 0)
@@ -143,22 +198,10 @@ int bridge_open(struct network *network, struct err *reterr)
     return settle_bridge(network, reterr);
 }
 
-/* Write unless it is so already: /proc/sys may be read-only, and right. */
-static int set_sysctl(const char *path, const char *value)
-{
-    _cleanup_free_ char *now = NULL;
-    ssize_t n = file_read(AT_FDCWD, path, 64, &now);
-
-    if (n > 0 && now[0] == value[0])
-        return 0;
-    return file_write(AT_FDCWD, path, value, strlen(value));
-}
-
 int bridge_set_sysctls(const struct network *network, struct err *reterr)
 {
     const char *name = network->config.bridge;
     _cleanup_free_ char *localnet = xasprintf("/proc/sys/net/ipv4/conf/%s/route_localnet", name);
-    _cleanup_free_ char *no_ipv6 = xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
     int r;
 
     if (network->config.ip_forward) {
@@ -169,13 +212,8 @@ int bridge_set_sysctls(const struct network *network, struct err *reterr)
     r = set_sysctl(localnet, "1");
     if (r < 0)
         return err_sys(reterr, -r, "enable %s", localnet);
-    /* An IPv4 network: the host must not take router advertisements from containers
-     * (CVE-2020-13401) nor be reachable by link-local addresses.  No IPv6 at all is as good. */
-    if (network->config.bridge_is_ours) {
-        r = set_sysctl(no_ipv6, "1");
-        if (r < 0 && r != -ENOENT)
-            return err_sys(reterr, -r, "enable %s", no_ipv6);
-    }
+    if (network->config.ip_forward && network->config.address6.prefix)
+        return forward_ipv6(reterr);
     return 0;
 }
 

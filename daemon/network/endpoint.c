@@ -79,19 +79,44 @@ static int create_veth(const struct endpoint_spec *spec, int netns_fd, struct er
     return r;
 }
 
-int endpoint_open_socket(int netns_fd)
+/* Run fn in another network namespace. */
+static int visit(int netns_fd, int (*fn)(const void *arg), const void *arg)
 {
     _cleanup_close_ int here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    int fd;
+    int r;
 
     if (here < 0)
         return -errno;
     if (setns(netns_fd, CLONE_NEWNET) < 0)
         return -errno;
-    fd = nl_open(NETLINK_ROUTE);
+    r = fn(arg);
     if (setns(here, CLONE_NEWNET) < 0)
         abort(); /* a pool thread astray in a container's namespace must not go on */
-    return fd;
+    return r;
+}
+
+static int open_route_socket(const void *unused)
+{
+    (void)unused;
+    return nl_open(NETLINK_ROUTE);
+}
+
+int endpoint_open_socket(int netns_fd)
+{
+    return visit(netns_fd, open_route_socket, NULL);
+}
+
+/* The namespace was made without; here, where it is wanted, still without what advertisements say.
+ */
+static int enable_ipv6(const void *ifname)
+{
+    _cleanup_free_ char *accept =
+        xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", (const char *)ifname);
+    _cleanup_free_ char *disable =
+        xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", (const char *)ifname);
+    int r = file_write(AT_FDCWD, accept, "0", 1);
+
+    return r < 0 ? r : file_write(AT_FDCWD, disable, "0", 1);
 }
 
 /* Bring the link up and learn its index. */
@@ -112,6 +137,16 @@ static int link_inside(const struct endpoint_spec *spec, int fd, bool up, uint32
     return r;
 }
 
+static void put_default_routes(struct nl_batch *batch, const struct endpoint_spec *spec,
+                               uint32_t index)
+{
+    const struct network_config *c = &spec->network->config;
+
+    rtnl_put_default_route(batch, index, c->address.address);
+    if (spec->address6.prefix)
+        rtnl_put_default_route6(batch, index, c->address6.address);
+}
+
 static int configure_inside(const struct endpoint_spec *spec, int fd, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
@@ -123,8 +158,10 @@ static int configure_inside(const struct endpoint_spec *spec, int fd, struct err
     if (r < 0)
         return r;
     rtnl_put_address(&batch, index, &address);
+    if (spec->address6.prefix)
+        rtnl_put_address6(&batch, index, &spec->address6);
     if (spec->gateway)
-        rtnl_put_default_route(&batch, index, bridge->address);
+        put_default_routes(&batch, spec, index);
     return nl_run(fd, &batch, NULL, NULL, reterr);
 }
 
@@ -155,6 +192,22 @@ static int set_hairpin(const struct endpoint_spec *spec, struct err *reterr)
     return nl_run(spec->network->fabric->route_fd, &batch, NULL, NULL, reterr);
 }
 
+static int delete_routes(const struct endpoint_spec *spec, int fd, uint32_t index,
+                         struct err *reterr)
+{
+    static const uint8_t families[] = {AF_INET, AF_INET6};
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < (spec->address6.prefix ? 2 : 1); i++) {
+        _cleanup_nl_batch_ struct nl_batch batch = {0};
+
+        rtnl_put_default_route_delete(&batch, index, families[i]);
+        r = nl_run(fd, &batch, NULL, NULL, reterr);
+        r = r == -ESRCH ? 0 : r;
+    }
+    return r;
+}
+
 int endpoint_set_gateway(const struct endpoint_spec *spec, int rtnl_fd, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
@@ -163,13 +216,12 @@ int endpoint_set_gateway(const struct endpoint_spec *spec, int rtnl_fd, struct e
 
     if (r < 0)
         return r;
-    if (spec->gateway)
-        rtnl_put_default_route(&batch, index, spec->network->config.address.address);
-    else
-        rtnl_put_default_route_delete(&batch, index);
-    r = nl_run(rtnl_fd, &batch, NULL, NULL, reterr);
-    if (r == -ESRCH && !spec->gateway)
-        r = 0;
+    if (spec->gateway) {
+        put_default_routes(&batch, spec, index);
+        r = nl_run(rtnl_fd, &batch, NULL, NULL, reterr);
+    } else {
+        r = delete_routes(spec, rtnl_fd, index, reterr);
+    }
     if (r >= 0 && spec->gateway && spec->n_ports > 0)
         r = set_hairpin(spec, reterr);
     if (r < 0)
@@ -190,7 +242,13 @@ int endpoint_up(const struct endpoint_spec *spec, int netns_fd, int rtnl_fd, str
     r = create_veth(spec, netns_fd, reterr);
     if (r < 0)
         return err_wrap(reterr, "endpoint %s", spec->veth);
-    r = configure_inside(spec, rtnl_fd, reterr);
+    if (spec->address6.prefix) {
+        r = visit(netns_fd, enable_ipv6, spec->ifname);
+        if (r < 0)
+            err_sys(reterr, -r, "enable IPv6");
+    }
+    if (r >= 0)
+        r = configure_inside(spec, rtnl_fd, reterr);
     if (r >= 0)
         r = publish(spec, reterr);
     if (r < 0) {

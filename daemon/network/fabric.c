@@ -1,4 +1,7 @@
 #include <errno.h>
+#include <netinet/in.h>
+
+#include <linux/netfilter.h>
 #include <linux/netlink.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,9 +67,33 @@ static struct member member_of(const struct network *network)
 
     return (struct member){.bridge = c->bridge,
                            .subnet = c->address,
+                           .subnet6 = c->address6,
                            .internal = c->internal,
                            .icc = !c->no_icc,
                            .masquerade = !c->no_masquerade && !c->internal};
+}
+
+static bool has_ipv6(const struct fabric *fabric)
+{
+    for (size_t i = 0; i < fabric->n_networks; i++) {
+        if (fabric->networks[i]->config.address6.prefix)
+            return true;
+    }
+    return false;
+}
+
+static void put_family(struct nl_batch *batch, const struct fabric *fabric, uint8_t nfproto,
+                       const struct nat_target *targets, size_t n)
+{
+    nft_family(batch, nfproto);
+    ruleset_put(batch, fabric->table);
+    for (size_t i = 0; i < fabric->n_networks; i++) {
+        struct member member = member_of(fabric->networks[i]);
+
+        if (nfproto == NFPROTO_IPV4 || member.subnet6.prefix)
+            members_put(batch, fabric->table, &member, false);
+    }
+    nat_put(batch, fabric->table, targets, n);
 }
 
 static int rebuild(struct fabric *fabric, struct err *reterr)
@@ -77,19 +104,15 @@ static int rebuild(struct fabric *fabric, struct err *reterr)
     struct map_entry *m;
     size_t n = 0;
 
-    nft_begin(&batch);
-    ruleset_put(&batch, fabric->table);
-    for (size_t i = 0; i < fabric->n_networks; i++) {
-        struct member member = member_of(fabric->networks[i]);
-
-        members_put(&batch, fabric->table, &member, false);
-    }
     for (size_t i = 0; (m = map_next(&fabric->published, &i));) {
         const struct published *p = m->value;
 
-        targets[n++] = (struct nat_target){p->address, p->ports, p->n_ports};
+        targets[n++] = (struct nat_target){p->address, p->address6, p->ports, p->n_ports};
     }
-    nat_put(&batch, fabric->table, targets, n);
+    nft_begin(&batch);
+    put_family(&batch, fabric, NFPROTO_IPV4, targets, n);
+    if (has_ipv6(fabric))
+        put_family(&batch, fabric, NFPROTO_IPV6, targets, n);
     nl_ask_ack(&batch);
     nft_end(&batch);
     return nl_run(fabric->filter_fd, &batch, NULL, NULL, reterr);
@@ -104,10 +127,12 @@ int fabric_rebuild(struct fabric *fabric, struct err *reterr)
 int fabric_add(struct fabric *fabric, struct network *network, struct err *reterr)
 {
     struct member member = member_of(network);
-    int r = ruleset_ensure(fabric->filter_fd, fabric->table, reterr);
+    int r = ruleset_ensure(fabric->filter_fd, NFPROTO_IPV4, fabric->table, reterr), six = 0;
 
-    if (r < 0)
-        return r;
+    if (r >= 0 && member.subnet6.prefix)
+        six = ruleset_ensure(fabric->filter_fd, NFPROTO_IPV6, fabric->table, reterr);
+    if (r < 0 || six < 0)
+        return r < 0 ? r : six;
     fabric->networks =
         xrealloc(fabric->networks, (fabric->n_networks + 1) * sizeof(*fabric->networks));
     fabric->networks[fabric->n_networks++] = network;
@@ -141,6 +166,7 @@ static struct published *published_of(const struct endpoint_spec *spec)
     struct published *p = xmalloc(sizeof(*p) + spec->n_ports * sizeof(p->ports[0]));
 
     p->address = spec->address;
+    p->address6 = spec->address6;
     p->n_ports = spec->n_ports;
     if (spec->n_ports > 0)
         memcpy(p->ports, spec->ports, spec->n_ports * sizeof(p->ports[0]));
@@ -170,7 +196,7 @@ static int forget_early_flows(struct fabric *fabric, const struct endpoint_spec 
 
 int fabric_publish(struct fabric *fabric, const struct endpoint_spec *spec, struct err *reterr)
 {
-    struct nat_target target = {spec->address, spec->ports, spec->n_ports};
+    struct nat_target target = {spec->address, spec->address6, spec->ports, spec->n_ports};
     int r;
 
     if (spec->n_ports == 0)
@@ -189,7 +215,7 @@ int fabric_publish(struct fabric *fabric, const struct endpoint_spec *spec, stru
 
 int fabric_withdraw(struct fabric *fabric, const struct endpoint_spec *spec, struct err *reterr)
 {
-    struct nat_target target = {spec->address, spec->ports, spec->n_ports};
+    struct nat_target target = {spec->address, spec->address6, spec->ports, spec->n_ports};
     bool has_udp = false;
     int r;
 

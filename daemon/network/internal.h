@@ -24,6 +24,7 @@ struct fabric {
 /* The ports of one container, as they are in the table. */
 struct published {
     uint32_t address;
+    struct inet6 address6;
     size_t n_ports;
     struct port_lease ports[];
 };

@@ -2,6 +2,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <net/if.h>
 #include <string.h>
@@ -52,6 +55,28 @@ static void put_subnet(struct nl_batch *batch, const char *table, const char *se
     put_elements(batch, table, set, deletes, ends, behind ? 2 : 1);
 }
 
+static void put_subnet6(struct nl_batch *batch, const char *table, const char *set, bool deletes,
+                        const struct inet6 *net)
+{
+    static const uint8_t none[INET6_LEN];
+    uint8_t behind[INET6_LEN];
+    struct inet6 first;
+    struct element ends[2] = {{first.address, INET6_LEN, false}, {behind, INET6_LEN, true}};
+
+    inet6_first(net, &first);
+    inet6_behind(net, behind);
+    put_elements(batch, table, set, deletes, ends, memcmp(behind, none, INET6_LEN) ? 2 : 1);
+}
+
+static void put_range(struct nl_batch *batch, const char *table, const char *set, bool deletes,
+                      const struct member *m)
+{
+    if (batch->family == NFPROTO_IPV6)
+        put_subnet6(batch, table, set, deletes, &m->subnet6);
+    else
+        put_subnet(batch, table, set, deletes, &m->subnet);
+}
+
 void members_put(struct nl_batch *batch, const char *table, const struct member *m, bool deletes)
 {
     char names[2 * IFNAMSIZ] = {0};
@@ -64,9 +89,9 @@ void members_put(struct nl_batch *batch, const char *table, const struct member 
         put_elements(batch, table, SET_INTERNAL, deletes, &name, 1);
     if (m->icc)
         put_elements(batch, table, SET_SAME, deletes, &pair, 1);
-    put_subnet(batch, table, SET_SUBNETS, deletes, &m->subnet);
+    put_range(batch, table, SET_SUBNETS, deletes, m);
     if (m->masquerade)
-        put_subnet(batch, table, SET_MASQUERADE, deletes, &m->subnet);
+        put_range(batch, table, SET_MASQUERADE, deletes, m);
 }
 
 static int change(int fd, const char *table, const struct member *member, bool deletes,
@@ -76,6 +101,10 @@ static int change(int fd, const char *table, const struct member *member, bool d
 
     nft_begin(&batch);
     members_put(&batch, table, member, deletes);
+    if (member->subnet6.prefix) {
+        nft_family(&batch, NFPROTO_IPV6);
+        members_put(&batch, table, member, deletes);
+    }
     nl_ask_ack(&batch);
     nft_end(&batch);
     return nl_run(fd, &batch, NULL, NULL, reterr);

@@ -91,7 +91,8 @@ static bool is_ours(const struct fabric *fabric, const struct nlmsghdr *nlh)
     _Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
                        NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1,
                    "the attribute that names the table");
-    if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nfg) || nfg->nfgen_family != NFPROTO_IPV4)
+    if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nfg) ||
+        (nfg->nfgen_family != NFPROTO_IPV4 && nfg->nfgen_family != NFPROTO_IPV6))
         return false;
     mnl_attr_for_each(attr, nlh, sizeof(*nfg))
     {

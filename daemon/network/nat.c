@@ -2,6 +2,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdbool.h>
 #include <string.h>
@@ -51,18 +54,31 @@ static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *data, siz
     mnl_attr_nest_end(nlh, nest);
 }
 
+static void data6(const struct port_lease *lease, const struct inet6 *to,
+                  uint8_t ret[NAT_DATA6_LEN])
+{
+    uint16_t port = htons(lease->container_port);
+
+    memset(ret, 0, NAT_DATA6_LEN);
+    memcpy(ret, to->address, INET6_LEN);
+    memcpy(ret + INET6_LEN, &port, sizeof(port));
+}
+
 /* with_data: what the key leads to as well; a deletion names the key only. */
-static void put_element(struct nlmsghdr *nlh, const struct port_lease *lease, uint32_t address,
-                        bool with_data)
+static void put_element(struct nlmsghdr *nlh, const struct port_lease *lease,
+                        const struct nat_target *target, bool six, bool with_data)
 {
     struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
-    uint8_t key[NAT_KEY_MAX], data[NAT_DATA_LEN];
+    uint8_t key[NAT_KEY_MAX], data[NAT_DATA6_LEN];
     size_t len = nat_key(lease, key);
 
     put_value(nlh, NFTA_SET_ELEM_KEY, key, len);
     if (with_data) {
-        nat_data(lease, address, data);
-        put_value(nlh, NFTA_SET_ELEM_DATA, data, sizeof(data));
+        if (six)
+            data6(lease, &target->address6, data);
+        else
+            nat_data(lease, target->address, data);
+        put_value(nlh, NFTA_SET_ELEM_DATA, data, six ? NAT_DATA6_LEN : NAT_DATA_LEN);
     }
     mnl_attr_nest_end(nlh, nest);
 }
@@ -86,7 +102,8 @@ static void writer_flush(struct element_writer *w)
     w->n = 0;
 }
 
-static void writer_put(struct element_writer *w, const struct port_lease *lease, uint32_t address)
+static void writer_put(struct element_writer *w, const struct port_lease *lease,
+                       const struct nat_target *target)
 {
     if (w->n == ELEMENTS_MAX)
         writer_flush(w);
@@ -98,21 +115,26 @@ static void writer_put(struct element_writer *w, const struct port_lease *lease,
         mnl_attr_put_strz(w->nlh, NFTA_SET_ELEM_LIST_SET, w->specific ? MAP_SPECIFIC : MAP_ANY);
         w->list = mnl_attr_nest_start(w->nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
     }
-    put_element(w->nlh, lease, address, !w->deletes);
+    put_element(w->nlh, lease, target, w->batch->family == NFPROTO_IPV6, !w->deletes);
     w->n++;
 }
 
 static void put_targets(struct nl_batch *batch, const char *table, bool deletes,
                         const struct nat_target *targets, size_t n)
 {
-    for (int specific = 0; specific < 2; specific++) {
+    bool six = batch->family == NFPROTO_IPV6;
+
+    /* Specific addresses are IPv4's. */
+    for (int specific = 0; specific < (six ? 1 : 2); specific++) {
         struct element_writer w = {
             .batch = batch, .table = table, .specific = specific, .deletes = deletes};
 
         for (size_t t = 0; t < n; t++) {
             for (size_t p = 0; p < targets[t].n_ports; p++) {
+                if (six && !targets[t].address6.prefix)
+                    break;
                 if (is_specific(&targets[t].ports[p]) == w.specific)
-                    writer_put(&w, &targets[t].ports[p], targets[t].address);
+                    writer_put(&w, &targets[t].ports[p], &targets[t]);
             }
         }
         writer_flush(&w);
@@ -122,6 +144,15 @@ static void put_targets(struct nl_batch *batch, const char *table, bool deletes,
 void nat_put(struct nl_batch *batch, const char *table, const struct nat_target *targets, size_t n)
 {
     put_targets(batch, table, false, targets, n);
+}
+
+static void put_targets6(struct nl_batch *batch, const char *table, bool deletes,
+                         const struct nat_target *target)
+{
+    if (!target->address6.prefix)
+        return;
+    nft_family(batch, NFPROTO_IPV6);
+    put_targets(batch, table, deletes, target, 1);
 }
 
 static int commit(int fd, struct nl_batch *batch, struct err *reterr)
@@ -140,17 +171,19 @@ int nat_publish(int fd, const char *table, const struct nat_target *target, stru
         return 0;
     nft_begin(&batch);
     put_targets(&batch, table, false, target, 1);
+    put_targets6(&batch, table, false, target);
     r = commit(fd, &batch, reterr);
     return r == -EBUSY ? -EEXIST : r; /* nf_tables: the key is there with other data */
 }
 
-static int withdraw_one(int fd, const char *table, const struct nat_target *target,
+static int withdraw_one(int fd, uint8_t nfproto, const char *table, const struct nat_target *target,
                         struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     int r;
 
     nft_begin(&batch);
+    nft_family(&batch, nfproto);
     put_targets(&batch, table, true, target, 1);
     r = commit(fd, &batch, reterr);
     return r == -ENOENT ? 0 : r;
@@ -165,14 +198,17 @@ int nat_withdraw(int fd, const char *table, const struct nat_target *target, str
         return 0;
     nft_begin(&batch);
     put_targets(&batch, table, true, target, 1);
+    put_targets6(&batch, table, true, target);
     r = commit(fd, &batch, reterr);
     if (r != -ENOENT)
         return r;
     /* One that is missing fails the whole transaction: take them one by one. */
     for (size_t i = 0; i < target->n_ports; i++) {
-        struct nat_target one = {target->address, &target->ports[i], 1};
+        struct nat_target one = {target->address, target->address6, &target->ports[i], 1};
 
-        r = withdraw_one(fd, table, &one, reterr);
+        r = withdraw_one(fd, NFPROTO_IPV4, table, &one, reterr);
+        if (r >= 0 && one.address6.prefix && !is_specific(one.ports))
+            r = withdraw_one(fd, NFPROTO_IPV6, table, &one, reterr);
         if (r < 0)
             return r;
     }

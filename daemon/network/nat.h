@@ -1,11 +1,13 @@
 /* Published ports: elements of the two maps of the ruleset. */
 #pragma once
 
+#include "inet6.h"
 #include "leases.h"
 #include "netlink.h"
 
 #define NAT_KEY_MAX 12
 #define NAT_DATA_LEN 8
+#define NAT_DATA6_LEN 20
 
 /* Key of a lease in its map, each field padded to four bytes as nf_tables wants it; the length. */
 size_t nat_key(const struct port_lease *lease, uint8_t ret[NAT_KEY_MAX]);
@@ -14,11 +16,12 @@ void nat_data(const struct port_lease *lease, uint32_t address, uint8_t ret[NAT_
 /* Ports that lead to one container. */
 struct nat_target {
     uint32_t address;
+    struct inet6 address6; /* prefix 0: none; else ports on any address are published there, too */
     const struct port_lease *ports; /* borrowed */
     size_t n_ports;
 };
 
-/* Append requests that publish all of them. */
+/* Append requests that publish all of them, in the batch's family. */
 void nat_put(struct nl_batch *batch, const char *table, const struct nat_target *targets, size_t n);
 /* Each in one transaction.  fd: NETLINK_NETFILTER.
  * nat_publish: -EEXIST if a port leads elsewhere already, -ENOENT if the table is gone. */

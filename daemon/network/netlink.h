@@ -21,6 +21,7 @@ struct nl_batch {
     size_t current;                /* where the last request starts */
     uint32_t n;                    /* requests so far */
     uint32_t n_acks;               /* of these, to be acknowledged */
+    uint8_t family;                /* of nf_tables requests (nft_family()); 0: IPv4 */
     const char *what[NL_WHAT_MAX]; /* borrowed; names requests in error messages */
 };
 

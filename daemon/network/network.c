@@ -89,6 +89,11 @@ struct inet4 network_address(const struct network *network)
     return network->config.address;
 }
 
+struct inet6 network_address6(const struct network *network)
+{
+    return network->config.address6;
+}
+
 uint32_t network_mtu(const struct network *network)
 {
     return network->config.mtu;

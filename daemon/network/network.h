@@ -15,6 +15,7 @@
 
 #include "err.h"
 #include "inet4.h"
+#include "inet6.h"
 #include "leases.h"
 #include "mem.h"
 
@@ -25,8 +26,8 @@
 
 struct fabric;
 
-/* table: name of the nftables table (family ip), made when the first network is opened.  Opens two
- * sockets, nothing else. */
+/* table: name of the nftables table (families ip and, with the first network that has IPv6, ip6),
+ * made when the first network is opened.  Opens two sockets, nothing else. */
 int fabric_open(const char *table, struct fabric **ret, struct err *reterr);
 /* Close the networks first.  Everything in the kernel stays. */
 void fabric_close(struct fabric *fabric);
@@ -46,13 +47,14 @@ bool fabric_monitor_read(const struct fabric *fabric, int fd);
 
 struct network_config {
     char bridge[IFNAMSIZ];
-    struct inet4 address; /* of the bridge; address 0: adopt the bridge's or choose */
-    uint32_t mtu;         /* 0: NETWORK_MTU_DEFAULT */
-    bool ip_forward;      /* switch net.ipv4.ip_forward on */
-    bool bridge_is_ours;  /* false (--bridge=NAME): must exist with an address, is not changed */
-    bool internal;        /* nothing leads in or out */
-    bool no_icc;          /* its containers do not reach each other */
-    bool no_masquerade;   /* outside they are seen by their own addresses */
+    struct inet4 address;  /* of the bridge; address 0: adopt the bridge's or choose */
+    struct inet6 address6; /* of the bridge, too; prefix 0: none */
+    uint32_t mtu;          /* 0: NETWORK_MTU_DEFAULT */
+    bool ip_forward;       /* switch net.ipv4.ip_forward on */
+    bool bridge_is_ours;   /* false (--bridge=NAME): must exist with an address, is not changed */
+    bool internal;         /* nothing leads in or out */
+    bool no_icc;           /* its containers do not reach each other */
+    bool no_masquerade;    /* outside they are seen by their own addresses */
     /* Subnets that must not be chosen besides what the host routes; borrowed for the call. */
     const struct inet4 *reserved;
     size_t n_reserved;
@@ -77,6 +79,7 @@ bool network_link_exists(const char *name);
 
 /* The bridge's address is the containers' gateway; store it and pass it in next time. */
 struct inet4 network_address(const struct network *network);
+struct inet6 network_address6(const struct network *network);
 uint32_t network_mtu(const struct network *network);
 const char *network_bridge(const struct network *network);
 
@@ -88,6 +91,7 @@ struct endpoint_spec {
     char veth[IFNAMSIZ];   /* host end, from endpoint_veth_name() */
     char ifname[IFNAMSIZ]; /* inside: eth0, eth1, ... */
     uint32_t address;      /* from ipam_take() */
+    struct inet6 address6; /* prefix 0: none */
     uint8_t mac[MAC_LEN];  /* normally mac_from_address(address) */
     bool gateway;          /* the default route leads here */
     const struct port_lease *ports;

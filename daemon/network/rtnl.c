@@ -145,12 +145,42 @@ void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gat
     mnl_attr_put_u32(nlh, RTA_OIF, index);
 }
 
-void rtnl_put_default_route_delete(struct nl_batch *batch, uint32_t index)
+void rtnl_put_address6(struct nl_batch *batch, uint32_t index, const struct inet6 *address)
+{
+    struct nlmsghdr *nlh = nl_request(batch, "add IPv6 address", RTM_NEWADDR,
+                                      NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+    struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
+
+    ifa->ifa_family = AF_INET6;
+    ifa->ifa_prefixlen = address->prefix;
+    ifa->ifa_flags = IFA_F_NODAD;
+    ifa->ifa_index = index;
+    mnl_attr_put(nlh, IFA_LOCAL, INET6_LEN, address->address);
+    mnl_attr_put(nlh, IFA_ADDRESS, INET6_LEN, address->address);
+}
+
+void rtnl_put_default_route6(struct nl_batch *batch, uint32_t index,
+                             const uint8_t gateway[INET6_LEN])
+{
+    struct nlmsghdr *nlh = nl_request(batch, "add IPv6 default route", RTM_NEWROUTE,
+                                      NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+    struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+
+    rtm->rtm_family = AF_INET6;
+    rtm->rtm_table = RT_TABLE_MAIN;
+    rtm->rtm_protocol = RTPROT_BOOT;
+    rtm->rtm_scope = RT_SCOPE_UNIVERSE;
+    rtm->rtm_type = RTN_UNICAST;
+    mnl_attr_put(nlh, RTA_GATEWAY, INET6_LEN, gateway);
+    mnl_attr_put_u32(nlh, RTA_OIF, index);
+}
+
+void rtnl_put_default_route_delete(struct nl_batch *batch, uint32_t index, uint8_t family)
 {
     struct nlmsghdr *nlh = nl_request(batch, "delete default route", RTM_DELROUTE, NLM_F_ACK);
     struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 
-    rtm->rtm_family = AF_INET;
+    rtm->rtm_family = family;
     rtm->rtm_table = RT_TABLE_MAIN;
     rtm->rtm_scope = RT_SCOPE_NOWHERE;
     mnl_attr_put_u32(nlh, RTA_OIF, index);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "inet4.h"
+#include "inet6.h"
 #include "netlink.h"
 
 /* A veth pair whose peer is born inside a namespace, the host end in a bridge, both down. */
@@ -35,10 +36,14 @@ void rtnl_put_link_up(struct nl_batch *batch, const char *name);
 void rtnl_put_link_delete(struct nl_batch *batch, const char *name);
 /* Address and its connected route; an address that is there already is success. */
 void rtnl_put_address(struct nl_batch *batch, uint32_t index, const struct inet4 *address);
+/* At once, without looking whether somebody else has it: it is ours to give. */
+void rtnl_put_address6(struct nl_batch *batch, uint32_t index, const struct inet6 *address);
+void rtnl_put_default_route6(struct nl_batch *batch, uint32_t index,
+                             const uint8_t gateway[INET6_LEN]);
 void rtnl_put_address_delete(struct nl_batch *batch, uint32_t index, const struct inet4 *address);
 void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gateway);
-/* The default route of this link; -ESRCH if there is none. */
-void rtnl_put_default_route_delete(struct nl_batch *batch, uint32_t index);
+/* The default route of this link; -ESRCH if there is none.  family: AF_INET, AF_INET6. */
+void rtnl_put_default_route_delete(struct nl_batch *batch, uint32_t index, uint8_t family);
 /* The reply goes to rtnl_on_link() with a struct rtnl_link. */
 void rtnl_put_link_get(struct nl_batch *batch, const char *name);
 int rtnl_on_link(const struct nlmsghdr *reply, void *link);

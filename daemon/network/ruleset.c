@@ -22,8 +22,24 @@
 #define RULESET_VERSION 2
 #define COMMENT_MAX 96
 
-#define IPV4_SADDR_OFFSET 12
-#define IPV4_DADDR_OFFSET 16
+/* What differs between the tables of the two families. */
+struct family {
+    uint8_t nfproto;
+    uint8_t address_len, saddr_offset, daddr_offset;
+    uint32_t address_type; /* nft(8)'s number */
+    uint32_t after;        /* the register behind an address at NFT_REG_1 */
+};
+
+enum { TYPE_IPADDR = 7, TYPE_IP6ADDR = 8 };
+
+static const struct family ipv4 = {NFPROTO_IPV4, 4, 12, 16, TYPE_IPADDR, NFT_REG32_01};
+static const struct family ipv6 = {NFPROTO_IPV6, 16, 8, 24, TYPE_IP6ADDR, NFT_REG32_04};
+
+static const struct family *family_of(uint8_t nfproto)
+{
+    return nfproto == NFPROTO_IPV6 ? &ipv6 : &ipv4;
+}
+
 #define TRANSPORT_DPORT_OFFSET 2
 
 /* ---- requests ---- */
@@ -35,9 +51,14 @@ struct nlmsghdr *nft_request(struct nl_batch *batch, const char *what, uint16_t 
         nl_request(batch, what, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags);
     struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
 
-    nfg->nfgen_family = NFPROTO_IPV4;
+    nfg->nfgen_family = family_of(batch->family)->nfproto;
     nfg->version = NFNETLINK_V0;
     return nlh;
+}
+
+void nft_family(struct nl_batch *batch, uint8_t nfproto)
+{
+    batch->family = nfproto;
 }
 
 static void put_batch_mark(struct nl_batch *batch, uint16_t type)
@@ -136,13 +157,26 @@ static void match_set(struct nftnl_rule *rule, const char *set, bool inverted)
     nftnl_rule_add_expr(rule, lookup);
 }
 
-static void match_subnet(struct nftnl_rule *rule, uint32_t offset, uint32_t op, struct inet4 net)
+static void load_address(struct nftnl_rule *rule, const struct family *f, bool source)
 {
-    uint32_t first = htonl(inet4_first(&net));
+    load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, source ? f->saddr_offset : f->daddr_offset,
+                 f->address_len, NFT_REG_1);
+}
 
-    load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offset, sizeof(first), NFT_REG_1);
-    mask(rule, htonl(inet4_mask(net.prefix)));
-    compare(rule, op, &first, sizeof(first));
+/* 127.0.0.0/8, ::1 */
+static void match_loopback(struct nftnl_rule *rule, const struct family *f, bool source,
+                           uint32_t op)
+{
+    static const uint8_t loopback6[16] = {[15] = 1};
+    uint32_t loopback4 = htonl(0x7f000000);
+
+    load_address(rule, f, source);
+    if (f == &ipv6) {
+        compare(rule, op, loopback6, sizeof(loopback6));
+        return;
+    }
+    mask(rule, htonl(0xff000000));
+    compare(rule, op, &loopback4, sizeof(loopback4));
 }
 
 static void match_ct_bits(struct nftnl_rule *rule, uint32_t key, uint32_t bits)
@@ -165,7 +199,7 @@ static void verdict(struct nftnl_rule *rule, int code)
 
 /* The key is in the registers from NFT_REG32_00 on; address and port of the map's answer replace
  * it.  No answer ends the rule. */
-static void dnat_by(struct nftnl_rule *rule, const char *map)
+static void dnat_by(struct nftnl_rule *rule, const struct family *f, const char *map)
 {
     struct nftnl_expr *lookup = new_expr("lookup");
     struct nftnl_expr *nat = new_expr("nat");
@@ -175,85 +209,98 @@ static void dnat_by(struct nftnl_rule *rule, const char *map)
     nftnl_expr_set_str(lookup, NFTNL_EXPR_LOOKUP_SET, map);
     nftnl_rule_add_expr(rule, lookup);
     nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
-    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_FAMILY, NFPROTO_IPV4);
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_FAMILY, f->nfproto);
     nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_REG_ADDR_MIN, NFT_REG_1);
-    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_REG_PROTO_MIN, NFT_REG32_01);
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_REG_PROTO_MIN, f->after);
     nftnl_rule_add_expr(rule, nat);
 }
 
 /* ---- steps: one phrase of a rule each ---- */
 
-typedef void (*step_fn)(struct nftnl_rule *rule);
+typedef void (*step_fn)(struct nftnl_rule *rule, const struct family *f);
 
-static const struct inet4 loopback = {0x7f000000, 8};
-
-static void from_bridge(struct nftnl_rule *rule)
+static void from_bridge(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     load_meta(rule, NFT_META_IIFNAME, NFT_REG_1);
     match_set(rule, SET_BRIDGES, false);
 }
 
-static void to_bridge(struct nftnl_rule *rule)
+static void to_bridge(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     load_meta(rule, NFT_META_OIFNAME, NFT_REG_1);
     match_set(rule, SET_BRIDGES, false);
 }
 
-static void not_to_bridge(struct nftnl_rule *rule)
+static void not_to_bridge(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     load_meta(rule, NFT_META_OIFNAME, NFT_REG_1);
     match_set(rule, SET_BRIDGES, true);
 }
 
-static void from_internal(struct nftnl_rule *rule)
+static void from_internal(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     load_meta(rule, NFT_META_IIFNAME, NFT_REG_1);
     match_set(rule, SET_INTERNAL, false);
 }
 
-static void to_internal(struct nftnl_rule *rule)
+static void to_internal(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     load_meta(rule, NFT_META_OIFNAME, NFT_REG_1);
     match_set(rule, SET_INTERNAL, false);
 }
 
 /* Both ends on one network whose containers may talk to each other. */
-static void within_network(struct nftnl_rule *rule)
+static void within_network(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     load_meta(rule, NFT_META_IIFNAME, NFT_REG_1);
     load_meta(rule, NFT_META_OIFNAME, NFT_REG_2);
     match_set(rule, SET_SAME, false);
 }
 
-static void source_in_subnet(struct nftnl_rule *rule)
+static void source_in_subnet(struct nftnl_rule *rule, const struct family *f)
 {
-    load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IPV4_SADDR_OFFSET, 4, NFT_REG_1);
+    load_address(rule, f, true);
     match_set(rule, SET_SUBNETS, false);
 }
 
-static void source_masqueraded(struct nftnl_rule *rule)
+static void source_masqueraded(struct nftnl_rule *rule, const struct family *f)
 {
-    load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IPV4_SADDR_OFFSET, 4, NFT_REG_1);
+    load_address(rule, f, true);
     match_set(rule, SET_MASQUERADE, false);
 }
 
-static void source_loopback(struct nftnl_rule *rule)
+static void source_loopback(struct nftnl_rule *rule, const struct family *f)
 {
-    match_subnet(rule, IPV4_SADDR_OFFSET, NFT_CMP_EQ, loopback);
+    match_loopback(rule, f, true, NFT_CMP_EQ);
 }
 
-static void target_loopback(struct nftnl_rule *rule)
+static void target_loopback(struct nftnl_rule *rule, const struct family *f)
 {
-    match_subnet(rule, IPV4_DADDR_OFFSET, NFT_CMP_EQ, loopback);
+    match_loopback(rule, f, false, NFT_CMP_EQ);
 }
 
-static void target_not_loopback(struct nftnl_rule *rule)
+static void target_not_loopback(struct nftnl_rule *rule, const struct family *f)
 {
-    match_subnet(rule, IPV4_DADDR_OFFSET, NFT_CMP_NEQ, loopback);
+    match_loopback(rule, f, false, NFT_CMP_NEQ);
 }
 
-static void target_is_host(struct nftnl_rule *rule)
+/* Answers to ::1 would come in by a bridge, and the kernel takes them from the loopback only:
+ * better refused at once, so that clients go on to 127.0.0.1, than never answered. */
+static void target_not_loopback6(struct nftnl_rule *rule, const struct family *f)
 {
+    if (f == &ipv6)
+        match_loopback(rule, f, false, NFT_CMP_NEQ);
+}
+
+static void target_is_host(struct nftnl_rule *rule, const struct family *f)
+{
+    (void)f;
     struct nftnl_expr *expr = new_expr("fib");
     uint32_t local = RTN_LOCAL;
 
@@ -264,44 +311,49 @@ static void target_is_host(struct nftnl_rule *rule)
     compare(rule, NFT_CMP_EQ, &local, sizeof(local));
 }
 
-static void is_reply(struct nftnl_rule *rule)
+static void is_reply(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     match_ct_bits(rule, NFT_CT_STATE,
                   NF_CT_STATE_BIT(IP_CT_ESTABLISHED) | NF_CT_STATE_BIT(IP_CT_RELATED));
 }
 
-static void was_dnatted(struct nftnl_rule *rule)
+static void was_dnatted(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     match_ct_bits(rule, NFT_CT_STATUS, IPS_DST_NAT);
 }
 
-static void dnat_specific(struct nftnl_rule *rule)
+static void dnat_specific(struct nftnl_rule *rule, const struct family *f)
 {
-    load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IPV4_DADDR_OFFSET, 4, NFT_REG_1);
-    load_meta(rule, NFT_META_L4PROTO, NFT_REG32_01);
-    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_02);
-    dnat_by(rule, MAP_SPECIFIC);
+    load_address(rule, f, false);
+    load_meta(rule, NFT_META_L4PROTO, f->after);
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, f->after + 1);
+    dnat_by(rule, f, MAP_SPECIFIC);
 }
 
-static void dnat_any(struct nftnl_rule *rule)
+static void dnat_any(struct nftnl_rule *rule, const struct family *f)
 {
     load_meta(rule, NFT_META_L4PROTO, NFT_REG_1);
     load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_01);
-    dnat_by(rule, MAP_ANY);
+    dnat_by(rule, f, MAP_ANY);
 }
 
-static void masquerade(struct nftnl_rule *rule)
+static void masquerade(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     nftnl_rule_add_expr(rule, new_expr("masq"));
 }
 
-static void accept_it(struct nftnl_rule *rule)
+static void accept_it(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     verdict(rule, NF_ACCEPT);
 }
 
-static void drop_it(struct nftnl_rule *rule)
+static void drop_it(struct nftnl_rule *rule, const struct family *f)
 {
+    (void)f;
     verdict(rule, NF_DROP);
 }
 
@@ -333,8 +385,8 @@ static const struct {
      * route_localnet says on other links; the host's own packets pass `output`. */
     {"prerouting", {target_is_host, target_not_loopback, dnat_specific}},
     {"prerouting", {target_is_host, target_not_loopback, dnat_any}},
-    {"output", {target_is_host, dnat_specific}},
-    {"output", {target_is_host, dnat_any}},
+    {"output", {target_not_loopback6, target_is_host, dnat_specific}},
+    {"output", {target_not_loopback6, target_is_host, dnat_any}},
 
     {"postrouting", {source_masqueraded, not_to_bridge, masquerade}},
     /* A container that uses a published port: the answer has to come back through here. */
@@ -353,29 +405,37 @@ static const struct {
 };
 
 /* Numbers of nft(8)'s data types (enum datatypes), six bits each in a concatenation: they only
- * matter for `nft list`. */
-enum { TYPE_IPADDR = 7, TYPE_INET_PROTOCOL = 12, TYPE_INET_SERVICE = 13, TYPE_IFNAME = 41 };
-#define CONCAT(a, b) ((a) << 6 | (b))
-#define TO_CONTAINER CONCAT(TYPE_IPADDR, TYPE_INET_SERVICE)
+ * matter for `nft list`.  TYPE_ADDRESS stands for the family's. */
+enum { TYPE_ADDRESS = 0, TYPE_INET_PROTOCOL = 12, TYPE_INET_SERVICE = 13, TYPE_IFNAME = 41 };
 
 /* The maps are plain hash maps: no size, no intervals, so that a change costs the same however full
  * they are (interval sets are copied whole in each transaction; they change with networks only). */
+#define KEY_PARTS_MAX 3
 static const struct {
     const char *name;
     uint32_t flags;
-    uint32_t key_type;
-    uint32_t key_len;
-    uint32_t data_type;
+    int n_key;
+    uint8_t key[KEY_PARTS_MAX]; /* types; with NFT_SET_MAP the data is address . service */
 } sets[] = {
-    {MAP_ANY, NFT_SET_MAP, CONCAT(TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 8, TO_CONTAINER},
-    {MAP_SPECIFIC, NFT_SET_MAP, CONCAT(CONCAT(TYPE_IPADDR, TYPE_INET_PROTOCOL), TYPE_INET_SERVICE),
-     12, TO_CONTAINER},
-    {SET_BRIDGES, 0, TYPE_IFNAME, IFNAMSIZ, 0},
-    {SET_INTERNAL, 0, TYPE_IFNAME, IFNAMSIZ, 0},
-    {SET_SAME, 0, CONCAT(TYPE_IFNAME, TYPE_IFNAME), 2 * IFNAMSIZ, 0},
-    {SET_SUBNETS, NFT_SET_INTERVAL, TYPE_IPADDR, 4, 0},
-    {SET_MASQUERADE, NFT_SET_INTERVAL, TYPE_IPADDR, 4, 0},
+    {MAP_ANY, NFT_SET_MAP, 2, {TYPE_INET_PROTOCOL, TYPE_INET_SERVICE}},
+    {MAP_SPECIFIC, NFT_SET_MAP, 3, {TYPE_ADDRESS, TYPE_INET_PROTOCOL, TYPE_INET_SERVICE}},
+    {SET_BRIDGES, 0, 1, {TYPE_IFNAME}},
+    {SET_INTERNAL, 0, 1, {TYPE_IFNAME}},
+    {SET_SAME, 0, 2, {TYPE_IFNAME, TYPE_IFNAME}},
+    {SET_SUBNETS, NFT_SET_INTERVAL, 1, {TYPE_ADDRESS}},
+    {SET_MASQUERADE, NFT_SET_INTERVAL, 1, {TYPE_ADDRESS}},
 };
+
+static uint32_t type_of(const struct family *f, uint8_t part)
+{
+    return part == TYPE_ADDRESS ? f->address_type : part;
+}
+
+/* Each part is padded to four bytes. */
+static uint32_t len_of(const struct family *f, uint8_t part)
+{
+    return part == TYPE_ADDRESS ? f->address_len : part == TYPE_IFNAME ? IFNAMSIZ : 4;
+}
 
 /* What `nft list` shows as the table's comment, and what tells whether the table is current. */
 static void format_comment(char ret[COMMENT_MAX])
@@ -422,9 +482,12 @@ static void put_chains(struct nl_batch *batch, const char *table)
 
 static void put_sets(struct nl_batch *batch, const char *table)
 {
+    const struct family *f = family_of(batch->family);
+
     for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
         struct nlmsghdr *nlh = nft_request(batch, "create set", NFT_MSG_NEWSET, NLM_F_CREATE);
         struct nftnl_set *set = nftnl_set_alloc();
+        uint32_t type = 0, len = 0;
 
         if (!set)
             abort();
@@ -432,11 +495,15 @@ static void put_sets(struct nl_batch *batch, const char *table)
         nftnl_set_set_str(set, NFTNL_SET_NAME, sets[i].name);
         nftnl_set_set_u32(set, NFTNL_SET_ID, (uint32_t)i + 1);
         nftnl_set_set_u32(set, NFTNL_SET_FLAGS, sets[i].flags);
-        nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, sets[i].key_type);
-        nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, sets[i].key_len);
-        if (sets[i].data_type) {
-            nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, sets[i].data_type);
-            nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, 8);
+        for (int k = 0; k < sets[i].n_key; k++) {
+            type = type << 6 | type_of(f, sets[i].key[k]);
+            len += len_of(f, sets[i].key[k]);
+        }
+        nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, type);
+        nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, len);
+        if (sets[i].flags & NFT_SET_MAP) {
+            nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, f->address_type << 6 | TYPE_INET_SERVICE);
+            nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, f->address_len + 4);
         }
         nftnl_set_nlmsg_build_payload(nlh, set);
         nftnl_set_free(set);
@@ -455,7 +522,7 @@ static void put_rules(struct nl_batch *batch, const char *table)
         nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, table);
         nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, rules[i].chain);
         for (size_t s = 0; s < STEPS_MAX && rules[i].steps[s]; s++)
-            rules[i].steps[s](rule);
+            rules[i].steps[s](rule, family_of(batch->family));
         nftnl_rule_nlmsg_build_payload(nlh, rule);
         nftnl_rule_free(rule);
     }
@@ -497,7 +564,7 @@ static int on_table(const struct nlmsghdr *reply, void *userdata)
     return 0;
 }
 
-int ruleset_ensure(int fd, const char *table, struct err *reterr)
+int ruleset_ensure(int fd, uint8_t nfproto, const char *table, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     char comment[COMMENT_MAX];
@@ -506,6 +573,7 @@ int ruleset_ensure(int fd, const char *table, struct err *reterr)
     int r;
 
     format_comment(comment);
+    nft_family(&batch, nfproto);
     nlh = nft_request(&batch, "get nftables table", NFT_MSG_GETTABLE, NLM_F_ACK);
     mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
     r = nl_run(fd, &batch, on_table, &query, reterr);
@@ -522,12 +590,13 @@ int ruleset_ensure(int fd, const char *table, struct err *reterr)
     return r < 0 ? r : 1;
 }
 
-int ruleset_delete(int fd, const char *table, struct err *reterr)
+int ruleset_delete(int fd, uint8_t nfproto, const char *table, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     struct nlmsghdr *nlh;
     int r;
 
+    nft_family(&batch, nfproto);
     nft_begin(&batch);
     nlh = nft_request(&batch, "delete nftables table", NFT_MSG_DELTABLE, NLM_F_ACK);
     mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);

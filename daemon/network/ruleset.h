@@ -18,13 +18,18 @@
 /* Append a request of the nf_tables subsystem to a batch opened with nft_begin(). */
 struct nlmsghdr *nft_request(struct nl_batch *batch, const char *what, uint16_t type,
                              uint16_t flags);
+/* Of the requests from here on: NFPROTO_IPV4, which it is at first, or NFPROTO_IPV6. */
+void nft_family(struct nl_batch *batch, uint8_t nfproto);
 void nft_begin(struct nl_batch *batch);
 void nft_end(struct nl_batch *batch);
 
-/* Append the whole table, empty, in place of the one that is there. */
+/* There is a table for each family, with the same rules; which one is meant is the batch's family,
+ * or the argument's.
+ *
+ * Append the whole table, empty, in place of the one that is there. */
 void ruleset_put(struct nl_batch *batch, const char *table);
 /* Make the table, or replace it if it was made by another version.
  * fd: NETLINK_NETFILTER.  1 if it was (re)made: its sets are empty; 0 if it was there. */
-int ruleset_ensure(int fd, const char *table, struct err *reterr);
+int ruleset_ensure(int fd, uint8_t nfproto, const char *table, struct err *reterr);
 /* No such table is success. */
-int ruleset_delete(int fd, const char *table, struct err *reterr);
+int ruleset_delete(int fd, uint8_t nfproto, const char *table, struct err *reterr);

@@ -3,6 +3,7 @@ descriptors, rows, directories.  Counting them, and removing them after a crash.
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -184,6 +185,11 @@ def nft_elements(table):
                for kind in ("set", "map") if kind in entry)
 
 
+def user_bridges(table):
+    """Bridges of networks that users made and a test left behind."""
+    return set(re.findall(r'"(br-[0-9a-f]{12})"', tool("nft", "list", "table", *table) or ""))
+
+
 def nft_table_of(bridge):
     for table in nft_tables():
         if bridge and f'"{bridge}"' in tool("nft", "list", "table", *table):
@@ -306,7 +312,10 @@ def remove_root(root):
     if names.get("bridge_is_ours"):
         tool("ip", "link", "del", names["bridge"])
     if names.get("table"):
-        tool("nft", "delete", "table", *names["table"])
+        for bridge in user_bridges(names["table"]):
+            tool("ip", "link", "del", bridge)
+        for family in ("ip", "ip6"):
+            tool("nft", "delete", "table", family, names["table"][1])
     for line in reversed(mounts(root)):
         tool("umount", "-l", line.split()[4].replace("\\040", " "))
     shutil.rmtree(root, ignore_errors=True)

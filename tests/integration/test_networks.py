@@ -381,6 +381,52 @@ def test_default_address_of_published_ports():
         d.ok("rm", "-f", s)
 
 
+def test_ipv6(d):
+    d.ok("network", "create", "--ipv6", "six")
+    d.ok("network", "create", "--ipv6", "--subnet", "fd99:1::/64", "--gateway", "fd99:1::fe", "--subnet", "10.99.6.0/24", "fixed")
+    info = network(d, "six")
+    pools = [ipaddress.ip_network(p["Subnet"]) for p in info["IPAM"]["Config"]]
+    equal(([p.version for p in pools], pools[1].prefixlen, info["EnableIPv6"]), ([4, 6], 64, True))
+    assert pools[1].subnet_of(ipaddress.ip_network("fd00::/8")), pools
+    s = server(d, "--network", "six", "-p", "80")
+    told = on(d, s, "six")
+    assert ipaddress.ip_address(told["GlobalIPv6Address"]) in pools[1], told
+    equal((told["GlobalIPv6PrefixLen"], told["IPv6Gateway"]), (64, str(pools[1][1])))
+    equal(list(network(d, "six")["Containers"].values())[0]["IPv6Address"], told["GlobalIPv6Address"] + "/64")
+    has(d.exec(s, "ip", "-6", "addr", "show", "eth0"), told["GlobalIPv6Address"] + "/64")
+    has(d.exec(s, "ip", "-6", "route"), f"default via {told['IPv6Gateway']}")
+    has(d.exec(s, "cat", "/etc/hosts"), told["GlobalIPv6Address"])
+    beside = d.sleeper("--network", "six")
+    wait_reaches(d, beside, told["GlobalIPv6Address"])
+    other = d.sleeper("--network", "fixed", "--ip6", "fd99:1::77")
+    equal(on(d, other, "fixed")["GlobalIPv6Address"], "fd99:1::77")
+    assert not reaches(d, other, told["GlobalIPv6Address"]), "networks do not see each other"
+    has(d.fails(125, "run", "--rm", "--network", "fixed", "--ip6", "fd99:1::77", "busybox", "true"), "Address already in use")
+    has(d.ctl("network", "create", "--ipv6", "--subnet", "fd99:1::/80", "again").err, "Pool overlaps")
+    # Published on IPv6, too: on the gateway's address, from the host and from another network.
+    ports = d.inspect(s)["NetworkSettings"]["Ports"]["80/tcp"]
+    equal([p["HostIp"] for p in ports], ["0.0.0.0", "::"])
+    port = int(ports[0]["HostPort"])
+    equal(fetch(told["IPv6Gateway"], port), "served-by-server")
+    equal(fetch("localhost", port), "served-by-server")
+    wait_reaches(d, other, "fd99:1::fe", port)
+    if STOCK:
+        remove(d, s, beside, other, networks=["six", "fixed"])
+        return
+    d.kill9()
+    host.tool("nft", "delete", "table", "ip6", d.names["table"][1])
+    d.start()
+    equal(on(d, s, "six"), told)
+    equal(fetch(told["IPv6Gateway"], port), "served-by-server")
+    host.tool("nft", "delete", "table", "ip6", d.names["table"][1])
+    wait_for(lambda: fetch(told["IPv6Gateway"], port) == "served-by-server", "the table")
+    d.ok("network", "connect", "six", other)
+    wait_reaches(d, other, told["GlobalIPv6Address"])
+    d.ok("network", "disconnect", "fixed", other)
+    has(d.exec(other, "ip", "-6", "route"), f"default via {told['IPv6Gateway']}")
+    remove(d, s, beside, other, networks=["six", "fixed"])
+
+
 class Outside:
     """Another host: a network namespace beside ours, on a link of its own."""
 
