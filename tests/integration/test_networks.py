@@ -2,6 +2,7 @@
 import ipaddress
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -425,6 +426,65 @@ def test_ipv6(d):
     d.ok("network", "disconnect", "fixed", other)
     has(d.exec(other, "ip", "-6", "route"), f"default via {told['IPv6Gateway']}")
     remove(d, s, beside, other, networks=["six", "fixed"])
+
+
+COMPOSE = """
+version: "2.4"
+services:
+  web:
+    image: busybox
+    command: ["sh", "-c", "echo served-by-web >/index.html; httpd -f -p 80 -h /"]
+    ports: ["80"]
+    networks:
+      front: {aliases: [www]}
+      back: {}
+  client:
+    image: busybox
+    command: ["sleep", "1000"]
+    depends_on: [web]
+    networks: [front]
+  store:
+    image: busybox
+    command: ["sleep", "1000"]
+    networks:
+      back: {ipv4_address: 10.99.7.9}
+networks:
+  front: {}
+  back:
+    internal: true
+    ipam: {config: [{subnet: 10.99.7.0/24}]}
+"""
+
+
+def test_docker_compose(d):
+    if not shutil.which("docker-compose"):
+        return
+    file = f"{d.root}/docker-compose.yml"
+    with open(file, "w") as out:
+        out.write(COMPOSE)
+
+    def compose(*args):
+        done = subprocess.run(["docker-compose", "-p", "shop", "-f", file, *args], capture_output=True, text=True, timeout=120,
+                              env={**os.environ, "DOCKER_HOST": f"unix://{d.sock}", "COMPOSE_ANSI": "never"}, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, (args, done.stdout, done.stderr)
+        return done.stdout
+
+    compose("up", "-d")
+    web, client, store = (compose("ps", "-q", name).strip() for name in ("web", "client", "store"))
+    for name in ("web", "www", "shop_web_1", web[:12]):
+        wait_for(lambda: "served-by-web" in d.ctl("exec", client, "wget", "-qO-", f"http://{name}/").out, f"{name} by its name")
+    equal(on(d, store, "shop_back")["IPAddress"], "10.99.7.9")
+    wait_for(lambda: d.ctl("exec", store, "wget", "-qO-", "http://web/").code == 0, "web from the internal network")
+    equal(d.ctl("exec", store, "sh", "-c", f"nc -w 2 {on(d, web, 'shop_front')['IPAddress']} 80 </dev/null").code, 1)
+    equal(fetch("127.0.0.1", port_of(d, web)), "served-by-web")
+    compose("up", "-d")
+    equal(compose("ps", "-q", "web").strip(), web, "nothing changed: nothing is made again")
+    compose("up", "-d", "--scale", "client=3")
+    equal(len(compose("ps", "-q", "client").split()), 3)
+    has(compose("exec", "-T", "client", "wget", "-qO-", "http://www/"), "served-by-web")
+    compose("down", "-t", "0")
+    equal(names(d), ["bridge", "host", "none"])
+    equal(d.ok("ps", "-aq"), "")
 
 
 class Outside:
