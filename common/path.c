@@ -46,6 +46,7 @@ int path_mkdir_p(const char *path, mode_t mode)
 struct removal {
     int top;        /* borrowed: the directory being removed */
     unsigned moved; /* directories moved into it so far */
+    const atomic_bool *stop;
 };
 
 static int rm_entry(struct removal *rm, int dirfd, const char *name, unsigned depth);
@@ -96,6 +97,8 @@ static int rm_entry(struct removal *rm, int dirfd, const char *name, unsigned de
 {
     int fd, r;
 
+    if (rm->stop && atomic_load_explicit(rm->stop, memory_order_relaxed))
+        return -ECANCELED;
     if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR && errno != EPERM)
@@ -113,8 +116,13 @@ static int rm_entry(struct removal *rm, int dirfd, const char *name, unsigned de
 
 int path_rm_rf(int dirfd, const char *name)
 {
+    return path_rm_rf_until(dirfd, name, NULL);
+}
+
+int path_rm_rf_until(int dirfd, const char *name, const atomic_bool *stop)
+{
     _cleanup_close_ int top = -EBADF;
-    struct removal rm = {0};
+    struct removal rm = {.stop = stop};
     unsigned before;
     int r;
 

@@ -1,6 +1,8 @@
 /* Paths: joining, trees, and resolution that cannot leave a root. */
 #pragma once
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "err.h"
@@ -15,6 +17,8 @@ int path_mkdir_p(const char *path, mode_t mode);
  * mount; a missing one is success.  Recursion is bounded only by depth (uses openat, no path
  * limit).  0 or -errno. */
 int path_rm_rf(int dirfd, const char *name);
+/* The same until *stop becomes true: -ECANCELED then, with the rest left. */
+int path_rm_rf_until(int dirfd, const char *name, const atomic_bool *stop);
 
 /* Lexical cleaning as Go's path.Clean: caller frees. */
 char *path_clean(const char *path);

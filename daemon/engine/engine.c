@@ -261,6 +261,13 @@ static void on_checkpoint(uv_timer_t *t)
     job_run(t->data, checkpoint_run, nothing, t->data);
 }
 
+static void delete_stale_run(void *arg)
+{
+    struct engine *e = arg;
+
+    storage_delete_stale(e->storage);
+}
+
 static void warm_run(void *arg)
 {
     runtime_warm(((struct engine *)arg)->runtime, NULL);
@@ -312,6 +319,7 @@ int engine_open(const struct engine_config *config, uv_loop_t *loop, struct engi
         return r;
     }
     job_run(e, warm_run, nothing, e);
+    job_run(e, delete_stale_run, nothing, e);
     *ret = e;
     return 0;
 }
@@ -357,6 +365,8 @@ void engine_close(struct engine *e)
     uv_run(e->loop, UV_RUN_NOWAIT);
     contents_cancel(e);
     commits_cancel(e);
+    if (e->storage)
+        storage_stop_deleting(e->storage);
     /* A job that is half way has the kernel in hand: let it come to its end. */
     while (e->jobs > 0)
         uv_run(e->loop, UV_RUN_ONCE);

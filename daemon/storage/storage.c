@@ -133,14 +133,22 @@ int storage_list_dir(int dirfd, char ***ret)
 }
 
 /* What a killed daemon left half-made. */
-static int clean_tmp(struct storage *st, struct err *reterr)
+static int list_stale(struct storage *st, struct err *reterr)
 {
-    _cleanup_(strv_freep) char **v = NULL;
-    int r = storage_list_dir(st->tmp_fd, &v);
+    int r = storage_list_dir(st->tmp_fd, &st->stale);
 
-    for (size_t i = 0; r >= 0 && v && v[i]; i++)
-        r = path_rm_rf(st->tmp_fd, v[i]);
-    return r < 0 ? err_sys(reterr, -r, "empty %s/tmp", st->root) : 0;
+    return r < 0 ? err_sys(reterr, -r, "read %s/tmp", st->root) : 0;
+}
+
+void storage_delete_stale(struct storage *st)
+{
+    for (size_t i = 0; st->stale && st->stale[i]; i++)
+        storage_trash_remove(st, st->stale[i]);
+}
+
+void storage_stop_deleting(struct storage *st)
+{
+    atomic_store(&st->stopping, true);
 }
 
 int storage_open(const char *data_root, const char *driver, struct storage **ret,
@@ -171,7 +179,7 @@ int storage_open(const char *data_root, const char *driver, struct storage **ret
     if (r >= 0)
         r = open_dirs(st, reterr);
     if (r >= 0)
-        r = clean_tmp(st, reterr);
+        r = list_stale(st, reterr);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(st);
@@ -186,6 +194,7 @@ void storage_close(struct storage *st)
     fd_close(st->tmp_fd);
     fd_close(st->blobs_fd);
     fd_close(st->partial_fd);
+    strv_free(st->stale);
     free(st->root);
     free(st);
 }
@@ -229,7 +238,7 @@ void storage_stage_forget(struct stage *stage)
 void storage_stage_discard(struct storage *st, struct stage *stage)
 {
     if (stage->path)
-        path_rm_rf(st->tmp_fd, strrchr(stage->path, '/') + 1);
+        storage_trash_remove(st, strrchr(stage->path, '/') + 1);
     storage_stage_forget(stage);
 }
 
@@ -289,7 +298,9 @@ static int move_to_trash(struct storage *st, int dirfd, const char *name, char *
 
 int storage_trash_remove(struct storage *st, const char *trash)
 {
-    return trash ? path_rm_rf(st->tmp_fd, trash) : 0;
+    int r = trash ? path_rm_rf_until(st->tmp_fd, trash, &st->stopping) : 0;
+
+    return r == -ECANCELED ? 0 : r; /* the next daemon finds it there */
 }
 
 int storage_remove_named(struct storage *st, int dirfd, const char *what, const char *name,

@@ -7,7 +7,7 @@
  *   volumes/<name>/_data  0700 volumes/ ; never deleted but by name
  *   containers/<id>/         0710 root:<gid of the mapped root>; upper/ and work/ are this
  * module's, every other name in it is the engine's (hosts, hostname, log ...) tmp/ 0700; private
- * stages and trash, emptied by storage_open()
+ * stages and trash, emptied by storage_delete_stale()
  *
  * All functions but storage_open/close may be called on any thread: the object is immutable and
  * the kernel serialises what happens to one name.  Returns are 0 or negative errno as in err.h.
@@ -49,7 +49,7 @@ struct stage {
 int storage_stage_new(struct storage *st, struct stage *ret, struct err *reterr);
 /* Remove the directory with all in it (may take long: pool thread) and clear *stage. */
 void storage_stage_discard(struct storage *st, struct stage *stage);
-/* Only close and free; the directory is left to a later discard or storage_open(). */
+/* Only close and free; the directory is left to a later discard or storage_delete_stale(). */
 void storage_stage_forget(struct stage *stage);
 
 /* ---- layers ---- */
@@ -110,6 +110,10 @@ int storage_container_remove(struct storage *st, const char *container_id, char 
 int storage_container_orphans(struct storage *st, bool (*known)(void *arg, const char *id),
                               void *arg, char ***ret, struct err *reterr);
 int storage_trash_remove(struct storage *st, const char *trash);
+/* Delete what lay in tmp/ when the storage was opened; once, on a pool thread. */
+void storage_delete_stale(struct storage *st);
+/* The daemon ends: deletions under way stop where they are, and later ones do nothing. */
+void storage_stop_deleting(struct storage *st);
 
 /* Bytes in the writable layer (SizeRw): st_size of its regular files, hard links once. */
 int storage_rootfs_usage(struct storage *st, const char *container_id, int64_t *ret,

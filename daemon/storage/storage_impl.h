@@ -1,6 +1,8 @@
 /* What the files of the storage module share; not for other folders. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "storage.h"
 
 #define BLOBS_DIR "blobs"
@@ -11,6 +13,8 @@ struct storage {
     const struct driver *driver;
     char *root; /* owned, absolute */
     int root_fd, layers_fd, containers_fd, tmp_fd, blobs_fd, partial_fd;
+    char **stale;         /* owned: names in tmp/ from before */
+    atomic_bool stopping; /* deletions end early */
 };
 
 /* Names in the directory that dirfd is open on, without "." and ".." (strv_free). */

@@ -45,8 +45,8 @@ def test_well_then_ill_then_well(d):
     wait_for(lambda: len(health(d, container)["Log"]) == 5, "five results to be kept")
     d.exec(container, "touch", "/well")
     becomes(d, container, "healthy")
-    equal(actions(d, container, since)[-3:],
-          ["health_status: healthy", "health_status: unhealthy", "health_status: healthy"])
+    wait_for(lambda: actions(d, container, since)[-3:] ==
+             ["health_status: healthy", "health_status: unhealthy", "health_status: healthy"], "the events")
 
 
 def test_starting_is_shown(d):
@@ -175,7 +175,8 @@ def test_goes_on_without_the_daemon(d):
     equal(actions(d, container, since), [])
     d.exec(container, "rm", "/well")
     becomes(d, container, "unhealthy")
-    equal(actions(d, container, since), ["health_status: unhealthy"])
+    # The file that an inspect reads is there a moment before the daemon is told.
+    wait_for(lambda: actions(d, container, since) == ["health_status: unhealthy"], "the event")
 
 
 def test_bad_values(d):

@@ -79,7 +79,7 @@ START_TEST(test_open)
 }
 END_TEST
 
-START_TEST(test_open_empties_tmp)
+START_TEST(test_stale_is_deleted)
 {
     struct stage stage = STAGE_NONE;
     _cleanup_free_ char *path = NULL;
@@ -91,7 +91,28 @@ START_TEST(test_open_empties_tmp)
     storage_stage_forget(&stage);
     ck_assert_int_eq(access(path, F_OK), 0);
     ck_assert_int_eq(storage_open(root, NULL, &other, &e), 0);
+    ck_assert_int_eq(access(path, F_OK), 0);
+    storage_delete_stale(other);
     ck_assert_int_lt(access(path, F_OK), 0);
+    storage_close(other);
+}
+END_TEST
+
+START_TEST(test_deleting_stops)
+{
+    struct stage stage = STAGE_NONE;
+    _cleanup_free_ char *path = NULL;
+    struct storage *other;
+    struct err e;
+
+    ck_assert_int_eq(storage_stage_new(st, &stage, &e), 0);
+    path = xasprintf("%s/one", stage.path);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    storage_stage_forget(&stage);
+    ck_assert_int_eq(storage_open(root, NULL, &other, &e), 0);
+    storage_stop_deleting(other);
+    storage_delete_stale(other);
+    ck_assert_int_eq(access(path, F_OK), 0);
     storage_close(other);
 }
 END_TEST
@@ -244,7 +265,8 @@ int main(void)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_open);
-    tcase_add_test(t, test_open_empties_tmp);
+    tcase_add_test(t, test_stale_is_deleted);
+    tcase_add_test(t, test_deleting_stops);
     tcase_add_test(t, test_layers);
     tcase_add_test(t, test_rootfs);
     tcase_add_test(t, test_usage_counts_links_once);

@@ -10,7 +10,7 @@ done
 
 packages=(linux-image-cloud-amd64 systemd-sysv dbus udev kmod iproute2 nftables procps curl
     libmicrohttpd12 libjansson4 libuv1 libnl-3-200 libnl-route-3-200 libnftnl11 libmnl0
-    libsqlite3-0 libseccomp2 libarchive13 libzstd1 libssl3 libnettle8)
+    libsqlite3-0 libseccomp2 libarchive13 libzstd1 libssl3 libnettle8 libisal2)
 disk_size=4G # of the root file system; the file is sparse
 
 mkdir -p "$1"
