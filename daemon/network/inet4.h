@@ -35,9 +35,10 @@ uint32_t inet4_last(const struct inet4 *net);  /* broadcast address */
 bool inet4_contains(const struct inet4 *net, uint32_t address);
 bool inet4_overlap(const struct inet4 *a, const struct inet4 *b);
 
-/* The first of Docker's default pools (172.17..31.0.0/16, then 192.168.0.0/16 in steps of /20) that
- * overlaps none of used[n] (entries with prefix 0, default routes, are ignored); the bridge gets
- * its first host address.  0 or -EADDRNOTAVAIL. */
+/* The first of Docker's default pools (172.17..31.0.0/16, then 192.168.0.0/16 in steps of /20), or
+ * when all 31 are taken of 10.224.0.0/11 in steps of /20, that overlaps none of used[n] (entries
+ * with prefix 0, default routes, are ignored); the bridge gets its first host address.  0 or
+ * -EADDRNOTAVAIL. */
 int inet4_choose(const struct inet4 *used, size_t n, struct inet4 *ret);
 
 /* 02:42 + the address, as Docker does: an address that is given out again keeps its MAC, so no

@@ -112,6 +112,7 @@ START_TEST(choice_avoids_what_is_used)
     static const char *const first[] = {"172.17.3.0/24"};
     static const char *const wide[] = {"172.16.0.0/12"};
     static const char *const most[] = {"172.16.0.0/12", "192.168.0.0/18", "192.168.64.7/32"};
+    static const char *const dockers[] = {"172.16.0.0/12", "192.168.0.0/16", "10.224.1.0/24"};
     static const char *const irrelevant[] = {"0.0.0.0/0", "127.0.0.0/8", "10.0.0.0/8"};
 
     check_choice(NULL, 0, "172.17.0.1/16");
@@ -119,14 +120,16 @@ START_TEST(choice_avoids_what_is_used)
     check_choice(first, 1, "172.18.0.1/16");
     check_choice(wide, 1, "192.168.0.1/20");
     check_choice(most, 3, "192.168.80.1/20");
+    check_choice(dockers, 3, "10.224.16.1/20");
 }
 END_TEST
 
 START_TEST(choice_fails_when_all_pools_are_used)
 {
-    struct inet4 used[] = {net("172.0.0.0/8"), net("192.168.0.0/16")}, chosen = {7, 7};
+    struct inet4 used[] = {net("172.0.0.0/8"), net("192.168.0.0/16"), net("10.0.0.0/8")};
+    struct inet4 chosen = {7, 7};
 
-    ck_assert_int_eq(inet4_choose(used, 2, &chosen), -EADDRNOTAVAIL);
+    ck_assert_int_eq(inet4_choose(used, 3, &chosen), -EADDRNOTAVAIL);
     ck_assert_uint_eq(chosen.address, 7);
 }
 END_TEST
