@@ -43,24 +43,49 @@ static int add_volume(struct container *c, const struct mount_spec *m, char ***m
     const json_t *options = options_of(c, m->target), *driver = json_get(options, "DriverConfig");
     _cleanup_volume_row_ struct volume_row row = {0};
     _cleanup_free_ char *source = NULL;
+    _cleanup_json_ json_t *fs = NULL;
     json_t *point;
     int r;
 
-    if (m->subpath)
-        return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS, "volume-subpath is not supported yet");
     r = volume_ensure(c->engine, m->name, json_get_str(driver, "Name", ""),
                       json_get(driver, "Options"), json_get(options, "Labels"), &row, reterr);
     if (r < 0)
         return r;
     if (r > 0)
         *made = strv_append(*made, row.name);
+    fs = volume_filesystem(&row);
+    if (fs && m->subpath)
+        return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
+                       "a path below a volume of type \"%s\" is not supported",
+                       json_get_str(fs, "Type", ""));
     source = volume_source(c->engine, &row);
-    point =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b}", "Type", "volume", "Name", row.name,
-                  "Source", source, "Destination", m->target, "Mode", m->mode, "RW", !m->readonly,
-                  "Propagation", "", "NoCopy", m->nocopy || volume_is_elsewhere(&row));
+    point = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b}", "Type", "volume", "Name",
+                      row.name, "Source", source, "Destination", m->target, "Mode", m->mode, "RW",
+                      !m->readonly, "Propagation", "", "NoCopy",
+                      m->nocopy || m->subpath || volume_is_elsewhere(&row));
+    if (fs)
+        json_object_set(point, "Filesystem", fs);
+    if (m->subpath)
+        json_object_set_new(point, "Subpath", json_string(m->subpath));
     json_array_append_new(c->points, point);
     return 0;
+}
+
+/* What inspect does not show of a point. */
+static void copy_hidden(json_t *to, const json_t *points, const char *target)
+{
+    static const char *const keys[] = {"Filesystem", "Subpath"};
+    const json_t *p;
+    size_t i;
+
+    json_array_foreach (points, i, p) {
+        if (!streq(json_get_str(p, "Destination", ""), target))
+            continue;
+        for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
+            if (json_get(p, keys[k]))
+                json_object_set(to, keys[k], json_get(p, keys[k]));
+        }
+    }
 }
 
 /* "CONTAINER[:ro|rw]" */
@@ -90,6 +115,7 @@ static int add_points_of(struct container *c, const struct mount_list *own, cons
         if (streq(mode, "ro"))
             json_object_set_new(p, "RW", json_false());
         json_object_set_new(p, "NoCopy", json_true());
+        copy_hidden(p, other->points, target);
         json_array_append(c->points, p);
     }
     return 0;
@@ -156,6 +182,46 @@ int mounts_hold(struct container *c, struct err *reterr)
 }
 
 /* ---- start and end ---- */
+
+/* {"Namespace","Path"}, or NULL if no container that is up has it, writable if that is wanted. */
+static json_t *find_donor(const struct container *c, const char *name, bool writable)
+{
+    _cleanup_free_ struct container **all = registry_sorted(c->engine);
+
+    for (size_t i = 0; all[i]; i++) {
+        const json_t *p;
+        size_t k;
+
+        json_array_foreach (all[i]->points, k, p) {
+            _cleanup_free_ char *ns = NULL;
+
+            if (all[i] == c || !container_is_up(all[i]) ||
+                !streq(json_get_str(p, "Name", ""), name) ||
+                (writable && !json_get_bool(p, "RW", true)))
+                continue;
+            ns = xasprintf("/proc/%d/ns/mnt", all[i]->pid);
+            return json_pack("{s:s,s:s}", "Namespace", ns, "Path",
+                             json_get_str(p, "Destination", ""));
+        }
+    }
+    return NULL;
+}
+
+json_t *mounts_for_start(const struct container *c)
+{
+    json_t *points = json_deep_copy(c->points), *p;
+    size_t i;
+
+    json_array_foreach (points, i, p) {
+        json_t *donor = NULL;
+
+        if (streq(json_get_str(json_get(p, "Filesystem"), "Type", ""), "tmpfs"))
+            donor = find_donor(c, json_get_str(p, "Name", ""), json_get_bool(p, "RW", true));
+        if (donor)
+            json_object_set_new(p, "Donor", donor);
+    }
+    return points;
+}
 
 void mounts_fills(const struct container *c, json_t **ret)
 {

@@ -362,6 +362,9 @@ void commits_cancel(struct engine *e);
 int mounts_settle(struct container *c, char ***made, struct err *reterr);
 /* After the container's row: it holds its volumes. */
 int mounts_hold(struct container *c, struct err *reterr);
+/* c->points for a start (a new reference, or NULL): a volume in memory that another container has
+ * is taken from there, so that both have the same. */
+json_t *mounts_for_start(const struct container *c);
 /* Points that are to be filled from the image if empty: a new array of copies, or left alone. */
 void mounts_fills(const struct container *c, json_t **ret);
 void mounts_event(struct container *c, const char *action); /* "mount", "unmount" */
@@ -374,6 +377,8 @@ int volume_ensure(struct engine *e, const char *name, const char *driver, const 
                   const json_t *labels, struct volume_row *ret, struct err *reterr);
 /* The directory that is mounted; caller frees. */
 char *volume_source(struct engine *e, const struct volume_row *row);
+/* {"Type","Device","Options"} of one that is mounted in each container that has it; else NULL. */
+json_t *volume_filesystem(const struct volume_row *row);
 /* It is a directory of somebody else's. */
 bool volume_is_elsewhere(const struct volume_row *row);
 void volume_event(struct engine *e, const char *action, const char *name);

@@ -451,6 +451,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
 {
     struct container *files_of = joined->net ? joined->net : c;
     _cleanup_(strv_freep) char **chain = NULL, **lowers = NULL;
+    _cleanup_json_ json_t *points = mounts_for_start(c);
     _cleanup_free_ char *upper = container_dir(c, "upper"), *work = container_dir(c, "work");
     _cleanup_free_ char *run_dir = container_run_dir(c), *hosts = container_dir(files_of, "hosts");
     _cleanup_free_ char *hostname = container_dir(files_of, "hostname"),
@@ -464,7 +465,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
                                 .hosts = hosts,
                                 .hostname = hostname,
                                 .resolv_conf = resolv,
-                                .points = c->points,
+                                .points = points,
                                 .idmap_base = idmap,
                                 .idmap_size = IDMAP_SIZE};
     enum net_mode mode = container_net_mode(c);

@@ -12,8 +12,40 @@
 
 /* ---- one volume ---- */
 
-/* What the local driver can do without mounting anything on the host: a directory of its own, or
- * another one of the host's ("type=none,o=bind,device=/path"). */
+static bool has_word(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (; *list; list += strcspn(list, ","), list += *list == ',') {
+        if (strcspn(list, ",") == len && memcmp(list, word, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_bind(const json_t *options)
+{
+    const char *type = json_get_str(options, "type", "");
+
+    return streq(type, "none") || streq(type, "bind");
+}
+
+static int check_present(const json_t *options, struct err *reterr)
+{
+    static const char *const needs[][2] = {
+        {"device", "type"}, {"type", "device"}, {"o", "device"}, {"o", "type"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(needs); i++) {
+        if (json_get(options, needs[i][0]) && str_empty(json_get_str(options, needs[i][1], "")))
+            return err_set(reterr, ERR_INVALID, EINVAL, "missing required option: \"%s\"",
+                           needs[i][1]);
+    }
+    return 0;
+}
+
+/* What the local driver can do without mounting anything on the host: a directory of its own,
+ * another one of the host's ("type=none,o=bind,device=/path"), or a file system that is mounted in
+ * each container that has it (tmpfs, nfs, a disk's). */
 static int check_options(const json_t *options, struct err *reterr)
 {
     const char *type = json_get_str(options, "type", ""), *o = json_get_str(options, "o", "");
@@ -21,15 +53,21 @@ static int check_options(const json_t *options, struct err *reterr)
     json_t *value;
 
     json_object_foreach ((json_t *)options, key, value) {
+        if (streq(key, "size"))
+            return err_set(reterr, ERR_INVALID, EINVAL,
+                           "quota size requested but no quota support");
         if (!streq(key, "type") && !streq(key, "o") && !streq(key, "device"))
             return err_set(reterr, ERR_INVALID, EINVAL, "invalid option: \"%s\"", key);
     }
     if (json_object_size(options) == 0)
         return 0;
-    if ((*type && !streq(type, "none") && !streq(type, "bind")) || !strstr(o, "bind"))
-        return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
-                       "local volumes of type \"%s\" are not supported: only type=none with o=bind",
-                       type);
+    if (check_present(options, reterr) < 0)
+        return -EINVAL;
+    if (!is_bind(options))
+        return 0;
+    if (!has_word(o, "bind") && !has_word(o, "rbind"))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "a local volume of type \"%s\" needs the option o=bind", type);
     if (*device != '/')
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "missing device in volume options, or not an absolute path");
@@ -46,7 +84,19 @@ char *volume_source(struct engine *e, const struct volume_row *row)
     _cleanup_json_ json_t *options = json_loads(row->options, 0, NULL);
     const char *device = json_get_str(options, "device", "");
 
-    return *device ? xstrdup(device) : storage_volume_path(e->storage, row->name);
+    return *device && is_bind(options) ? xstrdup(device)
+                                       : storage_volume_path(e->storage, row->name);
+}
+
+json_t *volume_filesystem(const struct volume_row *row)
+{
+    _cleanup_json_ json_t *options = json_loads(row->options, 0, NULL);
+
+    if (json_object_size(options) == 0 || is_bind(options))
+        return NULL;
+    return json_pack("{s:s,s:s,s:s}", "Type", json_get_str(options, "type", ""), "Device",
+                     json_get_str(options, "device", ""), "Options",
+                     json_get_str(options, "o", ""));
 }
 
 static json_t *object_or_empty(const json_t *o)

@@ -15,6 +15,9 @@ static void spec_done(struct mount_spec *m)
     free(m->source);
     free(m->name);
     free(m->subpath);
+    free(m->fstype);
+    free(m->device);
+    free(m->donor);
     free(m->target);
     free(m->data);
     free(m->mode);
@@ -286,6 +289,24 @@ static int tmpfs_options(const char *options, struct mount_spec *m, struct err *
     return 0;
 }
 
+/* mount(8)'s list: flags that all file systems have, the rest is for this one to judge. */
+static void fs_options(const char *options, struct mount_spec *m)
+{
+    _cleanup_buf_ struct buf data = {0};
+
+    while (*options) {
+        size_t n = strcspn(options, ",");
+        _cleanup_free_ char *word = xstrndup(options, n);
+
+        if (*word && !tmpfs_flag(word, &m->flags))
+            buf_printf(&data, "%s%s", buf_size(&data) ? "," : "", word);
+        options += n;
+        options += *options == ',';
+    }
+    m->readonly |= (m->flags & MS_RDONLY) != 0;
+    m->data = buf_take_str(&data);
+}
+
 static int parse_tmpfs(struct mount_list *list, const char *target, const char *options,
                        struct err *reterr)
 {
@@ -369,6 +390,14 @@ static int parse_mount_bind(struct mount_list *list, const json_t *mount, struct
     return list_add(list, &m, reterr);
 }
 
+/* Relative, and not above where it starts. */
+static bool is_local(const char *path)
+{
+    _cleanup_free_ char *clean = path_clean(path);
+
+    return *clean != '/' && !streq(clean, "..") && !str_starts(clean, "../");
+}
+
 static int parse_mount_volume(struct mount_list *list, const json_t *mount, struct err *reterr)
 {
     _cleanup_(spec_done) struct mount_spec m = {
@@ -382,10 +411,10 @@ static int parse_mount_volume(struct mount_list *list, const json_t *mount, stru
         r = check_volume_name(name, reterr);
     if (r < 0)
         return r;
-    if (*subpath && (*subpath == '/' || !*name))
+    if (*subpath && (!*name || !is_local(subpath)))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        *name ? "invalid mount config for type \"volume\": subpath must be a "
-                               "relative path"
+                               "relative path within the volume"
                              : "must not set Subpath when using anonymous volumes");
     m.name = *name ? xstrdup(name) : NULL;
     m.subpath = *subpath ? xstrdup(subpath) : NULL;
@@ -497,10 +526,12 @@ void mount_list_settle(struct mount_list *list, const json_t *points)
     drop_volumes(list);
     json_array_foreach (points, i, p) {
         const char *name = json_get_str(p, "Name", NULL);
+        const json_t *fs = json_get(p, "Filesystem"), *donor = json_get(p, "Donor");
         struct mount_spec m = {
             .type = name ? MOUNT_VOLUME : MOUNT_BIND,
             .source = xstrdup(json_get_str(p, "Source", "")),
             .name = xstrdup_null(name),
+            .subpath = xstrdup_null(json_get_str(p, "Subpath", NULL)),
             .target = xstrdup(json_get_str(p, "Destination", "")),
             .mode = xstrdup(json_get_str(p, "Mode", "")),
             .propagation = propagation_parse(json_get_str(p, "Propagation", "")),
@@ -509,6 +540,16 @@ void mount_list_settle(struct mount_list *list, const json_t *points)
             .readonly_recursive = true,
         };
 
+        if (fs) {
+            m.fstype = xstrdup(json_get_str(fs, "Type", ""));
+            m.device = xstrdup(json_get_str(fs, "Device", ""));
+            fs_options(json_get_str(fs, "Options", ""), &m);
+        }
+        if (donor) {
+            m.donor = xstrdup(json_get_str(donor, "Namespace", ""));
+            free(m.source);
+            m.source = xstrdup(json_get_str(donor, "Path", ""));
+        }
         list_add(list, &m, NULL);
     }
     sort_by_depth(list);

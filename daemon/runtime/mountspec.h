@@ -16,10 +16,14 @@ struct mount_spec {
                             no directory yet */
     char *name;          /* owned; of a volume, NULL: an anonymous one without a name yet */
     char *subpath;       /* owned; of a volume, NULL: all of it */
+    char *fstype;        /* owned; of a volume that is a file system of its own, which is mounted
+                            with data and flags; else NULL */
+    char *device;        /* owned; of the same: what is mounted */
+    char *donor;         /* owned; mount namespace where source is meant, NULL: the host's */
     char *target;        /* owned; clean absolute path in the container */
-    char *data;          /* owned; tmpfs: mount data; else NULL */
+    char *data;          /* owned; tmpfs, fstype: mount data; else NULL */
     char *mode;          /* owned; the third part of a Binds entry, "" */
-    unsigned long flags; /* tmpfs: MS_* */
+    unsigned long flags; /* tmpfs, fstype: MS_* */
     unsigned long propagation; /* bind: MS_PRIVATE..., with MS_REC for the r-forms; 0: default */
     bool readonly;
     bool recursive;

@@ -218,7 +218,22 @@ static void add_user_bind(struct build *b, const struct mount_spec *m)
         if (m->recursive && m->readonly_recursive && propagation & MS_PRIVATE)
             flags |= PLAN_BIND_RDONLY_REC;
     }
-    plan_add(b->plan, PLAN_BIND, flags, propagation, 0, 0, m->source, m->target, NULL);
+    if (m->subpath || m->donor)
+        plan_add(b->plan, PLAN_BIND, flags, propagation, 0, 0, m->source, m->target,
+                 m->donor ? m->donor : "", m->subpath, NULL);
+    else
+        plan_add(b->plan, PLAN_BIND, flags, propagation, 0, 0, m->source, m->target, NULL);
+}
+
+static void add_user_mount(struct build *b, const struct mount_spec *m)
+{
+    if (m->type == MOUNT_TMPFS)
+        add_mount(b, "tmpfs", "tmpfs", m->target, m->data, m->flags);
+    else if (m->fstype && !m->donor)
+        add_mount(b, m->fstype, m->device, m->target, m->data,
+                  m->flags | (m->readonly ? MS_RDONLY : 0));
+    else
+        add_user_bind(b, m);
 }
 
 static void add_files(struct build *b)
@@ -250,10 +265,7 @@ static void add_user_mounts(struct build *b)
             add_files(b);
             files_done = true;
         }
-        if (m->type == MOUNT_TMPFS)
-            add_mount(b, "tmpfs", "tmpfs", m->target, m->data, m->flags);
-        else
-            add_user_bind(b, m);
+        add_user_mount(b, m);
     }
     if (!files_done)
         add_files(b);
@@ -351,8 +363,11 @@ int rootfs_plan(struct build *b)
 void rootfs_plan_view(struct build *b)
 {
     for (size_t i = 0; i < b->mounts.n; i++) {
-        if (b->mounts.mounts[i].type != MOUNT_TMPFS)
-            add_user_bind(b, &b->mounts.mounts[i]);
+        const struct mount_spec *m = &b->mounts.mounts[i];
+
+        /* What is in memory is gone by now. */
+        if (m->type != MOUNT_TMPFS && !(m->fstype && streq(m->fstype, "tmpfs")))
+            add_user_mount(b, m);
     }
     if (json_get_bool(b->hc, "ReadonlyRootfs", false))
         plan_add(b->plan, PLAN_READONLY, 0, 0, 0, 0, "/", NULL);

@@ -51,8 +51,8 @@ enum plan_code {
     PLAN_MOUNT,    /* s0 type, s1 source, s2 target, s3 data; a0 MS_* flags, a1 1: failure ignored;
                       the target directory is made if absent */
     PLAN_BIND,     /* s0 host path, s1 target, s2 "" or the mount namespace (/proc/PID/ns/mnt) in
-                      which s0 is meant; a0 PLAN_BIND_* flags, a1 MS_* propagation (with
-                      MS_REC), 0: MS_PRIVATE|MS_REC.  Taken with open_tree(2) on the host side; the
+                      which s0 is meant, s3 "" or a path below s0 that is bound instead, found
+                      without leaving s0; a0 PLAN_BIND_* flags, a1 MS_* propagation (with MS_REC), 0: MS_PRIVATE|MS_REC.  Taken with open_tree(2) on the host side; the
                       target (file or directory as the source) is made if absent */
     PLAN_DEVICE,   /* s0 path; a0 mode with S_IFMT, a1 makedev, a2 uid, a3 gid.  With a user
                       namespace: bind of the host's node (s1 its host path) instead of mknod */

@@ -75,6 +75,17 @@ static int clone_elsewhere(const char *ns_path, const char *path, bool recursive
     return result < 0 ? result : -ECHILD;
 }
 
+/* What is in s0 may be another container's to change: symlinks lead nowhere but below it. */
+static int clone_beneath(const char *path, const char *below, bool recursive)
+{
+    _cleanup_close_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -EBADF;
+
+    if (dir < 0)
+        return -errno;
+    fd = sys_openat2(dir, below, O_PATH | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+    return fd < 0 ? -errno : mount_clone(fd, "", recursive);
+}
+
 static int clone_source(const struct plan_op *op)
 {
     const char *path =
@@ -84,6 +95,8 @@ static int clone_source(const struct plan_op *op)
 
     if (op->code == PLAN_BIND && *plan_str(op, 2))
         return clone_elsewhere(plan_str(op, 2), path, recursive);
+    if (op->code == PLAN_BIND && *plan_str(op, 3))
+        return clone_beneath(path, plan_str(op, 3), recursive);
     fd = mount_clone(AT_FDCWD, path, recursive);
     if (fd == -ENOENT && op->code == PLAN_BIND && (op->arg[0] & PLAN_BIND_MKSOURCE)) {
         int r = make_source(path);

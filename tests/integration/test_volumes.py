@@ -1,6 +1,7 @@
 """Volumes: named, anonymous, filled from the image, shared, kept and removed."""
 import json
 import os
+import subprocess
 import threading
 import time
 
@@ -183,6 +184,67 @@ def test_somebody_elses_directory(d):
     equal(os.listdir(f"{d.root}/device"), ["file"], "what is not ours stays")
     os.unlink(f"{d.root}/device/file")
     os.rmdir(f"{d.root}/device")
+
+
+def test_a_path_below_a_volume(d):
+    d.ok("run", "--rm", "-v", "whole:/w", "busybox", "sh", "-c",
+         "mkdir -p /w/a/b; echo deep > /w/a/b/f; echo file > /w/one; ln -s a/b /w/in; ln -s /etc /w/out; ln -s ../../../.. /w/up")
+    mount = "type=volume,src=whole,dst=/v,volume-subpath="
+    for below, wanted in (("a/b", "deep"), ("in", "deep"), ("a", None)):
+        out = d.ok("run", "--rm", "--mount", mount + below, "busybox", "cat", "/v/f" if wanted else "/v/b/f")
+        equal(out, "deep")
+    equal(d.ok("run", "--rm", "--mount", mount + "one,readonly", "busybox", "cat", "/v"), "file")
+    for below in ("none", "out", "up"):
+        done = d.ctl("run", "--rm", "--mount", mount + below, "busybox", "true")
+        assert done.code in (125, 127) and "error mounting" in done.err, done
+    for below in ("/a", ".."):
+        has(d.fails(125, "run", "--rm", "--mount", mount + below, "busybox", "true"), "ubpath must be a relative path")
+    first = d.sleeper("--mount", mount + "a")
+    second = d.ok("run", "--rm", "--volumes-from", first, "busybox", "cat", "/v/b/f")
+    equal(second, "deep")
+    d.ok("rm", "-f", first)
+    d.ok("volume", "rm", "whole")
+
+
+def test_file_systems_as_volumes(d):
+    d.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=2m,mode=750,uid=7,noexec", "memory")
+    container = d.sleeper("-v", "memory:/m")
+    has(d.exec(container, "grep", " /m ", "/proc/mounts"), "tmpfs", "size=2048k", "noexec", "mode=750", "uid=7")
+    d.exec(container, "touch", "/m/x")
+    equal(os.listdir(json.loads(d.ok("volume", "inspect", "memory"))[0]["Mountpoint"]), [], "nothing on the host")
+    equal(subprocess.run(["grep", "-c", d.root + ".*memory", "/proc/mounts"], stdout=subprocess.PIPE).stdout, b"0\n")
+    other = d.sleeper("--volumes-from", f"{container}:ro")
+    has(d.exec(other, "grep", " /m ", "/proc/mounts"), "ro,", "size=2048k")
+    if not STOCK:
+        equal(d.ctl("exec", other, "ls", "/m").out, "x\n", "the same one")
+    d.ok("rm", "-f", container, other)
+    d.ok("volume", "create", "-o", "type=nfs", "-o", "device=:/export", "-o", "o=addr=127.0.0.1,nfsvers=4", "remote")
+    done = d.ctl("run", "--rm", "-v", "remote:/r", "busybox", "true")
+    assert done.code in (125, 126, 127), done
+    has(done.err, "error mounting", ":/export", "/r")
+    for options, wanted in ((["type=tmpfs"], 'missing required option: "device"'), (["o=size=1m"], "missing required option"),
+                            (["nope=1"], 'invalid option: "nope"'), (["size=1g"], "quota size requested")):
+        has(d.fails(1, "volume", "create", *[word for o in options for word in ("-o", o)], "bad"), wanted)
+    d.ok("volume", "rm", "memory", "remote")
+
+
+def test_read_only_all_the_way_down(d):
+    """A bind takes what is mounted below with it, and is read-only there, too, unless it is asked not to be."""
+    os.makedirs(f"{d.root}/top/sub")
+    subprocess.run(["mount", "-t", "tmpfs", "none", f"{d.root}/top/sub"], check=True)
+    try:
+        base = f"type=bind,src={d.root}/top,dst=/t,readonly"
+        script = "touch /t/sub/x 2>/dev/null && echo writable; ls /t"
+        for option, wanted in (("", "sub"), (",bind-recursive=enabled", "sub"), (",bind-recursive=writable", "writable\nsub"),
+                               (",bind-recursive=readonly,bind-propagation=rprivate", "sub")):
+            equal(d.ok("run", "--rm", "--mount", base + option, "busybox", "sh", "-c", script), wanted, option)
+        equal(d.ok("run", "--rm", "-v", f"{d.root}/top:/t:ro", "busybox", "sh", "-c", script), "sub")
+        out = d.ok("run", "--rm", "--mount", base + ",bind-recursive=disabled", "busybox", "sh", "-c",
+                   "grep -c /t/sub /proc/mounts; true")
+        equal(out, "0")
+    finally:
+        subprocess.run(["umount", f"{d.root}/top/sub"], check=True)
+        os.removedirs(f"{d.root}/top/sub")
 
 
 def test_filters_and_formats(d):

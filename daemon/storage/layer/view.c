@@ -146,28 +146,39 @@ static int make_scratch(const void *plan, struct err *reterr)
     return 0;
 }
 
-static int attach_binds(struct stage *s, struct err *reterr)
+static int attach(struct stage *s, int fd, const char *source, const char *path, struct err *reterr)
+{
+    _cleanup_close_ int target = -EBADF;
+    struct stat st;
+    int r = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : 0;
+
+    if (r >= 0)
+        r = target = mount_target(s->root, path, S_ISDIR(st.st_mode));
+    if (r >= 0)
+        r = mount_attach(fd, target);
+    return r < 0 ? err_sys(reterr, -r, "error mounting \"%s\" to rootfs at \"%s\"", source, path)
+                 : 0;
+}
+
+static int attach_mounts(struct stage *s, struct err *reterr)
 {
     const struct plan_op *op = NULL;
-    int i = 0;
+    int i = 0, r = 0;
 
-    while ((op = plan_find(s->plan, op, PLAN_BIND))) {
-        _cleanup_close_ int target = -EBADF;
-        struct stat st;
-        int r;
+    while (r >= 0 && (op = plan_next(s->plan, op))) {
+        _cleanup_close_ int fd = -EBADF;
 
-        if (fstat(s->bind[i], &st) < 0)
-            return err_sys(reterr, errno, "mount for \"%s\"", plan_str(op, 1));
-        target = mount_target(s->root, plan_str(op, 1), S_ISDIR(st.st_mode));
-        r = target < 0 ? target : mount_attach(s->bind[i], target);
-        if (r < 0)
-            return err_sys(reterr, -r, "error mounting \"%s\" to rootfs at \"%s\"", plan_str(op, 0),
-                           plan_str(op, 1));
-        i++;
+        if (op->code == PLAN_BIND) {
+            r = attach(s, s->bind[i++], plan_str(op, 0), plan_str(op, 1), reterr);
+        } else if (op->code == PLAN_MOUNT) {
+            fd = mount_new(plan_str(op, 0), plan_str(op, 1), plan_str(op, 3), op->arg[0]);
+            r = attach(s, fd, plan_str(op, 1), plan_str(op, 2), reterr);
+        }
     }
-    if (plan_find(s->plan, NULL, PLAN_READONLY))
-        i = mount_set(s->root, MOUNT_ATTR_RDONLY, 0, false);
-    return i < 0 ? err_sys(reterr, -i, "cannot make the root read-only") : 0;
+    if (r < 0 || !plan_find(s->plan, NULL, PLAN_READONLY))
+        return r;
+    r = mount_set(s->root, MOUNT_ATTR_RDONLY, 0, false);
+    return r < 0 ? err_sys(reterr, -r, "cannot make the root read-only") : 0;
 }
 
 static int attach_root(struct stage *s, int userns, struct err *reterr)
@@ -212,7 +223,7 @@ static int build(int source, int *ret_userns, struct err *reterr)
     if (r >= 0)
         r = attach_root(&s, *ret_userns, reterr);
     if (r >= 0)
-        r = attach_binds(&s, reterr);
+        r = attach_mounts(&s, reterr);
     if (r >= 0)
         r = leave_host(s.root, reterr);
     prepare_done(&s);
