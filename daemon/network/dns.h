@@ -28,11 +28,14 @@
 /* What the server asks for names.  Called with the id of the asking container. */
 struct dns_backend {
     void *data;
-    /* Fill in ret->n and addresses (IPv4, host byte order) of a name in lower case.  1: the name is
-     * known, though it may have no address; 0: it is not; < 0: nobody should be asking. */
-    int (*resolve)(void *data, const char *id, const char *name, struct dns_answer *ret);
+    /* The addresses of a name in lower case, of those families that are asked for.  1: the name is
+     * known, though it may have no such address; 0: it is not; < 0: nobody should be asking. */
+    int (*resolve)(void *data, const char *id, const char *name, bool ipv4, bool ipv6,
+                   struct dns_answer *ret);
     /* The name of an address; results as above. */
     int (*reverse)(void *data, const char *id, uint32_t address, char ret[DNS_NAME_MAX]);
+    int (*reverse6)(void *data, const char *id, const uint8_t address[DNS_IPV6_LEN],
+                    char ret[DNS_NAME_MAX]);
     /* May the rest leave the host?  Else it does not exist. */
     bool (*forwards)(void *data, const char *id);
 };

@@ -241,27 +241,37 @@ static size_t encode_name(const char *name, uint8_t ret[NAME_WIRE_MAX])
     return n;
 }
 
-static unsigned put_answers(struct writer *out, const struct dns_query *q,
-                            const struct dns_answer *answer)
+/* How many of the addresses found room. */
+static unsigned put_addresses(struct writer *out, const struct dns_answer *answer)
 {
     unsigned n = 0;
-    uint8_t wire[NAME_WIRE_MAX], *p;
-    size_t len;
+    uint8_t *p;
 
-    for (size_t i = 0; i < answer->n && (q->type == DNS_TYPE_A || q->type == DNS_TYPE_ANY); i++) {
+    for (size_t i = 0; i < answer->n; i++, n++) {
         p = put_record(out, DNS_TYPE_A, sizeof(uint32_t));
         if (!p)
             return n;
         set32(p, answer->addresses[i]);
-        n++;
     }
-    len = q->type == DNS_TYPE_PTR && *answer->name ? encode_name(answer->name, wire) : 0;
-    p = len > 0 ? put_record(out, DNS_TYPE_PTR, len) : NULL;
-    if (p) {
-        memcpy(p, wire, len);
-        n++;
+    for (size_t i = 0; i < answer->n6; i++, n++) {
+        p = put_record(out, DNS_TYPE_AAAA, DNS_IPV6_LEN);
+        if (!p)
+            return n;
+        memcpy(p, answer->addresses6[i], DNS_IPV6_LEN);
     }
     return n;
+}
+
+static unsigned put_name(struct writer *out, const char *name)
+{
+    uint8_t wire[NAME_WIRE_MAX], *p;
+    size_t len = encode_name(name, wire);
+
+    p = len > 1 ? put_record(out, DNS_TYPE_PTR, len) : NULL;
+    if (!p)
+        return 0;
+    memcpy(p, wire, len);
+    return 1;
 }
 
 static void put_opt(uint8_t *p, enum dns_rcode rcode)
@@ -287,7 +297,7 @@ size_t dns_build_answer(const struct dns_query *q, const struct dns_answer *answ
     memset(out, 0, DNS_HEADER_LEN);
     if (q->question_len > 0)
         memcpy(put(&w, q->question_len), q->question, q->question_len);
-    n = answer->rcode == DNS_NOERROR ? put_answers(&w, q, answer) : 0;
+    n = q->type == DNS_TYPE_PTR ? put_name(&w, answer->name) : put_addresses(&w, answer);
     set16(out, q->id);
     set16(out + 2, FLAG_QR | FLAG_RA | (q->flags & (FLAG_OPCODE | FLAG_RD | FLAG_CD)) |
                        (answer->authoritative ? FLAG_AA : 0) | (w.truncated ? FLAG_TC : 0) |
@@ -330,6 +340,20 @@ bool dns_is_answer_to(const uint8_t *data, size_t len, const uint8_t *sent, size
             return false;
     }
     return memcmp(data + question.at, sent + question.at, QUESTION_TAIL) == 0;
+}
+
+/* "x." for each half of a byte, the last first. */
+bool dns_reverse6_name_parse(const char *name, uint8_t ret[DNS_IPV6_LEN])
+{
+    for (size_t i = 2 * DNS_IPV6_LEN; i-- > 0; name += 2) {
+        int digit = *name;
+
+        if (!isxdigit(digit) || name[1] != '.')
+            return false;
+        digit = digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10;
+        ret[i / 2] = (uint8_t)(i % 2 ? digit : ret[i / 2] | digit << 4);
+    }
+    return strcasecmp(name, "ip6.arpa") == 0;
 }
 
 bool dns_reverse_name_parse(const char *name, uint32_t *ret)

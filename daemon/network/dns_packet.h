@@ -8,10 +8,11 @@
 #include <stdint.h>
 
 #define DNS_HEADER_LEN 12
-#define DNS_MESSAGE_MAX 65535     /* a TCP message's length is 16 bits */
-#define DNS_UDP_DEFAULT 512       /* what a client without EDNS takes */
-#define DNS_NAME_MAX 256          /* as text with its NUL; 255 bytes on the wire */
-#define DNS_ADDRESSES_MAX 64      /* of one answer */
+#define DNS_MESSAGE_MAX 65535 /* a TCP message's length is 16 bits */
+#define DNS_UDP_DEFAULT 512   /* what a client without EDNS takes */
+#define DNS_NAME_MAX 256      /* as text with its NUL; 255 bytes on the wire */
+#define DNS_ADDRESSES_MAX 64  /* of one answer */
+#define DNS_IPV6_LEN 16
 #define DNS_ANSWER_TTL_S 5        /* containers come and go */
 #define DNS_LOCAL_ANSWER_MAX 4096 /* room for any answer that dns_build_answer() makes */
 
@@ -56,9 +57,11 @@ int dns_query_parse(const uint8_t *data, size_t len, struct dns_query *ret);
 struct dns_answer {
     enum dns_rcode rcode;
     bool authoritative;
-    size_t n; /* of addresses, host byte order; goes with A and ANY */
+    size_t n; /* of addresses, host byte order */
     uint32_t addresses[DNS_ADDRESSES_MAX];
-    char name[DNS_NAME_MAX]; /* goes with PTR; "": none */
+    size_t n6;
+    uint8_t addresses6[DNS_ADDRESSES_MAX][DNS_IPV6_LEN];
+    char name[DNS_NAME_MAX]; /* with PTR, and nothing else; "": none */
 };
 
 /* The answer to a query in at most `limit` bytes (what the client takes; at least DNS_UDP_DEFAULT).
@@ -82,3 +85,5 @@ enum dns_rcode dns_rcode(const uint8_t *data);
 
 /* "4.3.2.1.in-addr.arpa" is 1.2.3.4, host byte order; names of other forms are false. */
 bool dns_reverse_name_parse(const char *name, uint32_t *ret);
+/* The same for IPv6: 32 hex digits and "ip6.arpa" (RFC 3596). */
+bool dns_reverse6_name_parse(const char *name, uint8_t ret[DNS_IPV6_LEN]);

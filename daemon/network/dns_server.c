@@ -28,17 +28,33 @@ static void reply_error(struct dns_server *server, const struct dns_origin *orig
 }
 
 /* Many clients take the first address only: each gets its turn. */
-static void rotate(struct dns *dns, struct dns_answer *answer)
+static void rotate(struct dns *dns, void *list, size_t n, size_t size)
 {
-    uint32_t turned[DNS_ADDRESSES_MAX];
+    uint8_t turned[DNS_ADDRESSES_MAX * DNS_IPV6_LEN];
     size_t start;
 
-    if (answer->n < 2)
+    if (n < 2)
         return;
-    start = dns_random(dns) % answer->n;
-    for (size_t i = 0; i < answer->n; i++)
-        turned[i] = answer->addresses[(start + i) % answer->n];
-    memcpy(answer->addresses, turned, answer->n * sizeof(turned[0]));
+    start = dns_random(dns) % n * size;
+    memcpy(turned, (uint8_t *)list + start, n * size - start);
+    memcpy(turned + n * size - start, list, start);
+    memcpy(list, turned, n * size);
+}
+
+/* What a name stands for; of other types than these it has nothing, which is an answer, too. */
+static int resolve(struct dns_server *server, const struct dns_query *query, struct dns_answer *ret)
+{
+    const struct dns_backend *backend = &server->dns->backend;
+    bool any = query->type == DNS_TYPE_ANY;
+    int r =
+        backend->resolve(backend->data, server->id, query->name, any || query->type == DNS_TYPE_A,
+                         any || query->type == DNS_TYPE_AAAA, ret);
+
+    if (r > 0) {
+        rotate(server->dns, ret->addresses, ret->n, sizeof(ret->addresses[0]));
+        rotate(server->dns, ret->addresses6, ret->n6, sizeof(ret->addresses6[0]));
+    }
+    return r;
 }
 
 /* As dns_backend's functions. */
@@ -46,17 +62,16 @@ static int ask_backend(struct dns_server *server, const struct dns_query *query,
                        struct dns_answer *ret)
 {
     const struct dns_backend *backend = &server->dns->backend;
+    uint8_t address6[DNS_IPV6_LEN];
     uint32_t address;
-    int r;
 
     if (!query->plain || !*query->name || query->klass != DNS_CLASS_IN)
         return 0;
     if (query->type == DNS_TYPE_PTR && dns_reverse_name_parse(query->name, &address))
         return backend->reverse(backend->data, server->id, address, ret->name);
-    r = backend->resolve(backend->data, server->id, query->name, ret);
-    if (r > 0)
-        rotate(server->dns, ret);
-    return r;
+    if (query->type == DNS_TYPE_PTR && dns_reverse6_name_parse(query->name, address6))
+        return backend->reverse6(backend->data, server->id, address6, ret->name);
+    return resolve(server, query, ret);
 }
 
 static void serve_query(struct dns_server *server, const struct dns_query *query,

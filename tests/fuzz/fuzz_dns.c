@@ -8,7 +8,8 @@ static void answer(const uint8_t *data, size_t size, const struct dns_query *q, 
 {
     static const enum dns_rcode codes[] = {DNS_NOERROR, DNS_FORMERR, DNS_NXDOMAIN, DNS_BADVERS};
     struct dns_answer a = {.rcode = codes[seed % ARRAY_SIZE(codes)],
-                           .n = seed % (DNS_ADDRESSES_MAX + 1)};
+                           .n = seed % (DNS_ADDRESSES_MAX + 1),
+                           .n6 = seed / 2 % (DNS_ADDRESSES_MAX + 1)};
     uint8_t out[DNS_LOCAL_ANSWER_MAX];
     size_t len;
 
@@ -23,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t out[DNS_LOCAL_ANSWER_MAX], *exact = xmalloc(size + 1);
     struct dns_query q;
+    uint8_t address6[DNS_IPV6_LEN];
     uint32_t address;
     int r;
 
@@ -33,6 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         promise(strlen(q.name) < DNS_NAME_MAX && q.udp_size >= DNS_UDP_DEFAULT);
         answer(exact, size, &q, exact[size - 1]);
         dns_reverse_name_parse(q.name, &address);
+        dns_reverse6_name_parse(q.name, address6);
     } else if (size >= DNS_HEADER_LEN) {
         promise(dns_build_error(&q, DNS_FORMERR, out) <= DNS_UDP_DEFAULT);
     }

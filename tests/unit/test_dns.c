@@ -22,10 +22,16 @@ static bool forwards;
 
 /* ---- the backend ---- */
 
-static int resolve(void *data, const char *id, const char *name, struct dns_answer *ret)
+static int resolve(void *data, const char *id, const char *name, bool ipv4, bool ipv6,
+                   struct dns_answer *ret)
 {
     (void)data;
     ck_assert_str_eq(id, "c1");
+    if (strcmp(name, "six") == 0) {
+        ret->n6 = ipv6;
+        ret->addresses6[0][15] = 7;
+        return 1;
+    }
     if (strcmp(name, "many") == 0) {
         ret->n = DNS_ADDRESSES_MAX;
         for (size_t i = 0; i < ret->n; i++)
@@ -34,7 +40,7 @@ static int resolve(void *data, const char *id, const char *name, struct dns_answ
     }
     if (strcmp(name, "web") != 0)
         return 0;
-    ret->n = 1;
+    ret->n = ipv4;
     ret->addresses[0] = 0x0a000002;
     return 1;
 }
@@ -46,6 +52,17 @@ static int reverse(void *data, const char *id, uint32_t address, char ret[DNS_NA
     if (address != 0x0a000002)
         return 0;
     snprintf(ret, DNS_NAME_MAX, "web.front");
+    return 1;
+}
+
+static int reverse6(void *data, const char *id, const uint8_t address[DNS_IPV6_LEN],
+                    char ret[DNS_NAME_MAX])
+{
+    (void)data;
+    (void)id;
+    if (address[0] != 0xfd || address[15] != 7)
+        return 0;
+    snprintf(ret, DNS_NAME_MAX, "six.front");
     return 1;
 }
 
@@ -98,7 +115,7 @@ static void open_upstream(void)
 static void setup(void)
 {
     static const char *const servers[] = {"127.0.0.1", "127.0.0.1", NULL};
-    static const struct dns_backend backend = {NULL, resolve, reverse, may_forward};
+    static const struct dns_backend backend = {NULL, resolve, reverse, reverse6, may_forward};
     struct dns_sockets sockets = {bound(SOCK_DGRAM, &server_udp), bound(SOCK_STREAM, &server_tcp)};
     struct sockaddr_in unused;
 
@@ -212,6 +229,15 @@ START_TEST(answers_names_itself)
     ask(8, "web", DNS_TYPE_AAAA);
     ck_assert_int_eq(take_answer(packet), 12 + 9);
     ck_assert_uint_eq(dns_rcode(packet), DNS_NOERROR);
+    ask(8, "six", DNS_TYPE_AAAA);
+    ck_assert_int_eq(take_answer(packet), 12 + 9 + 28);
+    ck_assert_uint_eq(packet[12 + 9 + 27], 7);
+    ask(8, "six", DNS_TYPE_A);
+    ck_assert_int_eq(take_answer(packet), 12 + 9);
+    ask(9, "7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.D.f.ip6.arpa",
+        DNS_TYPE_PTR);
+    ck_assert_int_gt(take_answer(packet), 0);
+    ck_assert_uint_eq(packet[7], 1);
     ask(9, "2.0.0.10.in-addr.arpa", DNS_TYPE_PTR);
     ck_assert_int_gt(take_answer(packet), 0);
     ck_assert_uint_eq(packet[7], 1);
@@ -312,6 +338,24 @@ START_TEST(asks_the_next_server)
     upstream_answer(NULL, DNS_REFUSED);
     ck_assert_int_gt(take_answer(packet), 0);
     ck_assert_uint_eq(dns_rcode(packet), DNS_REFUSED);
+}
+END_TEST
+
+START_TEST(long_answers_are_marked_as_cut)
+{
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    ssize_t n;
+
+    ask(7, "example.com", DNS_TYPE_A);
+    run_until(upstream);
+    n = recvfrom(upstream, packet, sizeof(packet), 0, (struct sockaddr *)&from, &len);
+    packet[2] |= 0x80;
+    memset(packet + n, 0, 700); /* more than who does without EDNS takes */
+    sendto(upstream, packet, (size_t)n + 700, 0, (struct sockaddr *)&from, len);
+    ck_assert_int_eq(take_answer(packet), n);
+    ck_assert_uint_eq(dns_id(packet), 7);
+    ck_assert(packet[2] & 2);
 }
 END_TEST
 
@@ -554,6 +598,7 @@ int main(void)
                                   keeps_inside_what_may_not_leave,
                                   believes_only_who_was_asked,
                                   asks_the_next_server,
+                                  long_answers_are_marked_as_cut,
                                   says_at_last_that_it_failed,
                                   many_queries_are_in_flight,
                                   memory_of_queries_is_bounded,

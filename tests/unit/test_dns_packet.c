@@ -144,6 +144,20 @@ START_TEST(odd_names_are_not_plain)
 }
 END_TEST
 
+START_TEST(reverse_names_of_ipv6)
+{
+    static const char name[] =
+        "1.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.D.f.ip6.arpa";
+    static const uint8_t want[DNS_IPV6_LEN] = {0xfd, [15] = 0x21};
+    uint8_t got[DNS_IPV6_LEN];
+
+    ck_assert(dns_reverse6_name_parse(name, got));
+    ck_assert_mem_eq(got, want, sizeof(want));
+    ck_assert(!dns_reverse6_name_parse(name + 2, got));
+    ck_assert(!dns_reverse6_name_parse("0.ip6.arpa", got));
+}
+END_TEST
+
 static uint8_t out[DNS_LOCAL_ANSWER_MAX];
 
 START_TEST(answers_hold_the_addresses)
@@ -224,8 +238,12 @@ START_TEST(reverse_names_are_whole)
         "1.1.1.x.in-addr.arpa",   "1.1.1.1111.in-addr.arpa", ""};
     uint32_t address;
 
-    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        uint8_t address6[DNS_IPV6_LEN];
+
         ck_assert_msg(!dns_reverse_name_parse(bad[i], &address), "took '%s'", bad[i]);
+        ck_assert_msg(!dns_reverse6_name_parse(bad[i], address6), "took '%s'", bad[i]);
+    }
 }
 END_TEST
 
@@ -270,6 +288,7 @@ int main(void)
     tcase_add_test(t, answers_keep_to_the_size_that_the_client_takes);
     tcase_add_test(t, pointers_and_errors);
     tcase_add_test(t, reverse_names_are_whole);
+    tcase_add_test(t, reverse_names_of_ipv6);
     tcase_add_test(t, only_the_answer_is_an_answer);
     suite_add_tcase(s, t);
     r = srunner_create(s);
