@@ -247,6 +247,7 @@ struct endpoint *endpoint_append(struct container *c, const struct endpoint *ep)
 {
     c->endpoints = xrealloc(c->endpoints, (c->n_endpoints + 1) * sizeof(*c->endpoints));
     c->endpoints[c->n_endpoints] = *ep;
+    names_changed(c->engine);
     return &c->endpoints[c->n_endpoints++];
 }
 
@@ -255,6 +256,7 @@ void endpoint_remove(struct container *c, struct endpoint *ep)
     size_t i = (size_t)(ep - c->endpoints);
 
     c->n_endpoints--;
+    names_changed(c->engine);
     memmove(ep, ep + 1, (c->n_endpoints - i) * sizeof(*ep));
 }
 
@@ -390,6 +392,7 @@ static void forget(struct container *c)
     free(TAKE_PTR(c->endpoints));
     free(TAKE_PTR(c->ports));
     c->n_endpoints = c->n_ports = 0;
+    names_changed(c->engine);
 }
 
 int endpoints_take(struct container *c, struct err *reterr)

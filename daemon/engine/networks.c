@@ -123,6 +123,7 @@ static void net_free(struct net *net)
         ipam_free(net->ipam);
     if (net->network)
         network_close(net->network);
+    name_index_free(net->names);
     json_decref(net->config);
     free(net->name);
     free(net);

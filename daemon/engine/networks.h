@@ -38,9 +38,10 @@ struct net_addresses {
 int engine_networks_resolve(struct engine *e, const char *container_id, const char *name,
                             int family, struct net_addresses *ret);
 #define NET_NAME_MAX 256
-/* The other way, for PTR: "NAME.NETWORK".  1, 0 or -ENOENT as above. */
-int engine_networks_reverse(struct engine *e, const char *container_id, uint32_t address,
-                            char ret[NET_NAME_MAX]);
+/* The other way, for PTR: "NAME.NETWORK" of a uint32_t in host byte order (AF_INET) or of INET6_LEN
+ * bytes (AF_INET6).  1, 0 or -ENOENT as above. */
+int engine_networks_reverse(struct engine *e, const char *container_id, int family,
+                            const void *address, char ret[NET_NAME_MAX]);
 /* May queries of this container leave the host?  Not if all its networks are internal. */
 bool engine_networks_forwards(struct engine *e, const char *container_id);
 
@@ -57,10 +58,11 @@ struct net {
     bool busy;      /* being made or removed: nobody else sees it, but its name is taken */
     unsigned users; /* jobs that connect or disconnect */
     int64_t created_ns;
-    json_t *config;          /* owned: as inspect shows it (Driver, IPAM, Options, Labels, ...), and
-                              * "Bridge", "BridgeIsOurs" */
-    struct network *network; /* NULL: host, none, or no bridge on this daemon */
-    struct ipam *ipam;       /* with network */
+    json_t *config; /* owned: as inspect shows it (Driver, IPAM, Options, Labels, ...), and
+                     * "Bridge", "BridgeIsOurs" */
+    struct name_index *names; /* owned; NULL until somebody asks */
+    struct network *network;  /* NULL: host, none, or no bridge on this daemon */
+    struct ipam *ipam;        /* with network */
 };
 
 int networks_open(struct engine *e, struct err *reterr);

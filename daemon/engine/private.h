@@ -165,6 +165,7 @@ struct engine {
     struct net_create *net_queue, *net_creating;
     struct watch *watch;
     struct dns *dns; /* NULL until a container needs it */
+    uint64_t names_generation;
     char table[NETWORK_TABLE_MAX];
     struct events *events;
     struct map by_id;   /* id -> struct container (a reference each) */
@@ -485,6 +486,24 @@ int reconcile(struct engine *e, struct err *reterr);
 json_t *inspect_networks(const struct container *c, int api_version);
 const char *status_name(const struct container *c);
 int64_t container_image_size(const struct container *c); /* 0 if the image is gone */
+
+/* ---- nameindex.c: who goes by which name ---- */
+
+struct named_address {
+    uint32_t address;
+    struct inet6 address6; /* prefix 0: none */
+};
+
+struct named {
+    struct named_address *list; /* owned */
+    size_t n;
+};
+
+/* A container began or ended, came to a network or went, or has another name. */
+void names_changed(struct engine *e);
+/* Any case; NULL: nobody.  Borrowed until the next change. */
+const struct named *name_index_find(struct net *net, const char *name);
+void name_index_free(struct name_index *index);
 
 /* ---- resolver.c: name servers ---- */
 

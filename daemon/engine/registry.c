@@ -42,6 +42,7 @@ void registry_add(struct engine *e, struct container *c)
 {
     map_put(&e->by_id, c->id, c);
     map_put(&e->by_name, c->name, c);
+    names_changed(e);
 }
 
 void registry_remove(struct engine *e, struct container *c)
@@ -50,6 +51,7 @@ void registry_remove(struct engine *e, struct container *c)
         return;
     map_remove(&e->by_id, c->id);
     map_remove(&e->by_name, c->name);
+    names_changed(e);
     c->gone = true;
     container_unref(c);
 }

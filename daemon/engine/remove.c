@@ -218,6 +218,7 @@ int engine_container_rename(struct engine *e, const char *ref, const char *name,
     map_remove(&e->by_name, old);
     c->name = xstrdup(name);
     map_put(&e->by_name, c->name, c);
+    names_changed(e);
     container_event(c, "rename", json_pack("{s:s+}", "oldName", "/", old));
     free(old);
     return 0;

@@ -5,29 +5,6 @@
 
 #include "private.h"
 
-#define SHORT_ID_LEN 12
-
-static bool in_list(const json_t *list, const char *name)
-{
-    const json_t *v;
-    size_t i;
-
-    json_array_foreach (list, i, v) {
-        if (json_is_string(v) && strcasecmp(json_string_value(v), name) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool goes_by(const struct container *c, const struct net *net, const char *name)
-{
-    const json_t *aliases = json_get(container_endpoint_config(c, net->name), "Aliases");
-
-    return strcasecmp(c->name, name) == 0 ||
-           (strlen(name) == SHORT_ID_LEN && strncasecmp(c->id, name, SHORT_ID_LEN) == 0) ||
-           strcasecmp(json_get_str(c->config, "Hostname", ""), name) == 0 || in_list(aliases, name);
-}
-
 /* "NAME.NETWORK" means NAME on that network; the length of NAME, or 0. */
 static size_t qualified(const struct net *net, const char *name)
 {
@@ -77,27 +54,31 @@ static const char *linked_name(const struct container *asking, const struct net 
     return name;
 }
 
+static bool add_named(struct net *net, const char *name, int family, struct net_addresses *ret)
+{
+    const struct named *named = name_index_find(net, name);
+
+    for (size_t i = 0; named && i < named->n; i++) {
+        if (family == AF_INET)
+            add4(ret, named->list[i].address);
+        else if (family == AF_INET6)
+            add6(ret, &named->list[i].address6);
+    }
+    return named;
+}
+
 static bool resolve_on(struct container *asking, struct net *net, const char *name, int family,
                        struct net_addresses *ret)
 {
     char target[NET_NAME_MAX], short_name[NET_NAME_MAX];
     size_t n = qualified(net, name);
-    struct map_entry *m;
-    bool known = false;
+    bool known;
 
     name = linked_name(asking, net, name, target);
-    snprintf(short_name, sizeof(short_name), "%.*s", (int)n, name);
-    for (size_t i = 0; (m = map_next(&net->engine->by_id, &i));) {
-        const struct container *c = m->value;
-        const struct endpoint *ep = container_is_up(c) ? container_endpoint(c, net) : NULL;
-
-        if (!ep || !(goes_by(c, net, name) || (n > 0 && goes_by(c, net, short_name))))
-            continue;
-        known = true;
-        if (family == AF_INET)
-            add4(ret, ep->address);
-        else if (family == AF_INET6)
-            add6(ret, &ep->address6);
+    known = add_named(net, name, family, ret);
+    if (n > 0) {
+        snprintf(short_name, sizeof(short_name), "%.*s", (int)n, name);
+        known = add_named(net, short_name, family, ret) || known;
     }
     return known;
 }
@@ -129,8 +110,16 @@ int engine_networks_resolve(struct engine *e, const char *container_id, const ch
     return known;
 }
 
-int engine_networks_reverse(struct engine *e, const char *container_id, uint32_t address,
-                            char ret[NET_NAME_MAX])
+/* Has the endpoint that address?  Of either family. */
+static bool is_address(const struct endpoint *ep, int family, const void *address)
+{
+    if (family == AF_INET)
+        return memcmp(&ep->address, address, sizeof(ep->address)) == 0;
+    return ep->address6.prefix && memcmp(ep->address6.address, address, INET6_LEN) == 0;
+}
+
+int engine_networks_reverse(struct engine *e, const char *container_id, int family,
+                            const void *address, char ret[NET_NAME_MAX])
 {
     struct container *c = asking_container(e, container_id);
     struct map_entry *m;
@@ -143,7 +132,7 @@ int engine_networks_reverse(struct engine *e, const char *container_id, uint32_t
         for (size_t k = 0; container_is_up(other) && k < other->n_endpoints; k++) {
             const struct endpoint *ep = &other->endpoints[k];
 
-            if (ep->address != address || !net_has_names(ep->net) ||
+            if (!is_address(ep, family, address) || !net_has_names(ep->net) ||
                 !container_endpoint(c, ep->net))
                 continue;
             return snprintf(ret, NET_NAME_MAX, "%s.%s", other->name, ep->net->name) < NET_NAME_MAX;

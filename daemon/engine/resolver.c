@@ -10,22 +10,36 @@
 
 /* ---- names, asked by the servers ---- */
 
-static int on_resolve(void *data, const char *id, const char *name, struct dns_answer *ret)
+static int on_resolve(void *data, const char *id, const char *name, bool ipv4, bool ipv6,
+                      struct dns_answer *ret)
 {
+    _Static_assert(NET_ANSWERS_MAX <= DNS_ADDRESSES_MAX && INET6_LEN == DNS_IPV6_LEN,
+                   "what is found fits into an answer");
     struct net_addresses found;
-    int r = engine_networks_resolve(data, id, name, AF_INET, &found);
+    int r = engine_networks_resolve(data, id, name, ipv4 ? AF_INET : AF_UNSPEC, &found);
 
-    if (r <= 0)
+    if (r > 0 && ipv4) {
+        ret->n = found.n;
+        memcpy(ret->addresses, found.list, found.n * sizeof(found.list[0]));
+    }
+    if (r <= 0 || !ipv6)
         return r;
-    ret->n = found.n < DNS_ADDRESSES_MAX ? found.n : DNS_ADDRESSES_MAX;
-    memcpy(ret->addresses, found.list, ret->n * sizeof(found.list[0]));
+    r = engine_networks_resolve(data, id, name, AF_INET6, &found);
+    ret->n6 = found.n;
+    memcpy(ret->addresses6, found.list6, found.n * sizeof(found.list6[0]));
     return r;
 }
 
 static int on_reverse(void *data, const char *id, uint32_t address, char ret[DNS_NAME_MAX])
 {
     _Static_assert(NET_NAME_MAX <= DNS_NAME_MAX, "names of networks fit");
-    return engine_networks_reverse(data, id, address, ret);
+    return engine_networks_reverse(data, id, AF_INET, &address, ret);
+}
+
+static int on_reverse6(void *data, const char *id, const uint8_t address[DNS_IPV6_LEN],
+                       char ret[DNS_NAME_MAX])
+{
+    return engine_networks_reverse(data, id, AF_INET6, address, ret);
 }
 
 static bool on_forwards(void *data, const char *id)
@@ -46,7 +60,7 @@ bool resolver_wanted(const struct container *c)
 
 static struct dns *get_dns(struct engine *e)
 {
-    struct dns_backend backend = {e, on_resolve, on_reverse, on_forwards};
+    struct dns_backend backend = {e, on_resolve, on_reverse, on_reverse6, on_forwards};
 
     if (!e->dns) /* most daemons have no such network */
         e->dns = dns_new(e->loop, &backend, RESOLV_CONF);

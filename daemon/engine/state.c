@@ -46,6 +46,7 @@ void container_started(struct container *c, const struct shim_state *state)
     struct err err;
 
     c->status = STATUS_RUNNING;
+    names_changed(c->engine);
     c->pid = state->pid;
     c->started_ns = state->started_ns;
     c->finished_ns = 0;
@@ -241,6 +242,7 @@ void container_exited(struct container *c, const struct shim_state *state)
     health_exited(c);
     resolver_stop(c);
     c->status = STATUS_EXITED;
+    names_changed(c->engine);
     c->exiting = true;
     c->pid = 0;
     c->exit_code = state->code;

@@ -8,7 +8,7 @@ import threading
 
 from harness import Daemon, equal, has, wait_for
 
-A, PTR, TXT, AAAA = 1, 12, 16, 28
+A, PTR, TXT, AAAA, ANY = 1, 12, 16, 28, 255
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP = 0, 1, 2, 3, 4
 SERVER = ("127.0.0.11", 53)
 IN_FLIGHT = 10000
@@ -226,6 +226,21 @@ def test_names_of_containers(d):
     equal(client.ask("shop2").found, [here])
     d.ok("rm", "-f", web, one)
     d.ok("network", "rm", "front")
+
+
+def test_names_of_ipv6(d):
+    d.ok("network", "create", "--ipv6", "six")
+    web, one = d.sleeper("--network", "six", "--name", "web"), d.sleeper("--network", "six")
+    told = d.inspect(web)["NetworkSettings"]["Networks"]["six"]
+    client = Client(d, one)
+    packed = socket.inet_pton(socket.AF_INET6, told["GlobalIPv6Address"])
+    equal(client.ask("web", AAAA).found, [packed])
+    equal(client.ask("web", A).found, [told["IPAddress"]])
+    equal(client.ask("web", ANY).found, [told["IPAddress"], packed])
+    backwards = ".".join(reversed(packed.hex())) + ".ip6.arpa"
+    equal(client.ask(backwards, PTR).found, [encode("web.six")])
+    d.ok("rm", "-f", web, one)
+    d.ok("network", "rm", "six")
 
 
 def test_names_go_with_their_containers(d):
