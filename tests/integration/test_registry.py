@@ -583,7 +583,7 @@ def test_daemon_killed_in_a_pull(d):
         fake.gate.set()
         fake.gate = None
         d.start()
-        equal(os.listdir(f"{d.data}/tmp"), [])
+        wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "what was half made to be removed")
         fake.requests.clear()
         d.ok("pull", f"{fake.host}/app:v1")
         assert fake.asked("GET", digest(blob))[0][2].get("Range"), "it did not go on"

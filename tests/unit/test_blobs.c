@@ -139,6 +139,18 @@ START_TEST(test_sweep)
 }
 END_TEST
 
+START_TEST(test_orphaned_downloads)
+{
+    _cleanup_(strv_freep) char **v = NULL;
+
+    fd_close(blob_partial_open(st, A, NULL, NULL));
+    fd_close(blob_partial_open(st, B, NULL, NULL));
+    ck_assert_int_eq(blob_partial_orphans(st, is_b, NULL, &v, NULL), 0);
+    ck_assert_int_eq(strv_len(v), 1);
+    ck_assert_str_eq(v[0], A);
+}
+END_TEST
+
 START_TEST(test_orphans_and_removal)
 {
     _cleanup_(strv_freep) char **v = NULL;
@@ -175,6 +187,7 @@ int main(void)
     tcase_add_test(t, test_commit_refuses);
     tcase_add_test(t, test_partial);
     tcase_add_test(t, test_sweep);
+    tcase_add_test(t, test_orphaned_downloads);
     tcase_add_test(t, test_orphans_and_removal);
     suite_add_tcase(s, t);
     r = srunner_create(s);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "json.h"
 #include "registry_manifest.h"
 
 #define D1 "sha256:1111111111111111111111111111111111111111111111111111111111111111"
@@ -149,7 +150,12 @@ START_TEST(test_platforms)
                                       "/amd64",
                                       "linux//v7",
                                       "a b",
-                                      "linux/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+                                      "linux/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                      "{",
+                                      "{}",
+                                      "{\"os\":\"linux\"}",
+                                      "{\"os\":\"linux\",\"architecture\":7}",
+                                      "{\"os\":\"{\",\"architecture\":\"amd64\"}"};
     struct platform p;
     struct err e;
 
@@ -157,6 +163,31 @@ START_TEST(test_platforms)
         ck_assert_msg(platform_parse(bad[i], &p, &e) == -EINVAL, "%s", bad[i]);
     ck_assert_int_eq(platform_parse(NULL, &p, &e), 0);
     ck_assert_str_eq(p.arch, platform_arch());
+    ck_assert_int_eq(platform_parse("{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v6\","
+                                    "\"os.version\":\"x\"}",
+                                    &p, &e),
+                     0);
+    ck_assert_str_eq(p.arch, "arm");
+    ck_assert_str_eq(p.variant, "v6");
+}
+END_TEST
+
+START_TEST(test_platform_of_an_image)
+{
+    _cleanup_json_ json_t *arm = json_pack("{s:s}", "architecture", "arm64");
+    _cleanup_json_ json_t *odd = json_pack("{s:s,s:s}", "os", "lin\x1b[0mux", "architecture", "a");
+    struct platform p;
+    struct err e;
+
+    ck_assert_int_eq(platform_parse("linux/amd64", &p, &e), 0);
+    ck_assert_int_eq(platform_check(NULL, arm, "app:v1", &e), 0);
+    ck_assert_int_eq(platform_check(&p, arm, "app:v1", &e), -ENOENT);
+    ck_assert_str_eq(e.message,
+                     "image with reference app:v1 was found but its platform (linux/arm64) does "
+                     "not match the specified platform (linux/amd64)");
+    ck_assert_int_eq(platform_check(NULL, odd, "app:v1", &e), -EINVAL);
+    ck_assert_str_eq(e.message,
+                     "image operating system \"lin?[0mux\" cannot be used on this platform");
 }
 END_TEST
 
@@ -171,6 +202,7 @@ int main(void)
     tcase_add_test(t, test_refused);
     tcase_add_test(t, test_choice);
     tcase_add_test(t, test_platforms);
+    tcase_add_test(t, test_platform_of_an_image);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);

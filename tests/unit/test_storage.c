@@ -157,6 +157,36 @@ START_TEST(test_layers)
 }
 END_TEST
 
+START_TEST(test_what_fsck_asks)
+{
+    struct stage stage = STAGE_NONE;
+    _cleanup_(strv_freep) char **containers = NULL;
+    _cleanup_free_ char *diff = path_join(root, "layers/" CHAIN_A "/diff");
+
+    ck_assert(!storage_layer_is_whole(st, CHAIN_A) && !storage_layer_is_whole(st, "../tmp"));
+    commit(CHAIN_A);
+    ck_assert(storage_layer_is_whole(st, CHAIN_A));
+    ck_assert_int_eq(rmdir(diff), 0);
+    ck_assert(storage_layer_exists(st, CHAIN_A) && !storage_layer_is_whole(st, CHAIN_A));
+    make_file("layers/" CHAIN_A "/diff", 1);
+    ck_assert(!storage_layer_is_whole(st, CHAIN_A));
+    /* Of two that share a stage the slower one finds the layer, or nothing at all. */
+    ck_assert_int_eq(storage_stage_new(st, &stage, NULL), 0);
+    ck_assert_int_eq(mkdirat(stage.fd, "l0", 0700), 0);
+    ck_assert_int_eq(storage_layer_commit(st, &stage, "l0", CHAIN_B, NULL), 0);
+    ck_assert_int_eq(storage_layer_commit(st, &stage, "l0", CHAIN_B, NULL), 0);
+    ck_assert_int_eq(storage_layer_remove(st, CHAIN_B, NULL, NULL), 0);
+    ck_assert_int_eq(storage_layer_commit(st, &stage, "l0", CHAIN_B, NULL), -ENOENT);
+    storage_stage_discard(st, &stage);
+
+    ck_assert_int_eq(storage_rootfs_prepare(st, CHAIN_A, 0, 0, NULL), 0);
+    ck_assert_int_eq(storage_rootfs_prepare(st, CONTAINER, 0, 0, NULL), 0);
+    ck_assert_int_eq(storage_container_orphans(st, knows_a, NULL, &containers, NULL), 0);
+    ck_assert_uint_eq(strv_len(containers), 1);
+    ck_assert_str_eq(containers[0], CONTAINER);
+}
+END_TEST
+
 START_TEST(test_rootfs)
 {
     const char *chain_ids[] = {CHAIN_A, CHAIN_B};
@@ -268,6 +298,7 @@ int main(void)
     tcase_add_test(t, test_stale_is_deleted);
     tcase_add_test(t, test_deleting_stops);
     tcase_add_test(t, test_layers);
+    tcase_add_test(t, test_what_fsck_asks);
     tcase_add_test(t, test_rootfs);
     tcase_add_test(t, test_usage_counts_links_once);
     tcase_add_test(t, test_remove);
