@@ -482,3 +482,11 @@ def served(d, body, dest):
         client.wait(30)
     os.unlink(path)
     return client
+
+
+def test_events(d):
+    c, since = d.sleeper(), time.time()
+    get(d, c, "/bin/busybox").close()
+    put(d, c, "/tmp", tar(("x", b"")))
+    found = {e["Action"]: e["Actor"]["Attributes"]["path"] for e in d.events(since, container=[c])}
+    equal(found, {"archive-path": "/bin/busybox", "extract-to-dir": "/tmp"})

@@ -228,6 +228,24 @@ def test_file_systems_as_volumes(d):
     d.ok("volume", "rm", "memory", "remote")
 
 
+def test_usage(d):
+    """Of what is in the volume, hard links once; what stands for something else takes nothing."""
+    d.ok("run", "--rm", "-v", "used:/v", "busybox", "sh", "-c", "head -c 3000 /dev/zero > /v/a; ln /v/a /v/b; mkdir /v/c; "
+         "head -c 500 /dev/zero > /v/c/d; ln -s /bin/busybox /v/l")
+    d.ok("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", "device=/usr/share", "other")
+    keeper = d.ok("create", "-v", "used:/v", "busybox", "true")
+    found = {v["Name"]: v["UsageData"] for v in d.api("GET", "/system/df", status=200, type="volume").json["Volumes"]}
+    equal(found["used"]["RefCount"], 1)
+    assert found["used"]["Size"] in range(3500, 3600), found
+    if not STOCK:
+        equal(found["other"], {"Size": 0, "RefCount": 0})
+    for client in (d.ok, d.docker_ok):
+        line = [words for words in map(str.split, client("system", "df", "-v").splitlines()) if words[:1] == ["used"]]
+        equal([line[0][1], line[0][2][:3]], ["1", "3.5"])
+    d.ok("rm", keeper)
+    d.ok("volume", "rm", "used", "other")
+
+
 def test_read_only_all_the_way_down(d):
     """A bind takes what is mounted below with it, and is read-only there, too, unless it is asked not to be."""
     os.makedirs(f"{d.root}/top/sub")
