@@ -294,7 +294,7 @@ const struct decoder *decode_find(const void *data, size_t len)
 int decode_run(const struct decoder *d, struct ring *in, unsigned reader, struct ring *out,
                struct err *reterr)
 {
-    struct stream s = {.in = in, .out = out, .reader = reader};
+    struct stream s = {.in = in, .out = out, .reader = reader, .next = (const unsigned char *)""};
     int r = d->run(d, &s, reterr);
 
     if (s.room && s.filled > 0 && r >= 0)
