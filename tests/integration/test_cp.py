@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.parse
 
-from harness import CTLC, IMAGE, STOCK, equal, has, wait_for
+from harness import CTLC, IMAGE, STOCK, Daemon, equal, has, wait_for
 
 DIR, LINK, CHAR, FIFO, SETUID, STICKY = 1 << 31, 1 << 27, 1 << 26 | 1 << 21, 1 << 25, 1 << 23, 1 << 20
 
@@ -237,6 +237,25 @@ def test_client_that_goes_away(d):
         sock.close()
         wait_for(lambda: not worker_of(d), "its end")
     d.ok("start", c)
+
+
+def test_worker_ends_with_the_daemon():
+    if STOCK:
+        return
+    with Daemon() as d:
+        socks = []
+        for options in ([], ["--userns=auto"]):
+            c = d.sleeper(*options)
+            socks.append(connect(d))
+            socks[-1].sendall(b"PUT /v1.51/containers/%s/archive?path=/tmp HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n"
+                              % c.encode() + tar(("x", b"y"))[:600])
+        wait_for(lambda: len(worker_of(d)) == 2, "the workers")
+        workers = worker_of(d)
+        d.kill9()
+        wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in workers), "their end")
+        for sock in socks:
+            sock.close()
+        d.start()
 
 
 def test_full_disk(d):

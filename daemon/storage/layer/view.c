@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -244,6 +245,9 @@ static int become_root(int userns, struct err *reterr)
         return err_sys(reterr, errno, "enter the container's user namespace");
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return err_sys(reterr, errno, "become the container's root");
+    /* A change of ids forgets both (prctl(2)). */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_DUMPABLE, 0);
     return 0;
 }
 
