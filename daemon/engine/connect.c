@@ -66,7 +66,7 @@ static int do_connect(struct connect_job *j, int fd)
     if (r >= 0 && j->wants_names) {
         r = resolver_open_sockets(j->netns_fd, j->control, &j->dns, &j->err);
         if (r < 0)
-            endpoint_down(&j->spec, ENDPOINT_DELETE_VETH, NULL);
+            endpoint_down(&j->spec, ENDPOINT_DELETE_LINK, fd, NULL);
     }
     if (r < 0 && old && j->spec.gateway) {
         old->gateway = true;
@@ -77,7 +77,7 @@ static int do_connect(struct connect_job *j, int fd)
 
 static int do_disconnect(struct connect_job *j, int fd)
 {
-    int r = endpoint_down(&j->spec, ENDPOINT_DELETE_VETH, &j->err);
+    int r = endpoint_down(&j->spec, ENDPOINT_DELETE_LINK, fd, &j->err);
 
     if (r >= 0 && j->has_next)
         j->next_r = endpoint_set_gateway(&j->next, fd, &j->err);

@@ -343,6 +343,8 @@ int endpoints_take_ports(struct container *c, struct err *reterr)
     json_t *v;
     int r = 0;
 
+    if (!net_publishes(container_gateway(c)->net))
+        return 0;
     json_object_foreach ((json_t *)bindings, port, v) {
         _cleanup_json_ json_t *any = NULL;
 

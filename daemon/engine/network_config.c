@@ -190,7 +190,7 @@ static int settle_ipam(const json_t *ipam, bool ipv6, json_t **ret, struct err *
 
 static int check_driver(const char *driver, struct err *reterr)
 {
-    if (streq(driver, "bridge"))
+    if (streq(driver, "bridge") || streq(driver, "macvlan"))
         return 0;
     if (streq(driver, "host") || streq(driver, "null"))
         return err_set(reterr, ERR_FORBIDDEN, EPERM,
@@ -282,6 +282,23 @@ static int check_options(const json_t *options, struct err *reterr)
     return check_booleans(options, reterr);
 }
 
+static int check_macvlan(const json_t *options, const json_t *ipam, struct err *reterr)
+{
+    const char *parent = json_get_str(options, "parent", "");
+    const json_t *first = json_array_get(json_get(ipam, "Config"), 0);
+
+    if (!*parent || strlen(parent) >= IFNAMSIZ || !str_is_filename(parent))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "a macvlan network needs the option parent, the name of a link: '%s'",
+                       parent);
+    if (net_macvlan_mode(options) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL, "unknown macvlan mode: %s",
+                       json_get_str(options, "macvlan_mode", ""));
+    if (!first || strchr(json_get_str(first, "Subnet", ":"), ':'))
+        return err_set(reterr, ERR_INVALID, EINVAL, "a macvlan network needs an IPv4 subnet");
+    return 0;
+}
+
 static json_t *object_of(const json_t *body, const char *key)
 {
     json_t *v = json_get(body, key);
@@ -312,7 +329,10 @@ int net_settle_config(struct engine *e, const char *id, const json_t *body, json
     const char *driver = json_get_str(body, "Driver", ""), *bridge;
     bool ipv6 = json_get_bool(body, "EnableIPv6", false);
     char own[IFNAMSIZ];
-    int r = check_driver(*driver ? driver : "bridge", reterr);
+    int r;
+
+    driver = *driver ? driver : "bridge";
+    r = check_driver(driver, reterr);
 
     if (r >= 0 &&
         (json_get_bool(body, "ConfigOnly", false) || json_get_bool(body, "Ingress", false)))
@@ -326,10 +346,15 @@ int net_settle_config(struct engine *e, const char *id, const json_t *body, json
         return r;
     snprintf(own, sizeof(own), "br-%.12s", id);
     bridge = json_get_str(options, "com.docker.network.bridge.name", own);
-    r = check_bridge_name(e, bridge, reterr);
+    if (streq(driver, "macvlan")) {
+        bridge = "";
+        r = check_macvlan(options, ipam, reterr);
+    } else {
+        r = check_bridge_name(e, bridge, reterr);
+    }
     if (r < 0)
         return r;
-    *ret = json_pack("{s:s, s:b, s:b, s:O, s:b, s:b, s:O, s:o, s:s, s:b}", "Driver", "bridge",
+    *ret = json_pack("{s:s, s:b, s:b, s:O, s:b, s:b, s:O, s:o, s:s, s:b}", "Driver", driver,
                      "EnableIPv4", 1, "EnableIPv6", (int)ipv6, "IPAM", ipam, "Internal",
                      (int)json_get_bool(body, "Internal", false), "Attachable",
                      (int)json_get_bool(body, "Attachable", false), "Options", options, "Labels",

@@ -135,13 +135,14 @@ static int begin(struct net_create *j)
         net->config, "BridgeIsOurs",
         json_boolean(!network_link_exists(json_get_str(net->config, "Bridge", ""))));
     text = json_to_str(net->config);
-    r = db_network_put(e->db,
-                       &(struct network_row){.id = net->id,
-                                             .name = net->name,
-                                             .driver = (char *)"bridge",
-                                             .config = text,
-                                             .created = net->created_ns},
-                       &j->err);
+    r = db_network_put(
+        e->db,
+        &(struct network_row){.id = net->id,
+                              .name = net->name,
+                              .driver = (char *)json_get_str(net->config, "Driver", ""),
+                              .config = text,
+                              .created = net->created_ns},
+        &j->err);
     if (r < 0)
         return r;
     net_kernel_config(net, &j->config);

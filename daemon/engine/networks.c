@@ -3,6 +3,7 @@
 #include "networks.h"
 
 #include <errno.h>
+#include <linux/if_link.h>
 #include <stdlib.h>
 
 #include "log.h"
@@ -66,6 +67,11 @@ bool net_has_names(const struct net *net)
 bool net_is_internal(const struct net *net)
 {
     return json_get_bool(net->config, "Internal", false);
+}
+
+bool net_publishes(const struct net *net)
+{
+    return !streq(json_get_str(net->config, "Driver", ""), "macvlan");
 }
 
 uint32_t net_host_binding(const struct net *net)
@@ -180,6 +186,25 @@ static bool option_is(const struct net *net, const char *key, const char *value)
     return streq(json_get_str(json_get(net->config, "Options"), key, ""), value);
 }
 
+int net_macvlan_mode(const json_t *options)
+{
+    static const struct {
+        const char *name;
+        int mode;
+    } modes[] = {{"", 0},
+                 {"bridge", MACVLAN_MODE_BRIDGE},
+                 {"private", MACVLAN_MODE_PRIVATE},
+                 {"vepa", MACVLAN_MODE_VEPA},
+                 {"passthru", MACVLAN_MODE_PASSTHRU}};
+    const char *name = json_get_str(options, "macvlan_mode", "");
+
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        if (streq(modes[i].name, name))
+            return modes[i].mode;
+    }
+    return -EINVAL;
+}
+
 void net_kernel_config(const struct net *net, struct network_config *ret)
 {
     const json_t *pool = net_pool(net), *options = json_get(net->config, "Options");
@@ -195,6 +220,11 @@ void net_kernel_config(const struct net *net, struct network_config *ret)
         .no_icc = option_is(net, "com.docker.network.bridge.enable_icc", "false"),
         .no_masquerade = option_is(net, "com.docker.network.bridge.enable_ip_masquerade", "false")};
     snprintf(ret->bridge, sizeof(ret->bridge), "%s", json_get_str(net->config, "Bridge", ""));
+    if (streq(json_get_str(net->config, "Driver", ""), "macvlan")) {
+        snprintf(ret->parent, sizeof(ret->parent), "%s", json_get_str(options, "parent", ""));
+        ret->macvlan_mode = (uint32_t)net_macvlan_mode(options);
+        ret->ip_forward = ret->bridge_is_ours = false;
+    }
     if (str_parse_u64(mtu, UINT16_MAX, &n) >= 0 && n > 0)
         ret->mtu = (uint32_t)n;
     if (net_subnet(net, &subnet) &&

@@ -78,6 +78,8 @@ const json_t *net_pool(const struct net *net);
 bool net_subnet(const struct net *net, struct inet4 *ret);
 bool net_subnet6(const struct net *net, struct inet6 *ret);
 void net_kernel_config(const struct net *net, struct network_config *ret);
+/* Of a macvlan network's options: as the kernel counts them, 0 if none is named, -EINVAL. */
+int net_macvlan_mode(const json_t *options);
 /* key: what it goes by in the table `addresses` */
 int net_open_ipam(struct net *net, const char *key, struct err *reterr);
 
@@ -108,6 +110,8 @@ struct net *net_predefined(struct engine *e, enum net_kind kind);
 /* User-defined networks have names; the others do not. */
 bool net_has_names(const struct net *net);
 bool net_is_internal(const struct net *net);
+/* Do its containers have ports of the host?  Those of macvlan are reached by their own addresses. */
+bool net_publishes(const struct net *net);
 /* The address that published ports are bound to if the request names none. */
 uint32_t net_host_binding(const struct net *net);
 /* Is a container using it now? */

@@ -247,7 +247,7 @@ static void start_job_run(void *arg)
     if (j->shim_pid > 0)
         end_cgroups(j);
     while (j->n_up > 0)
-        endpoint_down(&j->specs.list[--j->n_up], 0, NULL);
+        endpoint_down(&j->specs.list[--j->n_up], 0, -EBADF, NULL);
     path_rm_rf(AT_FDCWD, j->run_dir);
 }
 

@@ -72,7 +72,7 @@ static void ports_job_run(void *arg)
     struct ports_job *j = arg;
 
     for (size_t i = 0; i < j->specs.n && j->r >= 0; i++)
-        j->r = endpoint_down(&j->specs.list[i], 0, &j->err);
+        j->r = endpoint_down(&j->specs.list[i], 0, -EBADF, &j->err);
 }
 
 /* Deleting the run directory, and what else a shim has left that was killed: nobody waits for it

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <sched.h>
 #include <stdio.h>
@@ -177,10 +178,42 @@ static int withdraw(const struct endpoint_spec *spec, struct err *reterr)
     return fabric_withdraw(spec->network->fabric, spec, reterr);
 }
 
+static int create_macvlan(const struct endpoint_spec *spec, int netns_fd, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    const struct network *network = spec->network;
+    struct rtnl_macvlan macvlan = {
+        .name = spec->ifname,
+        .parent = network->bridge_index,
+        .mode = network->config.macvlan_mode ? network->config.macvlan_mode : MACVLAN_MODE_BRIDGE,
+        .mac = spec->mac,
+        .netns_fd = netns_fd};
+
+    LOCKED(&network->fabric->route_lock);
+    rtnl_put_macvlan(&batch, &macvlan);
+    return nl_run(network->fabric->route_fd, &batch, NULL, NULL, reterr);
+}
+
+static int delete_inside(const struct endpoint_spec *spec, int rtnl_fd, struct err *reterr)
+{
+    _cleanup_nl_batch_ struct nl_batch batch = {0};
+    int r;
+
+    rtnl_put_link_delete(&batch, spec->ifname);
+    r = nl_run(rtnl_fd, &batch, NULL, NULL, reterr);
+    return r == -ENODEV ? 0 : r;
+}
+
 static int delete_veth_locked(const struct endpoint_spec *spec, struct err *reterr)
 {
     LOCKED(&spec->network->fabric->route_lock);
     return endpoint_delete_veth(spec->network->fabric, spec->veth, reterr);
+}
+
+static int delete_link(const struct endpoint_spec *spec, int rtnl_fd, struct err *reterr)
+{
+    return network_is_macvlan(spec->network) ? delete_inside(spec, rtnl_fd, reterr)
+                                             : delete_veth_locked(spec, reterr);
 }
 
 static int set_hairpin(const struct endpoint_spec *spec, struct err *reterr)
@@ -222,7 +255,7 @@ int endpoint_set_gateway(const struct endpoint_spec *spec, int rtnl_fd, struct e
     } else {
         r = delete_routes(spec, rtnl_fd, index, reterr);
     }
-    if (r >= 0 && spec->gateway && spec->n_ports > 0)
+    if (r >= 0 && spec->gateway && spec->n_ports > 0 && !network_is_macvlan(spec->network))
         r = set_hairpin(spec, reterr);
     if (r < 0)
         return r;
@@ -239,7 +272,8 @@ int endpoint_up(const struct endpoint_spec *spec, int netns_fd, int rtnl_fd, str
         if (own_fd < 0)
             return err_sys(reterr, -own_fd, "enter network namespace");
     }
-    r = create_veth(spec, netns_fd, reterr);
+    r = network_is_macvlan(spec->network) ? create_macvlan(spec, netns_fd, reterr)
+                                          : create_veth(spec, netns_fd, reterr);
     if (r < 0)
         return err_wrap(reterr, "endpoint %s", spec->veth);
     if (spec->address6.prefix) {
@@ -252,7 +286,7 @@ int endpoint_up(const struct endpoint_spec *spec, int netns_fd, int rtnl_fd, str
     if (r >= 0)
         r = publish(spec, reterr);
     if (r < 0) {
-        delete_veth_locked(spec, NULL);
+        delete_link(spec, rtnl_fd, NULL);
         return err_wrap(reterr, "endpoint %s", spec->veth);
     }
     return 0;
@@ -272,12 +306,12 @@ int endpoint_loopback_up(int netns_fd, int rtnl_fd, struct err *reterr)
     return nl_run(rtnl_fd, &batch, NULL, NULL, reterr);
 }
 
-int endpoint_down(const struct endpoint_spec *spec, unsigned flags, struct err *reterr)
+int endpoint_down(const struct endpoint_spec *spec, unsigned flags, int rtnl_fd, struct err *reterr)
 {
     int r = withdraw(spec, reterr);
 
-    if (flags & ENDPOINT_DELETE_VETH) {
-        int q = delete_veth_locked(spec, r < 0 ? NULL : reterr);
+    if (flags & ENDPOINT_DELETE_LINK) {
+        int q = delete_link(spec, rtnl_fd, r < 0 ? NULL : reterr);
 
         if (r >= 0 && q < 0)
             r = q;

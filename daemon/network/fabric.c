@@ -199,7 +199,7 @@ int fabric_publish(struct fabric *fabric, const struct endpoint_spec *spec, stru
     struct nat_target target = {spec->address, spec->address6, spec->ports, spec->n_ports};
     int r;
 
-    if (spec->n_ports == 0)
+    if (spec->n_ports == 0 || network_is_macvlan(spec->network))
         return 0;
     r = nat_publish(fabric->filter_fd, fabric->table, &target, reterr);
     if (r == -ENOENT) { /* somebody ran `nft flush ruleset` */
@@ -219,7 +219,7 @@ int fabric_withdraw(struct fabric *fabric, const struct endpoint_spec *spec, str
     bool has_udp = false;
     int r;
 
-    if (spec->n_ports == 0)
+    if (spec->n_ports == 0 || network_is_macvlan(spec->network))
         return 0;
     for (size_t i = 0; i < spec->n_ports; i++)
         has_udp |= spec->ports[i].proto == IPPROTO_UDP;
@@ -262,7 +262,7 @@ int fabric_reconcile(struct fabric *fabric, const struct endpoint_spec *specs, s
         LOCKED(&fabric->filter_lock);
         forget_published(fabric);
         for (size_t i = 0; i < n; i++) {
-            if (specs[i].n_ports > 0)
+            if (specs[i].n_ports > 0 && !network_is_macvlan(specs[i].network))
                 remember(fabric, &specs[i]);
         }
         if (fabric->n_networks > 0)

@@ -32,8 +32,13 @@ struct published {
 struct network {
     struct fabric *fabric;        /* borrowed */
     struct network_config config; /* address and mtu filled in by bridge_open() */
-    uint32_t bridge_index;
+    uint32_t bridge_index;        /* or the parent's */
 };
+
+static inline bool network_is_macvlan(const struct network *network)
+{
+    return network->config.parent[0] != '\0';
+}
 
 static inline void unlockp(pthread_mutex_t **lock)
 {

@@ -10,6 +10,10 @@
 
 static int check_config(const struct network_config *config, struct err *reterr)
 {
+    if (config->parent[0])
+        return config->address.prefix
+                   ? 0
+                   : err_set(reterr, ERR_INVALID, EINVAL, "a macvlan network needs a subnet");
     if (str_empty(config->bridge) || !str_is_filename(config->bridge))
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid bridge name: '%s'", config->bridge);
     return 0;
@@ -21,10 +25,26 @@ static int add_to_table(struct network *network, struct err *reterr)
     return fabric_add(network->fabric, network, reterr);
 }
 
+static int find_parent(struct network *network, struct err *reterr)
+{
+    const char *name = network->config.parent;
+    struct rtnl_link link;
+    int r;
+
+    LOCKED(&network->fabric->route_lock);
+    r = rtnl_get_link(network->fabric->route_fd, name, &link, reterr);
+    if (r >= 0 && link.index == 0)
+        return err_set(reterr, ERR_INVALID, ENODEV, "parent interface %s does not exist", name);
+    network->bridge_index = link.index;
+    return r;
+}
+
 static int make(struct network *network, struct err *reterr)
 {
     int r;
 
+    if (network_is_macvlan(network))
+        return find_parent(network, reterr);
     LOCKED(&network->fabric->open_lock);
     r = bridge_open(network, reterr);
     if (r >= 0)

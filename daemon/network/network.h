@@ -47,6 +47,10 @@ bool fabric_monitor_read(const struct fabric *fabric, int fd);
 
 struct network_config {
     char bridge[IFNAMSIZ];
+    /* Not "": no bridge but a macvlan link on this one for each container, beside the host and in
+     * none of its rules; address is then that of the router outside, and given. */
+    char parent[IFNAMSIZ];
+    uint32_t macvlan_mode; /* MACVLAN_MODE_* of linux/if_link.h; 0: bridge */
     struct inet4 address;  /* of the bridge; address 0: adopt the bridge's or choose */
     struct inet6 address6; /* of the bridge, too; prefix 0: none */
     uint32_t mtu;          /* 0: NETWORK_MTU_DEFAULT */
@@ -118,13 +122,15 @@ int endpoint_open_socket(int netns_fd);
 int endpoint_set_gateway(const struct endpoint_spec *spec, int rtnl_fd, struct err *reterr);
 
 enum endpoint_down_flags {
-    ENDPOINT_DELETE_VETH = 1, /* else the veth pair dies with the network namespace */
+    ENDPOINT_DELETE_LINK = 1, /* else the link dies with the network namespace */
 };
 
 /* Withdraw the published ports (and forget UDP flows to the container, which would outlive it in
  * conntrack).  What is gone already is success.  Call it before the leases go back: it withdraws
- * by host port, whoever has that.  Any thread. */
-int endpoint_down(const struct endpoint_spec *spec, unsigned flags, struct err *reterr);
+ * by host port, whoever has that.  rtnl_fd: made inside, to delete the link; else unused.  Any
+ * thread. */
+int endpoint_down(const struct endpoint_spec *spec, unsigned flags, int rtnl_fd,
+                  struct err *reterr);
 
 /* After a restart of the daemon: in one transaction the sets and maps hold exactly the open
  * networks and the ports of specs[n]; veths in our bridges that belong to none of them are

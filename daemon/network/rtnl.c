@@ -64,6 +64,25 @@ void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth)
     mnl_attr_nest_end(nlh, info);
 }
 
+void rtnl_put_macvlan(struct nl_batch *batch, const struct rtnl_macvlan *macvlan)
+{
+    struct nlattr *info, *data;
+    struct nlmsghdr *nlh;
+
+    put_link(batch, "create macvlan link", RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+             &nlh);
+    mnl_attr_put_strz(nlh, IFLA_IFNAME, macvlan->name);
+    mnl_attr_put_u32(nlh, IFLA_LINK, macvlan->parent);
+    mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)macvlan->netns_fd);
+    mnl_attr_put(nlh, IFLA_ADDRESS, MAC_LEN, macvlan->mac);
+    info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+    mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "macvlan");
+    data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+    mnl_attr_put_u32(nlh, IFLA_MACVLAN_MODE, macvlan->mode);
+    mnl_attr_nest_end(nlh, data);
+    mnl_attr_nest_end(nlh, info);
+}
+
 void rtnl_put_port_options(struct nl_batch *batch, const char *name, bool hairpin, bool isolated)
 {
     struct nlattr *outer, *inner;

@@ -19,6 +19,16 @@ struct rtnl_veth {
     int peer_netns_fd;
 };
 
+/* A macvlan link, born inside a namespace, down. */
+struct rtnl_macvlan {
+    const char *name;
+    uint32_t parent; /* index */
+    uint32_t mode;
+    const uint8_t *mac; /* MAC_LEN */
+    int netns_fd;
+};
+void rtnl_put_macvlan(struct nl_batch *batch, const struct rtnl_macvlan *macvlan);
+
 struct rtnl_link {
     uint32_t index; /* 0: no such link */
     bool is_bridge;

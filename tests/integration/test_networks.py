@@ -487,6 +487,32 @@ def test_docker_compose(d):
     equal(d.ok("ps", "-aq"), "")
 
 
+def test_macvlan(d):
+    host.tool("ip", "link", "add", "ctl-parent", "type", "veth", "peer", "name", "ctl-peer")
+    host.tool("ip", "link", "set", "ctl-peer", "up")
+    try:
+        host.tool("ip", "link", "set", "ctl-parent", "up")
+        has(d.ctl("network", "create", "-d", "macvlan", "--subnet", "10.99.8.0/24", "-o", "parent=ctl-none", "mac").err, "ctl-none")
+        d.ok("network", "create", "-d", "macvlan", "--subnet", "10.99.8.0/24", "-o", "parent=ctl-parent", "mac")
+        equal(network(d, "mac")["Driver"], "macvlan")
+        s, c = server(d, "--network", "mac", "-p", "80"), d.sleeper()
+        address = on(d, s, "mac")["IPAddress"]
+        d.ok("network", "connect", "mac", c)
+        wait_reaches(d, c, address)
+        has(d.exec(s, "ip", "route"), "default via 10.99.8.1 dev eth0")
+        if not STOCK:
+            equal(d.inspect(s)["NetworkSettings"]["Ports"], {"80/tcp": None}, "nothing is published")
+        d.ok("network", "disconnect", "mac", c)
+        equal(links(d, c), ["eth0", "lo"])
+        if not STOCK:
+            d.kill9()
+            d.start()
+            equal(on(d, s, "mac")["IPAddress"], address)
+        remove(d, s, c, networks=["mac"])
+    finally:
+        host.tool("ip", "link", "del", "ctl-parent")
+
+
 class Outside:
     """Another host: a network namespace beside ours, on a link of its own."""
 
