@@ -210,6 +210,10 @@ void dns_clients_accept(struct dns_server *server)
             client_new(server, fd);
             continue;
         }
+        /* It listens no more: who has CAP_NET_ADMIN in there may end any socket (sock_diag(7),
+         * SOCK_DESTROY).  That stays readable for good. */
+        if (errno == EINVAL)
+            uv_poll_stop(&server->tcp);
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             /* The connection stays in the queue: waiting for it would be a busy loop. */
             uv_poll_stop(&server->tcp);

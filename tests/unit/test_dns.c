@@ -554,6 +554,23 @@ START_TEST(connections_are_bounded)
 }
 END_TEST
 
+/* As the container can, with CAP_NET_ADMIN: a loop that goes on being told of it does nothing else.
+ */
+START_TEST(ended_listener_is_left_alone)
+{
+    unsigned rounds = 0;
+
+    ck_assert_int_eq(shutdown(server->sockets.tcp, SHUT_RDWR), 0);
+    while (rounds < 8 && uv_is_active((uv_handle_t *)&server->tcp)) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        rounds++;
+    }
+    ck_assert(!uv_is_active((uv_handle_t *)&server->tcp));
+    ask(1, "web", DNS_TYPE_A); /* the other socket is not affected */
+    ck_assert_int_gt(take_answer(packet), 0);
+}
+END_TEST
+
 START_TEST(closes_with_everything_in_flight)
 {
     uint8_t out[256];
@@ -606,6 +623,7 @@ int main(void)
                                   answers_by_tcp,
                                   forwards_by_tcp,
                                   connections_are_bounded,
+                                  ended_listener_is_left_alone,
                                   closes_with_everything_in_flight,
                                   reads_resolv_conf_again};
     Suite *s = suite_create("dns");
