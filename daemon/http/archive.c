@@ -77,6 +77,17 @@ static size_t record_length(const struct buf *b)
     return 0;
 }
 
+/* A file's time may be any: what is beyond the years 1677 to 2262 is shown as the last of them. */
+static int64_t to_ns(long long seconds, long nanoseconds)
+{
+    int64_t ns;
+
+    if (__builtin_mul_overflow(seconds, INT64_C(1000000000), &ns) ||
+        __builtin_add_overflow(ns, nanoseconds, &ns))
+        return seconds < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
+}
+
 /* The record begins with numbers as in layer_protocol.h. */
 static void add_stat(struct archive_answer *a)
 {
@@ -92,7 +103,7 @@ static void add_stat(struct archive_answer *a)
 
     if (sscanf(numbers, "%u %lld %lld %ld", &mode, &size, &seconds, &nanoseconds) != 4)
         return;
-    time_format_nano(seconds * 1000000000 + nanoseconds, when);
+    time_format_nano(to_ns(seconds, nanoseconds), when);
     stat = json_pack("{s:s,s:I,s:I,s:s,s:s}", "name", name8, "size", (json_int_t)size, "mode",
                      (json_int_t)go_mode(mode), "mtime", when, "linkTarget", target8);
     text = json_to_str(stat);

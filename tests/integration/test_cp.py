@@ -90,6 +90,14 @@ def test_stat(d):
         equal(stat(d, c, "/t/../../../t/f")["name"], "f")
 
 
+def test_times_beyond_what_nanoseconds_count(d):
+    up = d.sleeper()
+    late = tarfile.TarInfo("late")
+    late.mtime = 99999999999
+    put(d, up, "/dev/shm", tar((late, b"x")))
+    equal(stat(d, up, "/dev/shm/late")["mtime"], "2262-04-11T23:47:16.854775807Z")
+
+
 def test_errors(d):
     for c in both(d):
         reply = call(d, "GET", c, "/none/x", status=404)
