@@ -35,6 +35,20 @@ static int check_aux(const json_t *pool, const struct inet4 *subnet, struct err 
     return 0;
 }
 
+/* "This network", loopback, multicast and what is reserved: no packet of a container's leaves
+ * there, and the host's own loopback would be behind the bridge. */
+static bool is_special(const struct inet4 *subnet)
+{
+    uint32_t first = subnet->address >> 24;
+
+    return first == 0 || first == 127 || first >= 224;
+}
+
+static bool is_special6(const struct inet6 *subnet)
+{
+    return subnet->address[0] == 0 || subnet->address[0] == 0xff;
+}
+
 static int settle_pool6(json_t *pool, struct err *reterr)
 {
     const char *text = json_get_str(pool, "Subnet", ""),
@@ -53,6 +67,8 @@ static int settle_pool6(json_t *pool, struct err *reterr)
     }
     if (subnet.prefix < 8 || subnet.prefix > 96)
         return bad(reterr, "subnet (prefix lengths of IPv6 are 8 to 96)", text);
+    if (is_special6(&subnet))
+        return bad(reterr, "subnet (not for hosts)", text);
     if (*gateway &&
         (inet6_parse_address(gateway, address) < 0 || !inet6_contains(&subnet, address)))
         return err_set(reterr, ERR_INVALID, EINVAL,
@@ -86,6 +102,8 @@ static int settle_pool(json_t *pool, struct err *reterr)
                        inet4_first(&subnet) >> 8 & 255, inet4_first(&subnet) & 255, subnet.prefix);
     if (subnet.prefix < 8 || subnet.prefix > 30)
         return bad(reterr, "subnet (prefix lengths are 8 to 30)", text);
+    if (is_special(&subnet))
+        return bad(reterr, "subnet (not for hosts)", text);
     if (*range && (inet4_parse(range, &within) < 0 || within.prefix < subnet.prefix ||
                    !inet4_contains(&subnet, within.address)))
         return err_set(reterr, ERR_INVALID, EINVAL,

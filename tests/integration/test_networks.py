@@ -78,6 +78,11 @@ def test_refused(d):
                        (["--subnet", "10.99.1.0/24", "--ip-range", "10.98.0.0/24", "x"], "10.98.0.0/24"),
                        (["-o", "com.docker.network.driver.mtu=abc", "x"], "mtu")):
         has(d.ctl("network", "create", *args).err, told)
+    if not STOCK:
+        for subnet in ("127.0.0.0/8", "127.99.0.0/16", "224.0.0.0/8", "0.0.0.0/8", "0.0.0.0/0", "255.255.255.0/24"):
+            has(d.fails(1, "network", "create", "--subnet", subnet, "x"), subnet)
+        for subnet in ("ff00::/8", "::/64"):
+            has(d.fails(1, "network", "create", "--ipv6", "--subnet", subnet, "x"), subnet)
     has(d.fails(1, "network", "rm", "bridge"), "bridge is a pre-defined network and cannot be removed")
     has(d.fails(1, "network", "inspect", "nope"), "nope")
     d.ok("network", "create", "--subnet", "10.99.1.0/24", "one")
