@@ -520,27 +520,28 @@ def test_macvlan(d):
 
 class Outside:
     """Another host: a network namespace beside ours, on a link of its own."""
+    netns, link = f"ctl-outside-{os.getpid()}", f"ctl-o{os.getpid()}"
 
     def __enter__(self):
-        host.tool("ip", "netns", "add", "ctl-outside")
-        host.tool("ip", "link", "add", "ctl-out0", "type", "veth", "peer", "name", "eth0", "netns", "ctl-outside")
-        host.tool("ip", "addr", "add", "198.51.100.1/30", "dev", "ctl-out0")
-        host.tool("ip", "link", "set", "ctl-out0", "up")
+        host.tool("ip", "netns", "add", self.netns)
+        host.tool("ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", self.netns)
+        host.tool("ip", "addr", "add", "198.51.100.1/30", "dev", self.link)
+        host.tool("ip", "link", "set", self.link, "up")
         for args in (("addr", "add", "198.51.100.2/30", "dev", "eth0"), ("link", "set", "eth0", "up"),
                      ("link", "set", "lo", "up"), ("route", "add", "default", "via", "198.51.100.1")):
-            host.tool("ip", "-n", "ctl-outside", *args)
+            host.tool("ip", "-n", self.netns, *args)
         return self
 
     def __exit__(self, *_):
-        host.tool("ip", "netns", "del", "ctl-outside")
-        host.tool("ip", "link", "del", "ctl-out0")
+        host.tool("ip", "netns", "del", self.netns)
+        host.tool("ip", "link", "del", self.link)
 
     def fetch(self, address, port):
         code = f"""import socket
 s = socket.create_connection(({address!r}, {port}), 2)
 s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
 print(s.makefile().read().splitlines()[-1])"""
-        done = subprocess.run(["ip", "netns", "exec", "ctl-outside", "/usr/bin/python3", "-c", code], capture_output=True, text=True)
+        done = subprocess.run(["ip", "netns", "exec", self.netns, "/usr/bin/python3", "-c", code], capture_output=True, text=True)
         return done.stdout.strip() or None
 
 
@@ -555,10 +556,10 @@ def test_seen_from_outside(d):
         equal(outside.fetch(address, 80), None, "the container's own address")
         equal(outside.fetch(gateway, 8088), "served-by-server")
         # Even where a packet to the loopback comes over the wire.
-        host.tool("ip", "-n", "ctl-outside", "route", "add", "127.0.0.2/32", "via", "198.51.100.1", "dev", "eth0", "table", "local")
+        host.tool("ip", "-n", outside.netns, "route", "add", "127.0.0.2/32", "via", "198.51.100.1", "dev", "eth0", "table", "local")
         equal(outside.fetch("127.0.0.2", 8089), None)
         # Outwards the host's address stands for the container's.
-        listener = subprocess.Popen(["ip", "netns", "exec", "ctl-outside", "/usr/bin/python3", "-c",
+        listener = subprocess.Popen(["ip", "netns", "exec", outside.netns, "/usr/bin/python3", "-c",
                                      "import socket; s = socket.create_server(('', 7000)); print('up', flush=True); "
                                      "print(s.accept()[1][0], flush=True)"], stdout=subprocess.PIPE, text=True)
         equal(listener.stdout.readline(), "up\n")
@@ -655,3 +656,17 @@ def test_daemon_restart():
         d.ok("network", "disconnect", "one", s)
         equal(links(d, s), ["eth1", "lo"])
         remove(d, s, gone, networks=["one", "two", "idle"])
+
+
+def test_the_calls_themselves(d):
+    body = {"Name": "called", "Labels": {"a": "b"}}
+    network = d.api("POST", "/networks/create", body, status=201).json["Id"]
+    container = d.sleeper()
+    d.api("POST", f"/networks/{network}/connect", {"Container": container}, status=200)
+    equal(list(d.api("GET", f"/networks/{network}", status=200).json["Containers"]), [container])
+    d.api("DELETE", f"/networks/{network}", status=403)
+    d.api("POST", f"/networks/{network}/disconnect", {"Container": container}, status=200)
+    d.api("DELETE", f"/networks/{network}", status=204)
+    d.api("DELETE", f"/networks/{network}", status=404)
+    d.api("POST", f"/networks/{network}/disconnect", {"Container": container}, status=404)
+    d.api("POST", "/networks/create", {"Name": ""}, status=400)
