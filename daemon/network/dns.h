@@ -20,6 +20,9 @@
 #define DNS_SERVER_FORWARD_BYTES_MAX (8 << 20) /* of one container's: some 25,000 usual ones */
 #define DNS_TCP_CLIENTS_MAX 64                 /* connections of one container */
 #define DNS_TCP_CLIENTS_TOTAL_MAX 1024
+/* What each container has even where others have taken all there is. */
+#define DNS_SERVER_FORWARD_BYTES_SURE (16 << 10)
+#define DNS_TCP_CLIENTS_SURE 2
 #define DNS_UPSTREAMS_MAX 8     /* servers of one list; more are not asked */
 #define DNS_TRY_TIMEOUT_MS 2500 /* then the next server, or the only one again */
 #define DNS_ROUNDS 2            /* through the list, then SERVFAIL */

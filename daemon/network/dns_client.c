@@ -178,7 +178,8 @@ static void client_new(struct dns_server *server, int fd)
     struct dns *dns = server->dns;
     struct dns_client *client;
 
-    if (server->n_clients >= DNS_TCP_CLIENTS_MAX || dns->n_clients >= DNS_TCP_CLIENTS_TOTAL_MAX) {
+    if (server->n_clients >= DNS_TCP_CLIENTS_MAX || (server->n_clients >= DNS_TCP_CLIENTS_SURE &&
+                                                     dns->n_clients >= DNS_TCP_CLIENTS_TOTAL_MAX)) {
         fd_close(fd);
         return;
     }

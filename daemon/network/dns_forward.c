@@ -81,6 +81,14 @@ static void try_next(struct dns_forward *f)
     finish_with_error(f, DNS_SERVFAIL);
 }
 
+static bool has_room(const struct dns_server *server, size_t bytes)
+{
+    size_t own = server->forward_bytes + bytes, all = server->dns->forward_bytes + bytes;
+
+    return own <= DNS_SERVER_FORWARD_BYTES_SURE ||
+           (own <= DNS_SERVER_FORWARD_BYTES_MAX && all <= DNS_FORWARD_BYTES_MAX);
+}
+
 void dns_forward_start(struct dns_server *server, const struct dns_query *query,
                        const uint8_t *data, size_t len, const struct dns_origin *origin)
 {
@@ -88,8 +96,7 @@ void dns_forward_start(struct dns_server *server, const struct dns_query *query,
     struct dns_forward *f;
     size_t bytes = sizeof(*f) + len;
 
-    if (dns->forward_bytes + bytes > DNS_FORWARD_BYTES_MAX ||
-        server->forward_bytes + bytes > DNS_SERVER_FORWARD_BYTES_MAX) {
+    if (!has_room(server, bytes)) {
         uint8_t out[DNS_LOCAL_ANSWER_MAX];
 
         dns_reply(server, origin, out, dns_build_error(query, DNS_SERVFAIL, out));

@@ -554,6 +554,38 @@ START_TEST(connections_are_bounded)
 }
 END_TEST
 
+START_TEST(others_leave_something_for_each)
+{
+    uint8_t out[256];
+    size_t n = tcp_query(out, 9, "web", DNS_TYPE_A);
+    int fds[DNS_TCP_CLIENTS_SURE + 1];
+
+    dns->forward_bytes += DNS_FORWARD_BYTES_MAX; /* as if of other containers */
+    dns->n_clients += DNS_TCP_CLIENTS_TOTAL_MAX;
+    ask(8, "example.com", DNS_TYPE_A);
+    upstream_answer(NULL, DNS_NOERROR);
+    ck_assert_int_gt(take_answer(packet), 0);
+    ck_assert_uint_eq(dns_id(packet), 8);
+    ck_assert_uint_eq(dns_rcode(packet), DNS_NOERROR);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        fds[i] = connect_client();
+    send(fds[0], out, n, 0);
+    tcp_read(fds[0], packet, 2 + 12 + 9 + 16);
+    ck_assert_uint_eq(dns_id(packet + 2), 9);
+    run_some();
+    ck_assert_uint_eq(server->n_clients, DNS_TCP_CLIENTS_SURE); /* and no more than that */
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        fd_close(fds[i]);
+    run_some();
+    for (uint16_t i = 0; i < 200; i++)
+        ask(i, "example.com", DNS_TYPE_A);
+    run_some();
+    ck_assert_uint_le(server->forward_bytes, DNS_SERVER_FORWARD_BYTES_SURE);
+    dns->forward_bytes -= DNS_FORWARD_BYTES_MAX;
+    dns->n_clients -= DNS_TCP_CLIENTS_TOTAL_MAX;
+}
+END_TEST
+
 /* As the container can, with CAP_NET_ADMIN: a loop that goes on being told of it does nothing else.
  */
 START_TEST(ended_listener_is_left_alone)
@@ -623,6 +655,7 @@ int main(void)
                                   answers_by_tcp,
                                   forwards_by_tcp,
                                   connections_are_bounded,
+                                  others_leave_something_for_each,
                                   ended_listener_is_left_alone,
                                   closes_with_everything_in_flight,
                                   reads_resolv_conf_again};
