@@ -58,7 +58,7 @@ static const struct option_row {
     {"exec-opt", 0, "exec-opts", OPT_LIST, offsetof(struct options, exec_opts),
      "native.cgroupdriver=cgroupfs"},
     {"storage-driver", 's', "storage-driver", OPT_STRING, offsetof(struct options, storage_driver),
-     "Storage driver (default \"overlay2\")"},
+     "Storage driver: overlay2, btrfs, vfs (default: what works)"},
     {"registry-mirror", 0, "registry-mirrors", OPT_LIST, offsetof(struct options, registry_mirrors),
      "Preferred mirror of the default registry"},
     {"insecure-registry", 0, "insecure-registries", OPT_LIST,

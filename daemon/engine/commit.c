@@ -172,7 +172,7 @@ static void read_it(struct commit *k)
 {
     struct err err;
 
-    if (container_open_rootfs(k->container, false, opened, k, &err) < 0)
+    if (container_open_rootfs(k->container, ROOTFS_LAYER, opened, k, &err) < 0)
         finish(k, &err);
 }
 

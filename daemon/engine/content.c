@@ -249,7 +249,8 @@ int engine_content_open(struct engine *e, const char *ref, enum content_kind kin
         s->args = strv_append(s->args, "--tree");
         s->event = "export";
     }
-    r = container_open_rootfs(s->container, true, opened, s, reterr);
+    r = container_open_rootfs(s->container, kind == CONTENT_TAR ? ROOTFS_MERGED : ROOTFS_CHANGES,
+                              opened, s, reterr);
     if (r < 0)
         content_free(s);
     else

@@ -11,14 +11,24 @@ struct open_job {
     struct container *container; /* a reference; for the loop only */
     struct storage *storage;
     char id[ID_LEN + 1];
-    uid_t root;  /* host id of the container's root */
-    char **dirs; /* owned, top first */
+    uid_t root;   /* host id of the container's root */
+    char **chain; /* owned; of the image's layers, bottom first */
+    char **dirs;  /* owned, top first */
     struct rootfs_fds fds;
     rootfs_fds_fn *done;
     void *arg;
     struct err err;
     int r;
 };
+
+struct rootfs_spec rootfs_spec_of(const char *id, char *const *chain, uid_t root)
+{
+    return (struct rootfs_spec){.container_id = id,
+                                .chain_ids = (const char *const *)chain,
+                                .n_layers = strv_len(chain),
+                                .uid = root,
+                                .gid = (gid_t)root};
+}
 
 void rootfs_fds_done(struct rootfs_fds *f)
 {
@@ -31,6 +41,7 @@ void rootfs_fds_done(struct rootfs_fds *f)
 static void open_run(void *arg)
 {
     struct open_job *j = arg;
+    struct rootfs_spec spec = rootfs_spec_of(j->id, j->chain, j->root);
     size_t n = strv_len(j->dirs);
 
     if (n > LAYER_LOWERS_MAX + 1) {
@@ -38,7 +49,7 @@ static void open_run(void *arg)
         return;
     }
     /* One that was never started has no directory of its own yet. */
-    j->r = storage_rootfs_prepare(j->storage, j->id, j->root, (gid_t)j->root, &j->err);
+    j->r = storage_rootfs_prepare(j->storage, &spec, &j->err);
     j->fds.fds = xcalloc(n, sizeof(*j->fds.fds));
     while (j->r >= 0 && j->fds.n < n) {
         const char *dir = j->dirs[j->fds.n];
@@ -68,35 +79,27 @@ static void after_open(void *arg)
     j->done(j->arg, j->r < 0 ? NULL : &j->fds, j->r < 0 ? &j->err : NULL);
     rootfs_fds_done(&j->fds);
     strv_free(j->dirs);
+    strv_free(j->chain);
     container_unref(j->container);
     free(j);
 }
 
 /* Top first; the container's own before the image's. */
-static int list_dirs(struct container *c, bool lowers, char ***ret, struct err *reterr)
+static char **list_dirs(const struct rootfs_dirs *of, bool lowers)
 {
-    _cleanup_(strv_freep) char **chain = NULL, **below = NULL, **dirs = NULL;
-    _cleanup_free_ char *upper = container_dir(c, "upper");
-    int r;
+    char **dirs = strv_append(NULL, of->upper);
 
-    dirs = strv_append(NULL, upper);
-    if (lowers) {
-        r = images_held(c->engine->images, c->id, &chain, reterr);
-        if (r < 0)
-            return r;
-        below =
-            storage_rootfs_lowers(c->engine->storage, (const char *const *)chain, strv_len(chain));
-        for (size_t i = 0; below[i]; i++)
-            dirs = strv_append(dirs, below[i]);
-    }
-    *ret = TAKE_PTR(dirs);
-    return 0;
+    for (size_t i = 0; lowers && of->lowers && of->lowers[i]; i++)
+        dirs = strv_append(dirs, of->lowers[i]);
+    return dirs;
 }
 
-int container_open_rootfs(struct container *c, bool lowers, rootfs_fds_fn *done, void *arg,
+int container_open_rootfs(struct container *c, enum rootfs_use use, rootfs_fds_fn *done, void *arg,
                           struct err *reterr)
 {
-    _cleanup_(strv_freep) char **dirs = NULL;
+    _cleanup_(rootfs_dirs_done) struct rootfs_dirs dirs = {0};
+    _cleanup_(strv_freep) char **chain = NULL;
+    struct rootfs_spec spec;
     struct open_job *j;
     uint32_t base;
     int r;
@@ -105,18 +108,26 @@ int container_open_rootfs(struct container *c, bool lowers, rootfs_fds_fn *done,
         return err_set(reterr, ERR_CONFLICT, EBUSY, "container %s is being removed", c->id);
     r = container_idmap(c, &base, reterr);
     if (r >= 0)
-        r = list_dirs(c, lowers, &dirs, reterr);
+        r = images_held(c->engine->images, c->id, &chain, reterr);
     if (r < 0)
         return r;
+    spec = rootfs_spec_of(c->id, chain, base);
+    storage_rootfs_dirs(c->engine->storage, &spec, &dirs);
+    if (!dirs.lowers && use != ROOTFS_MERGED)
+        return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOTSUP,
+                       "the storage driver %s cannot tell what a container has changed",
+                       storage_driver_name(c->engine->storage));
     j = xcalloc(1, sizeof(*j));
     *j = (struct open_job){.container = container_ref(c),
                            .storage = c->engine->storage,
                            .root = base,
-                           .dirs = TAKE_PTR(dirs),
+                           .chain = TAKE_PTR(chain),
+                           .dirs = list_dirs(&dirs, use != ROOTFS_LAYER),
                            .done = done,
                            .arg = arg};
     memcpy(j->id, c->id, sizeof(j->id));
-    if (base > 0) {
+    /* A whole tree is owned as the image says, whoever writes it. */
+    if (base > 0 && dirs.lowers) {
         snprintf(j->fds.maps[0], sizeof(j->fds.maps[0]), "--uid-map=0:%u:%u", base, IDMAP_SIZE);
         snprintf(j->fds.maps[1], sizeof(j->fds.maps[1]), "--gid-map=0:%u:%u", base, IDMAP_SIZE);
     }

@@ -320,6 +320,9 @@ int container_idmap(struct container *c, uint32_t *ret_base, struct err *reterr)
 
 /* ---- layers.c ---- */
 
+/* chain is borrowed; root: host id of the container's root. */
+struct rootfs_spec rootfs_spec_of(const char *id, char *const *chain, uid_t root);
+
 struct rootfs_fds {
     int *fds; /* directories, top first: what the container wrote comes before the layers below */
     size_t n;
@@ -328,8 +331,15 @@ struct rootfs_fds {
 
 /* fds is lent: it is closed after the call; NULL with err. */
 typedef void rootfs_fds_fn(void *arg, struct rootfs_fds *fds, const struct err *err);
-/* Open them in the pool; done is called once, later.  lowers: all of them, else only the first. */
-int container_open_rootfs(struct container *c, bool lowers, rootfs_fds_fn *done, void *arg,
+
+enum rootfs_use {
+    ROOTFS_MERGED,  /* all directories, to read them as one */
+    ROOTFS_CHANGES, /* the same, to compare the first with those below */
+    ROOTFS_LAYER,   /* what the container wrote */
+};
+
+/* Open them in the pool; done is called once, later. */
+int container_open_rootfs(struct container *c, enum rootfs_use use, rootfs_fds_fn *done, void *arg,
                           struct err *reterr);
 void rootfs_fds_done(struct rootfs_fds *f);
 

@@ -33,6 +33,7 @@ struct start_job {
     struct container_files files;
     char *run_dir;
     uid_t root_uid;
+    char **chain; /* owned: of the image's layers, bottom first */
     enum net_mode mode;
     struct endpoint_specs specs;
     struct attach_request *attaches;
@@ -62,6 +63,7 @@ static void start_job_free(struct start_job *j)
     json_decref(j->warnings);
     json_decref(j->fills);
     strv_free(j->lowers);
+    strv_free(j->chain);
     free(j->run_dir);
     free(j->cgroup_parent);
     endpoint_specs_done(&j->specs);
@@ -122,6 +124,7 @@ static int fill_volumes(struct start_job *j)
 
 static int prepare_files(struct start_job *j)
 {
+    struct rootfs_spec spec = rootfs_spec_of(j->id, j->chain, j->root_uid);
     int r;
 
     /* The mark of an earlier unsynced mount would refuse the next one. */
@@ -130,7 +133,7 @@ static int prepare_files(struct start_job *j)
 
         path_rm_rf(AT_FDCWD, work);
     }
-    r = storage_rootfs_prepare(j->storage, j->id, j->root_uid, (gid_t)j->root_uid, &j->err);
+    r = storage_rootfs_prepare(j->storage, &spec, &j->err);
     if (r < 0)
         return r;
     if (mkdir(j->run_dir, 0700) < 0 && errno != EEXIST)
@@ -450,17 +453,14 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
                       struct start_job *j, struct err *reterr)
 {
     struct container *files_of = joined->net ? joined->net : c;
-    _cleanup_(strv_freep) char **chain = NULL, **lowers = NULL;
+    _cleanup_(rootfs_dirs_done) struct rootfs_dirs dirs = {0};
     _cleanup_json_ json_t *points = mounts_for_start(c);
-    _cleanup_free_ char *upper = container_dir(c, "upper"), *work = container_dir(c, "work");
     _cleanup_free_ char *run_dir = container_run_dir(c), *hosts = container_dir(files_of, "hosts");
     _cleanup_free_ char *hostname = container_dir(files_of, "hostname"),
                         *resolv = container_dir(files_of, "resolv.conf"), *log = NULL;
     struct runtime_spec spec = {.id = c->id,
                                 .config = c->config,
                                 .host_config = c->host_config,
-                                .upper = upper,
-                                .work = work,
                                 .run_dir = run_dir,
                                 .hosts = hosts,
                                 .hostname = hostname,
@@ -469,13 +469,17 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
                                 .idmap_base = idmap,
                                 .idmap_size = IDMAP_SIZE};
     enum net_mode mode = container_net_mode(c);
-    int r = images_held(c->engine->images, c->id, &chain, reterr);
+    struct rootfs_spec rootfs;
+    int r = images_held(c->engine->images, c->id, &j->chain, reterr);
 
     if (r < 0)
         return r;
-    lowers = storage_rootfs_lowers(c->engine->storage, (const char *const *)chain, strv_len(chain));
+    rootfs = rootfs_spec_of(c->id, j->chain, 0);
+    storage_rootfs_dirs(c->engine->storage, &rootfs, &dirs);
     log = container_log_path(c);
-    spec.lowers = lowers;
+    spec.upper = dirs.upper;
+    spec.work = dirs.work;
+    spec.lowers = dirs.lowers;
     spec.log_path = log;
     spec.sandbox_fds = mode == NET_BRIDGE || mode == NET_NONE;
     for (int i = 0; i < RUNTIME_NS_N; i++)
@@ -483,7 +487,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
     r = runtime_plan(c->engine->runtime, &spec, &j->plan, j->warnings, reterr);
     mounts_fills(c, &j->fills);
     if (j->fills)
-        j->lowers = TAKE_PTR(lowers);
+        j->lowers = dirs.lowers ? TAKE_PTR(dirs.lowers) : strv_append(NULL, dirs.upper);
     return r;
 }
 

@@ -30,6 +30,7 @@ struct view_job {
     uid_t root;
     struct plan plan;
     json_t *fills; /* volumes that may want their first content, or NULL */
+    char **chain;  /* owned; of the image's layers, bottom first */
     char **lowers; /* owned; with fills */
     const char *worker;
     struct view view;
@@ -46,6 +47,7 @@ static void finish(struct view_job *j)
     plan_done(&j->plan);
     json_decref(j->fills);
     strv_free(j->lowers);
+    strv_free(j->chain);
     container_unref(j->container);
     free(j);
 }
@@ -82,11 +84,12 @@ static int open_namespace(struct view_job *j)
 
 static int open_plan(struct view_job *j)
 {
+    struct rootfs_spec spec = rootfs_spec_of(j->id, j->chain, j->root);
     const json_t *p;
     size_t i;
 
     /* One that was never started has no directory of its own yet, and its volumes may be empty. */
-    j->r = storage_rootfs_prepare(j->storage, j->id, j->root, (gid_t)j->root, &j->err);
+    j->r = storage_rootfs_prepare(j->storage, &spec, &j->err);
     json_array_foreach (j->fills, i, p) {
         if (j->r >= 0)
             j->r = storage_volume_fill(j->storage, json_get_str(p, "Name", ""), j->worker,
@@ -136,29 +139,32 @@ static pid_t shim_of(const struct container *c)
 static int build_plan(struct view_job *j, uint32_t idmap)
 {
     struct container *c = j->container;
-    _cleanup_(strv_freep) char **chain = NULL, **below = NULL, **lowers = NULL;
-    _cleanup_free_ char *upper = container_dir(c, "upper"), *work = container_dir(c, "work");
+    _cleanup_(rootfs_dirs_done) struct rootfs_dirs dirs = {0};
+    _cleanup_(strv_freep) char **lowers = NULL;
+    struct rootfs_spec rootfs;
     struct runtime_spec spec = {.id = c->id,
                                 .config = c->config,
                                 .host_config = c->host_config,
                                 .points = c->points,
                                 .idmap_base = idmap,
                                 .idmap_size = IDMAP_SIZE};
-    int r = images_held(c->engine->images, c->id, &chain, &j->err);
+    int r = images_held(c->engine->images, c->id, &j->chain, &j->err);
 
     if (r < 0)
         return r;
-    below = storage_rootfs_lowers(c->engine->storage, (const char *const *)chain, strv_len(chain));
-    if (!j->view.held)
-        lowers = strv_append(lowers, upper);
-    for (size_t i = 0; below[i]; i++)
-        lowers = strv_append(lowers, below[i]);
-    spec.upper = j->view.held ? upper : LAYER_SCRATCH "/upper";
-    spec.work = j->view.held ? work : LAYER_SCRATCH "/work";
+    rootfs = rootfs_spec_of(c->id, j->chain, idmap);
+    storage_rootfs_dirs(c->engine->storage, &rootfs, &dirs);
+    if (!j->view.held && dirs.lowers)
+        lowers = strv_append(lowers, dirs.upper);
+    for (size_t i = 0; dirs.lowers && dirs.lowers[i]; i++)
+        lowers = strv_append(lowers, dirs.lowers[i]);
+    /* A whole tree can be mounted twice. */
+    spec.upper = j->view.held || !dirs.lowers ? dirs.upper : LAYER_SCRATCH "/upper";
+    spec.work = j->view.held ? dirs.work : LAYER_SCRATCH "/work";
     spec.lowers = lowers;
     r = runtime_view_plan(c->engine->runtime, &spec, &j->plan, &j->err);
     mounts_fills(c, &j->fills);
-    j->lowers = TAKE_PTR(below);
+    j->lowers = dirs.lowers ? TAKE_PTR(dirs.lowers) : strv_append(NULL, dirs.upper);
     return r;
 }
 

@@ -200,10 +200,8 @@ static int unpack(struct image_job *job, struct err *reterr)
 
     if (fd < 0)
         return err_sys(reterr, errno, "%s/" BLOB_FILE, job->stage.path);
-    if (mkdirat(job->stage.fd, LAYER_DIR, 0700) < 0)
-        return err_sys(reterr, errno, "mkdir %s/" LAYER_DIR, job->stage.path);
-    return image_job_worker(job, &(struct worker_options){.command = "unpack", .in_fd = fd},
-                            LAYER_DIR "/diff", unpacked, reterr);
+    return image_job_unpack(job, &(struct worker_options){.in_fd = fd}, LAYER_DIR, NULL, unpacked,
+                            reterr);
 }
 
 /* Nothing was written: an image with the same layers, as Docker makes it. */

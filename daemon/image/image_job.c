@@ -201,6 +201,45 @@ int image_job_kept(struct image_job *job, const char *file, const char *digest,
     return 0;
 }
 
+/* The directory of the layer below, wherever it is by now. */
+static int open_below(struct image_job *job, const struct load_layer *below, struct err *reterr)
+{
+    const struct stage *stage = NULL;
+    const char *dir = NULL;
+
+    /* One image of an archive may have the layers of another, made for that. */
+    for (size_t i = 0; i < job->n_made; i++) {
+        if (streq(job->made[i]->chain_id, below->chain_id)) {
+            stage = job->made[i]->stage ? job->made[i]->stage : &job->stage;
+            dir = job->made[i]->dir;
+        }
+    }
+    return storage_layer_open(job->im->storage, stage, dir, below->chain_id, reterr);
+}
+
+int image_job_unpack(struct image_job *job, const struct worker_options *opt, const char *dir,
+                     const struct load_layer *below,
+                     void (*done)(struct image_job *job, const struct worker_result *result),
+                     struct err *reterr)
+{
+    struct storage *st = job->im->storage;
+    _cleanup_close_ int fd = -EBADF, parent = -EBADF;
+    struct worker_options o = *opt;
+
+    if (below && storage_layers_depend(st)) {
+        parent = open_below(job, below, reterr);
+        if (parent < 0)
+            return parent;
+    }
+    fd = storage_layer_begin(st, &job->stage, dir, &o.tree, reterr);
+    if (fd < 0)
+        return fd;
+    o.command = "unpack";
+    o.dir_fd = fd;
+    o.parent_fd = parent;
+    return image_job_run(job, &o, done, reterr);
+}
+
 /* ---- the end ---- */
 
 void image_job_fail(struct image_job *job, const struct err *err)

@@ -55,6 +55,12 @@ int image_job_kept(struct image_job *job, const char *file, const char *digest,
                    struct load_blob *ret, struct err *reterr);
 /* Media type of a layer that begins like the file. */
 const char *load_media_type(int fd);
+/* The same with "unpack" on stage/<dir>/diff, on top of the layer `below` (NULL: a lowest one),
+ * which this job has made (its stage or dir are set) or the store has. */
+int image_job_unpack(struct image_job *job, const struct worker_options *opt, const char *dir,
+                     const struct load_layer *below,
+                     void (*done)(struct image_job *job, const struct worker_result *result),
+                     struct err *reterr);
 /* Make stage/<dir>, 0755; an O_DIRECTORY descriptor. */
 int image_job_dir(struct image_job *job, const char *dir, struct err *reterr);
 void image_job_fail(struct image_job *job, const struct err *err);

@@ -7,7 +7,7 @@
 #include "images.h"
 
 #define IMAGE_CACHE_SIZE 16
-#define IMAGE_LAYERS_MAX 127 /* as Docker; keeps overlay's options in their page */
+#define IMAGE_LAYERS_MAX 128 /* with the init layer still a page of overlay options */
 
 struct images {
     struct db *db;

@@ -114,12 +114,9 @@ static int start(struct image_job *job, int fd, struct err *reterr)
 
     if (blob < 0)
         return err_sys(reterr, errno, "create %s/" BLOB_FILE, job->stage.path);
-    if (mkdirat(job->stage.fd, LAYER_DIR, 0700) < 0)
-        return err_sys(reterr, errno, "mkdir %s/" LAYER_DIR, job->stage.path);
-    return image_job_worker(
-        job,
-        &(struct worker_options){.command = "unpack", .in_fd = fd, .keep = true, .keep_fd = blob},
-        LAYER_DIR "/diff", unpacked, reterr);
+    return image_job_unpack(job,
+                            &(struct worker_options){.in_fd = fd, .keep = true, .keep_fd = blob},
+                            LAYER_DIR, NULL, unpacked, reterr);
 }
 
 int images_import_check(const struct image_import *opt, struct err *reterr)

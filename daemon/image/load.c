@@ -117,7 +117,6 @@ static int start_unpack(struct image_job *job, struct load_layer *l, struct err 
     _cleanup_free_ char *name = xasprintf(ARCHIVE_DIR "/%s", l->blob);
     _cleanup_close_ int fd =
         path_open_in_root(job->stage.fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    char diff[sizeof(l->dir) + 8];
     struct stat sb;
     int r;
 
@@ -126,15 +125,11 @@ static int start_unpack(struct image_job *job, struct load_layer *l, struct err 
                        "invalid image archive: layer %.200s is missing", l->blob);
     job->input_size = sb.st_size;
     snprintf(l->dir, sizeof(l->dir), "l%zu", job->n_made);
-    if (mkdirat(job->stage.fd, l->dir, 0700) < 0)
-        return err_sys(reterr, errno, "mkdir %s/%s", job->stage.path, l->dir);
-    snprintf(diff, sizeof(diff), "%s/diff", l->dir);
     r = keep_file(job, l, fd, sb.st_size, reterr);
     if (r < 0)
         return r;
-    return image_job_worker(
-        job, &(struct worker_options){.command = "unpack", .in_fd = fd, .blob = true}, diff,
-        unpacked, reterr);
+    return image_job_unpack(job, &(struct worker_options){.in_fd = fd, .blob = true}, l->dir,
+                            job->layer > 0 ? l - 1 : NULL, unpacked, reterr);
 }
 
 static void say_loaded(struct image_job *job)

@@ -79,11 +79,18 @@ static void unpacked(void *arg, const struct err *err)
     go_on(p);
 }
 
+static const struct pull_layer *below_of(const struct pull_layer *l)
+{
+    return l > l->pull->layers ? l - 1 : NULL;
+}
+
 static int start_unpack(struct pull_layer *l, struct err *reterr)
 {
     struct unpack_callbacks cb = {.arg = l, .progress = unpack_progress, .done = unpacked};
     struct remote *remote = l->fetch ? l->pull->remote : NULL;
-    int r = unpack_join(l->pull->im, remote, l->layer, &l->d, &cb, &l->unpack, reterr);
+    const struct pull_layer *below = below_of(l);
+    int r = unpack_join(l->pull->im, remote, l->layer, below ? below->layer : NULL, &l->d, &cb,
+                        &l->unpack, reterr);
 
     if (r > 0)
         take_layer(l);
@@ -199,6 +206,10 @@ static bool may_fetch(const struct pull_layer *l)
 
 static bool may_unpack(const struct pull_layer *l)
 {
+    const struct pull_layer *below = below_of(l);
+
+    if (below && !below->here && !below->unpacked && storage_layers_depend(l->pull->im->storage))
+        return false;
     return (l->fetched || l->receiving) && !l->unpack && l->pull->n_unpacking < PULL_PARALLEL;
 }
 

@@ -32,6 +32,7 @@ struct unpack {
     struct worker *worker; /* frees itself */
     /* Of a blob that is still coming. */
     struct fetch_user *fetch; /* NULL: it is in the store */
+    int parent_fd;            /* owned; the layer below, -EBADF: none is needed */
     int follow_fd;            /* owned; the worker's eventfd */
     int64_t valid, fed;       /* bytes that are there; and that the worker knows of */
     bool fetching;            /* not all are there and verified */
@@ -68,6 +69,7 @@ static void discarded(uv_work_t *work, int status)
 
     (void)status;
     fd_close(w->follow_fd);
+    fd_close(w->parent_fd);
     free(w);
     images_done(im);
 }
@@ -177,22 +179,12 @@ static void feed(struct unpack *w)
         worker_kill(w->worker); /* never: the counter is far from full */
 }
 
-/* l/diff in a new stage. */
-static int open_directory(struct unpack *w, struct err *reterr)
+/* In a new stage. */
+static int open_directory(struct unpack *w, const char **ret_tree, struct err *reterr)
 {
-    _cleanup_close_ int fd = -EBADF;
     int r = storage_stage_new(w->im->storage, &w->stage, reterr);
 
-    if (r < 0)
-        return r;
-    if (mkdirat(w->stage.fd, LAYER_DIR, 0700) < 0 ||
-        mkdirat(w->stage.fd, LAYER_DIR "/diff", 0755) < 0)
-        return err_sys(reterr, errno, "mkdir %s/" LAYER_DIR, w->stage.path);
-    fd = openat(w->stage.fd, LAYER_DIR "/diff", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    /* The root of a layer whose archive does not mention it: 0755 whatever the umask. */
-    if (fd < 0 || fchmod(fd, 0755) < 0)
-        return err_sys(reterr, errno, "open %s/" LAYER_DIR, w->stage.path);
-    return TAKE_FD(fd);
+    return r < 0 ? r : storage_layer_begin(w->im->storage, &w->stage, LAYER_DIR, ret_tree, reterr);
 }
 
 static int open_input(struct unpack *w, struct err *reterr)
@@ -208,7 +200,8 @@ static int open_input(struct unpack *w, struct err *reterr)
 static int start(struct unpack *w, struct err *reterr)
 {
     _cleanup_close_ int in = open_input(w, reterr);
-    _cleanup_close_ int dir = in < 0 ? -EBADF : open_directory(w, reterr);
+    const char *tree = NULL;
+    _cleanup_close_ int dir = in < 0 ? -EBADF : open_directory(w, &tree, reterr);
     int r;
 
     if (in < 0 || dir < 0)
@@ -219,6 +212,8 @@ static int start(struct unpack *w, struct err *reterr)
                                               .command = "unpack",
                                               .in_fd = in,
                                               .dir_fd = dir,
+                                              .tree = tree,
+                                              .parent_fd = w->parent_fd,
                                               .follow = w->fetch != NULL,
                                               .follow_fd = w->follow_fd,
                                               .arg = w,
@@ -302,11 +297,18 @@ static struct unpack *find(struct images *im, const struct load_layer *layer,
     return NULL;
 }
 
-static int begin(struct unpack *w, struct remote *remote, struct err *reterr)
+static int begin(struct unpack *w, struct remote *remote, const struct load_layer *below,
+                 struct err *reterr)
 {
     struct fetch_callbacks cb = {
         .arg = w, .progress = on_bytes, .restarted = on_restarted, .done = on_fetched};
-    int r = remote ? fetch_join(w->im, remote, &w->blob, &cb, &w->fetch, reterr) : 0;
+    int r = 0;
+
+    if (below && storage_layers_depend(w->im->storage))
+        r = w->parent_fd =
+            storage_layer_open(w->im->storage, below->stage, below->dir, below->chain_id, reterr);
+    if (r >= 0)
+        r = remote ? fetch_join(w->im, remote, &w->blob, &cb, &w->fetch, reterr) : 0;
 
     w->fetching = w->fetch != NULL;
     if (w->fetch)
@@ -315,7 +317,8 @@ static int begin(struct unpack *w, struct remote *remote, struct err *reterr)
 }
 
 static int unpack_new(struct images *im, struct remote *remote, const struct load_layer *layer,
-                      const struct descriptor *blob, struct unpack **ret, struct err *reterr)
+                      const struct load_layer *below, const struct descriptor *blob,
+                      struct unpack **ret, struct err *reterr)
 {
     struct unpack *w = xcalloc(1, sizeof(*w));
     int r;
@@ -325,13 +328,14 @@ static int unpack_new(struct images *im, struct remote *remote, const struct loa
     memcpy(w->diff_id, layer->diff_id, sizeof(w->diff_id));
     w->blob = *blob;
     w->stage = STAGE_NONE;
-    w->follow_fd = -EBADF;
+    w->follow_fd = w->parent_fd = -EBADF;
     w->work.data = w;
-    r = begin(w, remote, reterr);
+    r = begin(w, remote, below, reterr);
     if (r < 0) {
         if (w->fetch)
             fetch_leave(w->fetch);
         fd_close(w->follow_fd);
+        fd_close(w->parent_fd);
         storage_stage_discard(im->storage, &w->stage); /* two empty directories */
         free(w);
         return r;
@@ -347,12 +351,12 @@ static int unpack_new(struct images *im, struct remote *remote, const struct loa
 }
 
 int unpack_join(struct images *im, struct remote *remote, const struct load_layer *layer,
-                const struct descriptor *blob, const struct unpack_callbacks *cb,
-                struct unpack_user **ret, struct err *reterr)
+                const struct load_layer *below, const struct descriptor *blob,
+                const struct unpack_callbacks *cb, struct unpack_user **ret, struct err *reterr)
 {
     struct unpack *w = find(im, layer, blob);
     struct unpack_user *u;
-    int r = w ? 0 : unpack_new(im, remote, layer, blob, &w, reterr);
+    int r = w ? 0 : unpack_new(im, remote, layer, below, blob, &w, reterr);
 
     if (r < 0)
         return r;

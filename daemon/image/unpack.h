@@ -20,11 +20,12 @@ struct unpack_callbacks {
     void (*done)(void *arg, const struct err *err);
 };
 
-/* layer: its chain and diff id; blob: what it comes from: the fetch of it, which is joined, or with
- * remote NULL the store.  1: it is done already; 0: done() follows. */
+/* layer: its chain and diff id; below: the one that it lies on (NULL: none), which is in the store
+ * or unpacked if storage_layers_depend(); blob: what it comes from: the fetch of it, which is
+ * joined, or with remote NULL the store.  1: it is done already; 0: done() follows. */
 int unpack_join(struct images *im, struct remote *remote, const struct load_layer *layer,
-                const struct descriptor *blob, const struct unpack_callbacks *cb,
-                struct unpack_user **ret, struct err *reterr);
+                const struct load_layer *below, const struct descriptor *blob,
+                const struct unpack_callbacks *cb, struct unpack_user **ret, struct err *reterr);
 /* At any time; without users the worker is killed and the stage removed. */
 void unpack_leave(struct unpack_user *u);
 /* Of a layer that is done: where it is, and the bytes of its files.  Valid until unpack_leave(). */

@@ -154,6 +154,10 @@ static int make_args(const struct worker_options *opt, char *lowers, char *args[
         args[n++] = (char *)(opt->keep ? "--keep" : "--blob");
     if (opt->follow)
         args[n++] = (char *)"--follow";
+    if (opt->tree)
+        args[n++] = (char *)opt->tree;
+    if (opt->tree && opt->parent_fd >= 0)
+        args[n++] = (char *)"--parent";
     if (*lowers)
         args[n++] = lowers;
     for (size_t i = 0; opt->args && opt->args[i]; i++) {
@@ -189,6 +193,10 @@ static int make_stdio(struct worker *w, uv_stdio_container_t *ret)
     ret[LAYER_FD_DIR] = inherit(opt->dir_fd);
     if (opt->keep || opt->follow)
         ret[n++] = inherit(opt->keep ? opt->keep_fd : opt->follow_fd);
+    while (opt->tree && n < LAYER_FD_PARENT)
+        ret[n++] = inherit(-EBADF);
+    if (opt->tree)
+        ret[n++] = inherit(opt->parent_fd);
     for (size_t i = 0; i < opt->n_lowers; i++)
         ret[n++] = inherit(opt->lower_fds[i]);
     return n;
@@ -204,7 +212,7 @@ static int spawn(struct worker *w)
     int r;
 
     if (w->opt.n_lowers > LAYER_LOWERS_MAX ||
-        (w->opt.n_lowers > 0 && (w->opt.keep || w->opt.follow)))
+        (w->opt.n_lowers > 0 && (w->opt.keep || w->opt.follow || w->opt.tree)))
         return -E2BIG;
     if (w->opt.n_lowers > 0)
         snprintf(lowers, sizeof(lowers), "--lowers=%zu", w->opt.n_lowers);

@@ -35,6 +35,8 @@ struct worker_options {
     int keep_fd;
     bool follow; /* unpack: in_fd still grows; follow_fd, an eventfd, says how far it is valid */
     int follow_fd;
+    const char *tree; /* unpack: how the layer is kept (storage_layer_begin), or NULL */
+    int parent_fd;    /* with tree: the directory of the layer below, -EBADF: none */
     void *arg;
     void (*progress)(void *arg, int64_t bytes); /* may be NULL */
     /* Exactly once after a successful start, when process and pipe are gone; the worker with it. */

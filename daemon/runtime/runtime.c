@@ -278,7 +278,8 @@ static void add_rootfs(struct build *b)
     char **v = NULL;
 
     v = strv_append(v, s->upper);
-    v = strv_append(v, s->work);
+    if (s->lowers)
+        v = strv_append(v, s->work);
     for (size_t i = 0; s->lowers && s->lowers[i]; i++)
         v = strv_append(v, s->lowers[i]);
     /* What is removed at exit need not survive a crash of the host: no syncing. */

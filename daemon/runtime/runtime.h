@@ -59,7 +59,7 @@ struct runtime_spec {
     const json_t *host_config; /* after defaults */
 
     const char *upper, *work;
-    char *const *lowers;  /* top first */
+    char *const *lowers;  /* top first; NULL: upper is the whole root */
     const char *run_dir;  /* shim.sock, exit */
     const char *log_path; /* NULL: the driver keeps no log */
 

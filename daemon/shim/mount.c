@@ -272,6 +272,15 @@ int mount_set(int fd, uint64_t attr, uint64_t propagation, bool recursive)
     return attr || propagation ? set_attr(fd, &a, recursive) : 0;
 }
 
+int mount_detach(int fd)
+{
+    struct mount_attr a = {.attr_clr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                       MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW,
+                           .propagation = MS_PRIVATE};
+
+    return set_attr(fd, &a, false);
+}
+
 int mount_idmap(int fd, int userns, bool recursive)
 {
     struct mount_attr a = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};

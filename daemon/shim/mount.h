@@ -30,6 +30,8 @@ uint64_t mount_attr(uint64_t flags);
 
 /* MOUNT_ATTR_* to set, propagation MS_* (0: as it is). */
 int mount_set(int fd, uint64_t attr, uint64_t propagation, bool recursive);
+/* Drop what a clone has from the place it was taken from: options, and the peers of its mounts. */
+int mount_detach(int fd);
 int mount_idmap(int fd, int userns, bool recursive);
 
 /* Attach a detached mount over what target is. */

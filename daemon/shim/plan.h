@@ -41,7 +41,8 @@ enum plan_code {
                           namespace is always new */
     PLAN_IDMAP,        /* s0 uid_map text, s1 gid_map text; with a new user namespace only */
     PLAN_ROOTFS,       /* overlay: s0 upper, s1 work, s2... lowers, top first; a0 PLAN_ROOTFS_*.
-                          s0 "": lowers alone, read-only.  s0 alone: that directory as it is */
+                          s0 "": lowers alone, read-only.  s0 alone: that directory, with
+                          PLAN_ROOTFS_IDMAP idmapped itself */
     PLAN_SANDBOX_FDS,  /* a0 1: send the network namespace fd and an rtnetlink socket made in it
                           with SHIM_CREATED */
 

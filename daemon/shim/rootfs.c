@@ -227,6 +227,18 @@ static int overlay_old(const struct plan_op *op, int userns, struct err *reterr)
     return e.errnum > 0 ? -e.errnum : -EIO;
 }
 
+/* What it lies on may be mounted nodev or nosuid, and its mounts shared: neither is the
+ * container's. */
+static int directory(const char *path, int userns, struct err *reterr)
+{
+    _cleanup_close_ int fd = mount_clone(AT_FDCWD, path, false);
+    int r = fd < 0 ? fd : mount_detach(fd);
+
+    if (r >= 0 && userns >= 0)
+        r = mount_idmap(fd, userns, false);
+    return r < 0 ? err_sys(reterr, -r, "root directory %s", path) : TAKE_FD(fd);
+}
+
 int rootfs_mount(const void *plan, int userns, struct err *reterr)
 {
     const struct plan_op *op = plan_find(plan, NULL, PLAN_ROOTFS);
@@ -234,12 +246,10 @@ int rootfs_mount(const void *plan, int userns, struct err *reterr)
 
     if (!op || op->strings == 0 || op->strings > LOWERS_MAX + FIRST_LOWER)
         return err_set(reterr, ERR_INVALID, EINVAL, "the plan has no usable root file system");
-    if (op->strings <= FIRST_LOWER) {
-        r = mount_clone(AT_FDCWD, plan_str(op, 0), true);
-        return r < 0 ? err_sys(reterr, -r, "root directory %s", plan_str(op, 0)) : r;
-    }
     if (!(op->arg[0] & PLAN_ROOTFS_IDMAP))
         userns = -EBADF;
+    if (op->strings <= FIRST_LOWER)
+        return directory(plan_str(op, 0), userns, reterr);
     r = knows_single_layers() ? overlay_new(op, userns, reterr) : -EINVAL;
     if (r == -EINVAL)
         r = overlay_old(op, userns, reterr);

@@ -19,8 +19,8 @@
  *            letter (A added, C changed, D deleted), an absolute path and a NUL; a directory comes
  *            before what is in it
  *
- * archive    what PATH is in a container's own view of its files (stat), that and a tar of it (get),
- *            or a tar unpacked into the directory that it is (put).  The tar's names begin with the
+ * archive    what PATH is in a container's own view of its files (stat), that and a tar of it
+ * (get), or a tar unpacked into the directory that it is (put).  The tar's names begin with the
  *            last part of PATH, "." if it ends in "/.".  No directory is filled but the container's
  *            own, which it may change meanwhile.
  * --plan     fd 4 is no mount namespace but a plan (shim/plan.h): the container does not run.  If
@@ -54,10 +54,10 @@
  *       namespace or a plan
  * fd 5  unpack --keep (which implies --blob): a file that gets a copy of the input
  *       pack --tree and changes, from here up: the lowers, top first, of the host's mount table
- *       unpack --follow: an eventfd.  The input is a regular file that still grows; what is added to
- *       the counter says how many bytes more of it are valid, and LAYER_FOLLOW_END with it that
- *       these were the last.  Whoever has no more to add and no end to tell kills the worker.
- * fd 6  unpack --parent: the directory of the layer below
+ *       unpack --follow: an eventfd.  The input is a regular file that still grows; what is added
+ * to the counter says how many bytes more of it are valid, and LAYER_FOLLOW_END with it that these
+ * were the last.  Whoever has no more to add and no end to tell kills the worker. fd 6  unpack
+ * --parent: the directory of the layer below
  */
 #pragma once
 

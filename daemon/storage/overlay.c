@@ -1,21 +1,68 @@
 #include "driver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "path.h"
+#include "storage_impl.h"
 #include "str.h"
+#include "usage.h"
 
 #define UPPER "upper"
 #define WORK "work"
 #define MERGED "merged"
+#define PROBE ".overlay-probe"
+
+/* The parts that make an overlay, in a directory of the probe's own. */
+static int probe_parts(int dir, int fs, struct err *reterr)
+{
+    static const struct {
+        const char *name, *option;
+    } parts[] = {{"l", "lowerdir"}, {"u", "upperdir"}, {"w", "workdir"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        _cleanup_close_ int fd = -EBADF;
+        char link[64];
+
+        if (mkdirat(dir, parts[i].name, 0700) < 0 && errno != EEXIST)
+            return err_sys(reterr, errno, "mkdir " PROBE "/%s", parts[i].name);
+        fd = openat(dir, parts[i].name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        if (fd < 0 || fsconfig(fs, FSCONFIG_SET_STRING, parts[i].option, link, 0) < 0)
+            return err_sys(reterr, errno, "overlay's %s", parts[i].option);
+    }
+    return 0;
+}
+
+/* Make one and forget it again: only the kernel knows on what it can have an upper directory. */
+static int probe_here(int root_fd, const char *root, int fs, struct err *reterr)
+{
+    _cleanup_close_ int dir = -EBADF;
+    int r;
+
+    if (mkdirat(root_fd, PROBE, 0700) < 0 && errno != EEXIST)
+        return err_sys(reterr, errno, "mkdir %s/" PROBE, root);
+    dir = openat(root_fd, PROBE, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    r = dir < 0 ? err_sys(reterr, errno, "open %s/" PROBE, root) : probe_parts(dir, fs, reterr);
+    if (r >= 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        r = err_set(reterr, ERR_SYSTEM, errno,
+                    "overlay cannot have its upper directories in the data root %s (%s): %s: use "
+                    "another --data-root or --storage-driver vfs",
+                    root, driver_backing_fs(root_fd), err_text(errno));
+    /* Opaque directories are marked so. */
+    if (r >= 0 && fsetxattr(dir, "trusted.overlay.opaque", "y", 1, 0) < 0)
+        r = err_sys(reterr, errno, "the data root %s keeps no extended attributes", root);
+    path_rm_rf(root_fd, PROBE);
+    return r;
+}
 
 static int overlay_probe(int root_fd, const char *root, struct err *reterr)
 {
@@ -29,14 +76,25 @@ static int overlay_probe(int root_fd, const char *root, struct err *reterr)
                        "the data root %s is on overlayfs, which cannot hold the upper directories "
                        "of another overlay: use --data-root on a real file system",
                        root);
-    /* Loads the module where it is one; opens no mount. */
-    fs = (int)syscall(SYS_fsopen, "overlay", 1U /* FSOPEN_CLOEXEC */);
+    /* Loads the module where it is one. */
+    fs = fsopen("overlay", FSOPEN_CLOEXEC);
     if (fs < 0 && errno == ENODEV)
         return err_set(reterr, ERR_SYSTEM, ENODEV, "this kernel has no overlay file system");
     /* EPERM: an unprivileged test run, for which only the directories matter. */
-    if (fs < 0 && errno != ENOSYS && errno != EPERM)
-        return err_sys(reterr, errno, "fsopen overlay");
-    return 0;
+    if (fs < 0)
+        return errno == EPERM ? 0 : err_sys(reterr, errno, "fsopen overlay");
+    return probe_here(root_fd, root, fs, reterr);
+}
+
+static void overlay_status(json_t *rows)
+{
+    static const char *const values[][2] = {{"Supports d_type", "true"},
+                                            {"Using metacopy", "false"},
+                                            {"Native Overlay Diff", "true"},
+                                            {"userxattr", "false"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+        json_array_append_new(rows, json_pack("[s,s]", values[i][0], values[i][1]));
 }
 
 static int make_owned(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t gid,
@@ -54,59 +112,43 @@ static void leaf(char ret[ID_LEN + 32], const char *id, const char *name)
     snprintf(ret, ID_LEN + 32, "%.*s/%s", ID_LEN, id, name);
 }
 
-static int overlay_prepare(int containers_fd, const char *id, uid_t uid, gid_t gid,
-                           struct err *reterr)
+static int overlay_prepare(struct storage *st, const struct rootfs_spec *spec, struct err *reterr)
 {
     char name[ID_LEN + 32];
     int r;
 
-    leaf(name, id, UPPER);
-    r = make_owned(containers_fd, name, 0755, uid, gid, reterr);
+    leaf(name, spec->container_id, UPPER);
+    r = make_owned(st->containers_fd, name, 0755, spec->uid, spec->gid, reterr);
     if (r < 0)
         return r;
-    leaf(name, id, WORK);
-    return make_owned(containers_fd, name, 0700, uid, gid, reterr);
+    leaf(name, spec->container_id, WORK);
+    return make_owned(st->containers_fd, name, 0700, spec->uid, spec->gid, reterr);
 }
 
-/* An untouched writable layer is removed by three rmdirs; the rest is for path_rm_rf(). */
-static int remove_dir(int containers_fd, const char *id, const char *name, struct err *reterr)
-{
-    char path[ID_LEN + 32];
-    int r;
-
-    leaf(path, id, name);
-    if (unlinkat(containers_fd, path, AT_REMOVEDIR) == 0 || errno == ENOENT)
-        return 0;
-    r = path_rm_rf(containers_fd, path);
-    return r < 0 ? err_sys(reterr, -r, "remove containers/%s", path) : 0;
-}
-
-static int overlay_remove(int containers_fd, const char *id, struct err *reterr)
-{
-    char inner[ID_LEN + 32];
-    int r = remove_dir(containers_fd, id, UPPER, reterr);
-
-    if (r < 0)
-        return r;
-    /* The kernel's own directory inside work, mode 000. */
-    leaf(inner, id, WORK "/" WORK);
-    unlinkat(containers_fd, inner, AT_REMOVEDIR);
-    return remove_dir(containers_fd, id, WORK, reterr);
-}
-
-static char *layer_path(const char *root, const char *chain_id)
-{
-    return xasprintf("%s/" LAYERS_DIR "/%s/" LAYER_DIFF, root, chain_id);
-}
-
-static char **overlay_lowers(const char *root, const char *const *chain_ids, size_t n_layers)
+static char **lowers_of(const char *root, const char *const *chain_ids, size_t n_layers)
 {
     char **v = xcalloc(n_layers + 2, sizeof(*v));
 
     for (size_t i = 0; i < n_layers; i++)
-        v[i] = layer_path(root, chain_ids[n_layers - 1 - i]);
+        v[i] = driver_layer_path(root, chain_ids[n_layers - 1 - i]);
     v[n_layers] = xasprintf("%s/" INIT_DIR, root);
     return v;
+}
+
+static void overlay_dirs(const struct storage *st, const struct rootfs_spec *spec,
+                         struct rootfs_dirs *ret)
+{
+    ret->upper = storage_container_path(st, spec->container_id, UPPER);
+    ret->work = storage_container_path(st, spec->container_id, WORK);
+    ret->lowers = lowers_of(st->root, spec->chain_ids, spec->n_layers);
+}
+
+static int overlay_usage(struct storage *st, const char *container_id, int64_t *ret)
+{
+    char name[ID_LEN + 32];
+
+    leaf(name, container_id, UPPER);
+    return usage_of_tree(st->containers_fd, name, ret);
 }
 
 static json_t *path_value(const char *root, const char *id, const char *name)
@@ -133,7 +175,7 @@ static json_t *join_lowers(char *const *lowers, size_t skip, size_t drop_last)
 static json_t *overlay_graph_data(const char *root, const char *id, const char *const *chain_ids,
                                   size_t n_layers)
 {
-    _cleanup_(strv_freep) char **lowers = overlay_lowers(root, chain_ids, n_layers);
+    _cleanup_(strv_freep) char **lowers = lowers_of(root, chain_ids, n_layers);
     json_t *data = json_object();
 
     if (id) {
@@ -163,9 +205,9 @@ const struct driver overlay_driver = {
     .name = "overlay2",
     .aliases = {"overlay2", "overlay", NULL},
     .probe = overlay_probe,
+    .status = overlay_status,
     .prepare = overlay_prepare,
-    .remove = overlay_remove,
-    .upper = UPPER,
-    .lowers = overlay_lowers,
+    .dirs = overlay_dirs,
+    .usage = overlay_usage,
     .graph_data = overlay_graph_data,
 };

@@ -15,50 +15,28 @@
 #include "str.h"
 #include "usage.h"
 
-static const struct driver *const drivers[] = {&overlay_driver};
-
 static const struct {
     const char *name;
     mode_t mode;
 } directories[] = {
     {LAYERS_DIR, 0700},
     /* Passable, so that a mapped root reaches its own directory; those are 0710. */
-    {"containers", 0711},
+    {CONTAINERS_DIR, 0711},
     {"tmp", 0700},
     {BLOBS_DIR, 0700},
     {BLOBS_SHA256_DIR, 0700},
     {BLOBS_PARTIAL_DIR, 0700},
     {"volumes", 0700},
     {INIT_DIR, 0755},
-    {INIT_DIR "/etc", 0755},
-    {INIT_DIR "/dev", 0755},
-    {INIT_DIR "/dev/pts", 0755},
-    {INIT_DIR "/dev/shm", 0755},
-    {INIT_DIR "/proc", 0755},
-    {INIT_DIR "/sys", 0755},
 };
 
-static const char *const init_files[] = {INIT_DIR "/etc/hosts", INIT_DIR "/etc/hostname",
-                                         INIT_DIR "/etc/resolv.conf", INIT_DIR "/dev/console",
-                                         INIT_DIR "/.dockerenv" /* programs look for it */};
-
-static int select_driver(const char *name, const struct driver **ret, struct err *reterr)
-{
-    if (str_empty(name)) {
-        *ret = drivers[0];
-        return 0;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
-        for (const char *const *alias = drivers[i]->aliases; *alias; alias++) {
-            if (streq(*alias, name)) {
-                *ret = drivers[i];
-                return 0;
-            }
-        }
-    }
-    return err_set(reterr, ERR_INVALID, EINVAL,
-                   "unknown storage driver \"%s\" (this daemon has: overlay2)", name);
-}
+const struct init_point storage_init_points[] = {
+    {"etc", true},          {"dev", true},           {"dev/pts", true},
+    {"dev/shm", true},      {"proc", true},          {"sys", true},
+    {"etc/hosts", false},   {"etc/hostname", false}, {"etc/resolv.conf", false},
+    {"dev/console", false}, {".dockerenv", false}, /* programs look for it */
+};
+const size_t storage_n_init_points = ARRAY_SIZE(storage_init_points);
 
 static int open_dir(int dirfd, const char *name)
 {
@@ -67,27 +45,45 @@ static int open_dir(int dirfd, const char *name)
     return fd < 0 ? -errno : fd;
 }
 
+/* Modes are exact, whatever the umask. */
+static int make_dir(struct storage *st, const char *name, mode_t mode, struct err *reterr)
+{
+    if (mkdirat(st->root_fd, name, mode) < 0)
+        return errno == EEXIST ? 0 : err_sys(reterr, errno, "mkdir %s/%s", st->root, name);
+    return fchmodat(st->root_fd, name, mode, 0) < 0
+               ? err_sys(reterr, errno, "chmod %s/%s", st->root, name)
+               : 0;
+}
+
+static int make_init(struct storage *st, struct err *reterr)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < storage_n_init_points; i++) {
+        const struct init_point *p = &storage_init_points[i];
+        _cleanup_free_ char *name = path_join(INIT_DIR, p->path);
+        _cleanup_close_ int fd = -EBADF;
+
+        if (p->directory) {
+            r = make_dir(st, name, 0755, reterr);
+            continue;
+        }
+        fd = openat(st->root_fd, name, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd < 0)
+            r = err_sys(reterr, errno, "create %s/%s", st->root, name);
+    }
+    if (r >= 0 && symlinkat(INIT_MTAB, st->root_fd, INIT_DIR "/etc/mtab") < 0 && errno != EEXIST)
+        r = err_sys(reterr, errno, "create %s/" INIT_DIR "/etc/mtab", st->root);
+    return r;
+}
+
 static int make_dirs(struct storage *st, struct err *reterr)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-        if (mkdirat(st->root_fd, directories[i].name, directories[i].mode) == 0) {
-            /* Exact, whatever the umask. */
-            if (fchmodat(st->root_fd, directories[i].name, directories[i].mode, 0) < 0)
-                return err_sys(reterr, errno, "chmod %s/%s", st->root, directories[i].name);
-        } else if (errno != EEXIST) {
-            return err_sys(reterr, errno, "mkdir %s/%s", st->root, directories[i].name);
-        }
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(init_files); i++) {
-        _cleanup_close_ int fd =
-            openat(st->root_fd, init_files[i], O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int r = 0;
 
-        if (fd < 0)
-            return err_sys(reterr, errno, "create %s/%s", st->root, init_files[i]);
-    }
-    if (symlinkat("/proc/mounts", st->root_fd, INIT_DIR "/etc/mtab") < 0 && errno != EEXIST)
-        return err_sys(reterr, errno, "create %s/" INIT_DIR "/etc/mtab", st->root);
-    return 0;
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(directories); i++)
+        r = make_dir(st, directories[i].name, directories[i].mode, reterr);
+    return r < 0 ? r : make_init(st, reterr);
 }
 
 static int open_dirs(struct storage *st, struct err *reterr)
@@ -96,7 +92,7 @@ static int open_dirs(struct storage *st, struct err *reterr)
         int *fd;
         const char *name;
     } v[] = {{&st->layers_fd, LAYERS_DIR},
-             {&st->containers_fd, "containers"},
+             {&st->containers_fd, CONTAINERS_DIR},
              {&st->tmp_fd, "tmp"},
              {&st->blobs_fd, BLOBS_SHA256_DIR},
              {&st->partial_fd, BLOBS_PARTIAL_DIR}};
@@ -132,6 +128,13 @@ int storage_list_dir(int dirfd, char ***ret)
     return 0;
 }
 
+int storage_delete(struct storage *st, int dirfd, const char *name)
+{
+    if (st->driver->drop)
+        st->driver->drop(dirfd, name);
+    return path_rm_rf(dirfd, name);
+}
+
 /* What a killed daemon left half-made. */
 static int list_stale(struct storage *st, struct err *reterr)
 {
@@ -160,9 +163,6 @@ int storage_open(const char *data_root, const char *driver, struct storage **ret
 
     st->root_fd = st->layers_fd = st->containers_fd = -EBADF;
     st->tmp_fd = st->blobs_fd = st->partial_fd = -EBADF;
-    r = select_driver(driver, &st->driver, reterr);
-    if (r < 0)
-        return r;
     r = path_mkdir_p(data_root, 0711);
     if (r < 0)
         return err_sys(reterr, -r, "mkdir %s", data_root);
@@ -173,7 +173,7 @@ int storage_open(const char *data_root, const char *driver, struct storage **ret
     st->root_fd = open_dir(AT_FDCWD, st->root);
     if (st->root_fd < 0)
         return err_sys(reterr, -st->root_fd, "open %s", st->root);
-    r = st->driver->probe(st->root_fd, st->root, reterr);
+    r = driver_select(driver, st->root_fd, st->root, &st->driver, reterr);
     if (r >= 0)
         r = make_dirs(st, reterr);
     if (r >= 0)
@@ -202,6 +202,15 @@ void storage_close(struct storage *st)
 const char *storage_driver_name(const struct storage *st)
 {
     return st->driver->name;
+}
+
+json_t *storage_driver_status(const struct storage *st)
+{
+    json_t *rows = json_pack("[[s,s]]", "Backing Filesystem", driver_backing_fs(st->root_fd));
+
+    if (st->driver->status)
+        st->driver->status(rows);
+    return rows;
 }
 
 const char *storage_root(const struct storage *st)
@@ -266,8 +275,58 @@ bool storage_layer_is_whole(struct storage *st, const char *chain_id)
 
     if (!str_is_hex(chain_id, CHAIN_ID_LEN))
         return false;
-    snprintf(name, sizeof(name), "%s/diff", chain_id);
+    snprintf(name, sizeof(name), "%s/" LAYER_DIFF, chain_id);
     return fstatat(st->layers_fd, name, &sb, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(sb.st_mode);
+}
+
+bool storage_layers_depend(const struct storage *st)
+{
+    return st->driver->tree_new;
+}
+
+/* The directory that is filled; with subvolumes the worker makes it itself. */
+static int make_diff(struct storage *st, int dir)
+{
+    _cleanup_close_ int fd = -EBADF;
+
+    if (st->driver->subvolumes)
+        return fcntl(dir, F_DUPFD_CLOEXEC, 0);
+    if (mkdirat(dir, LAYER_DIFF, 0755) < 0)
+        return -errno;
+    fd = open_dir(dir, LAYER_DIFF);
+    if (fd < 0)
+        return fd;
+    /* The root of a layer whose archive does not mention it: 0755 whatever the umask. */
+    return fchmod(fd, 0755) < 0 ? -errno : TAKE_FD(fd);
+}
+
+int storage_layer_begin(struct storage *st, struct stage *stage, const char *name,
+                        const char **ret_tree, struct err *reterr)
+{
+    _cleanup_close_ int dir = -EBADF;
+    int fd;
+
+    if (mkdirat(stage->fd, name, 0700) < 0)
+        return err_sys(reterr, errno, "mkdir %s/%s", stage->path, name);
+    dir = open_dir(stage->fd, name);
+    fd = dir < 0 ? dir : make_diff(st, dir);
+    if (fd < 0)
+        return err_sys(reterr, -fd, "make a layer's directory in %s/%s", stage->path, name);
+    *ret_tree = st->driver->unpack;
+    return fd;
+}
+
+int storage_layer_open(struct storage *st, const struct stage *stage, const char *name,
+                       const char *chain_id, struct err *reterr)
+{
+    _cleanup_free_ char *here = xasprintf("%s/" LAYER_DIFF, name ? name : "");
+    _cleanup_free_ char *kept = xasprintf("%s/" LAYER_DIFF, chain_id);
+    int fd = stage ? open_dir(stage->fd, here) : -ENOENT;
+
+    if (fd == -ENOENT)
+        fd = open_dir(st->layers_fd, kept);
+    return fd < 0 ? err_sys(reterr, -fd, "open the layer %s/" LAYERS_DIR "/%s", st->root, kept)
+                  : fd;
 }
 
 int storage_layer_commit(struct storage *st, struct stage *stage, const char *name,
@@ -298,8 +357,13 @@ static int move_to_trash(struct storage *st, int dirfd, const char *name, char *
 
 int storage_trash_remove(struct storage *st, const char *trash)
 {
-    int r = trash ? path_rm_rf_until(st->tmp_fd, trash, &st->stopping) : 0;
+    int r;
 
+    if (!trash)
+        return 0;
+    if (st->driver->drop)
+        st->driver->drop(st->tmp_fd, trash);
+    r = path_rm_rf_until(st->tmp_fd, trash, &st->stopping);
     return r == -ECANCELED ? 0 : r; /* the next daemon finds it there */
 }
 
@@ -353,64 +417,4 @@ int storage_container_orphans(struct storage *st, bool (*known)(void *arg, const
                               void *arg, char ***ret, struct err *reterr)
 {
     return storage_unknown(st, st->containers_fd, "containers", known, arg, ret, reterr);
-}
-
-/* ---- root file systems of containers ---- */
-
-int storage_rootfs_prepare(struct storage *st, const char *container_id, uid_t uid, gid_t gid,
-                           struct err *reterr)
-{
-    if (!str_is_hex(container_id, ID_LEN))
-        return err_set(reterr, ERR_INVALID, EINVAL, "bad container id");
-    if (mkdirat(st->containers_fd, container_id, 0710) < 0 && errno != EEXIST)
-        return err_sys(reterr, errno, "mkdir %s/containers/%s", st->root, container_id);
-    /* Only the group is the container's: its root passes through, but never writes here. */
-    if (gid && fchownat(st->containers_fd, container_id, 0, gid, AT_SYMLINK_NOFOLLOW) < 0)
-        return err_sys(reterr, errno, "chown %s/containers/%s", st->root, container_id);
-    return st->driver->prepare(st->containers_fd, container_id, uid, gid, reterr);
-}
-
-char **storage_rootfs_lowers(const struct storage *st, const char *const *chain_ids,
-                             size_t n_layers)
-{
-    return st->driver->lowers(st->root, chain_ids, n_layers);
-}
-
-char *storage_container_path(const struct storage *st, const char *container_id, const char *leaf)
-{
-    return xasprintf("%s/containers/%s%s%s", st->root, container_id, leaf ? "/" : "",
-                     leaf ? leaf : "");
-}
-
-int storage_rootfs_remove(struct storage *st, const char *container_id, struct err *reterr)
-{
-    if (!str_is_hex(container_id, ID_LEN))
-        return err_set(reterr, ERR_INVALID, EINVAL, "bad container id");
-    return st->driver->remove(st->containers_fd, container_id, reterr);
-}
-
-int storage_container_remove(struct storage *st, const char *container_id, char **ret_trash,
-                             struct err *reterr)
-{
-    return storage_remove_named(st, st->containers_fd, "containers", container_id, ret_trash,
-                                reterr);
-}
-
-int storage_rootfs_usage(struct storage *st, const char *container_id, int64_t *ret,
-                         struct err *reterr)
-{
-    char name[ID_LEN + 32];
-    int r;
-
-    snprintf(name, sizeof(name), "%.*s/%s", ID_LEN, container_id, st->driver->upper);
-    r = usage_of_tree(st->containers_fd, name, ret);
-    return r < 0 ? err_sys(reterr, -r, "size of %s/containers/%s", st->root, name) : 0;
-}
-
-json_t *storage_graph_data(const struct storage *st, const char *container_id,
-                           const char *const *chain_ids, size_t n_layers)
-{
-    json_t *data = st->driver->graph_data(st->root, container_id, chain_ids, n_layers);
-
-    return json_pack("{s:s,s:o}", "Name", st->driver->name, "Data", data);
 }

@@ -1,13 +1,16 @@
 /* Directories of layers and containers under the data root.  No database here: what exists and who
  * refers to it is the store's business; this module owns the bytes.
  *
- *   layers/<chain id>/diff   0700 layers/ ; a read-only image layer (overlay whiteout format)
+ *   driver                   which one made the following two (driver.h)
+ *   layers/<chain id>/diff   0700 layers/ ; a read-only image layer: with overlay what it adds, in
+ *                            the format of its whiteouts; with the others the whole tree up to it
  *   blobs/                   0700; layers as they came, and what is half here (blobs.h)
- *   init/                    the shared init layer: empty mount points (see storage_rootfs_lowers)
+ *   init/                    the shared init layer: empty mount points (see storage_rootfs_dirs)
  *   volumes/<name>/_data  0700 volumes/ ; never deleted but by name
- *   containers/<id>/         0710 root:<gid of the mapped root>; upper/ and work/ are this
- * module's, every other name in it is the engine's (hosts, hostname, log ...) tmp/ 0700; private
- * stages and trash, emptied by storage_delete_stale()
+ *   containers/<id>/         0710 root:<gid of the mapped root>; upper, work, root and lower
+ *                            are this module's, every other name in it is the engine's (hosts,
+ *                            hostname, log ...)
+ *   tmp/                     0700; private stages and trash, emptied by storage_delete_stale()
  *
  * All functions but storage_open/close may be called on any thread: the object is immutable and
  * the kernel serialises what happens to one name.  Returns are 0 or negative errno as in err.h.
@@ -27,14 +30,17 @@
 
 struct storage;
 
-/* Make or open the directories, probe that the driver works here.  driver: NULL or "" for the
- * default, "overlay", "overlay2"; another name is -EINVAL with a message. */
+/* Make or open the directories, probe that the driver works here.  driver: "overlay2" (or
+ * "overlay"), "btrfs", "vfs"; NULL or "": the one that the data root was made with, else the first
+ * of them that works.  Another name is -EINVAL, another driver than what is there was made with
+ * -EEXIST, with a message. */
 int storage_open(const char *data_root, const char *driver, struct storage **ret,
                  struct err *reterr);
 void storage_close(struct storage *st);
 DEFINE_FREEP(struct storage *, storage_close)
 
 const char *storage_driver_name(const struct storage *st); /* "overlay2": info, GraphDriver.Name */
+json_t *storage_driver_status(const struct storage *st);   /* info's DriverStatus; new reference */
 const char *storage_root(const struct storage *st);        /* the data root, absolute */
 
 /* ---- stages: private directories to build something in, made permanent by one rename ---- */
@@ -53,6 +59,17 @@ void storage_stage_discard(struct storage *st, struct stage *stage);
 void storage_stage_forget(struct stage *stage);
 
 /* ---- layers ---- */
+
+/* Do layers need the one below them to be finished before they are begun? */
+bool storage_layers_depend(const struct storage *st);
+/* Make stage/<name> for a layer, 0755 within whatever the umask.  The descriptor that the worker
+ * gets (the caller closes it); *ret_tree: its argument for that (layer_protocol.h), or NULL. */
+int storage_layer_begin(struct storage *st, struct stage *stage, const char *name,
+                        const char **ret_tree, struct err *reterr);
+/* A descriptor of what a finished layer is kept as: in stage/<name> (NULL, or renamed meanwhile:
+ * not there), else in the store. */
+int storage_layer_open(struct storage *st, const struct stage *stage, const char *name,
+                       const char *chain_id, struct err *reterr);
 
 /* One syncfs(2) of the data root's file system, before layers are committed (pool thread). */
 int storage_sync(struct storage *st, struct err *reterr);
@@ -75,32 +92,43 @@ int storage_layer_orphans(struct storage *st, bool (*known)(void *arg, const cha
 
 /* ---- root file systems of containers ---- */
 
-/* Make containers/<id> (may exist), its upper and work directory.  uid, gid: the host ids of the
- * container's root (0, 0 without a user namespace); upper and work are chowned to them, never
- * idmapped (an idmapped upper turned the overlay read-only).  3 system calls without,
- * 6 with a mapping. */
-int storage_rootfs_prepare(struct storage *st, const char *container_id, uid_t uid, gid_t gid,
-                           struct err *reterr);
+struct rootfs_spec {
+    const char *container_id;
+    const char *const *chain_ids; /* of the image's layers, bottom first */
+    size_t n_layers;
+    uid_t uid; /* host ids of the container's root; 0, 0 without a user namespace */
+    gid_t gid;
+};
 
-/* Directories for overlay's lower list, top first; a new vector (strv_free).
+/* Make containers/<id> (may exist) and what the driver keeps in it.
  *
- * The last one is the init layer, shared by all containers and *below* the image: its entries
- * (/.dockerenv; /etc/hosts, hostname, resolv.conf, mtab, /dev with console, pts, shm; /proc; /sys)
- * appear exactly where the image has none, and the modes, owners and symlinks of the image win.  An
- * image may still hide one (whiteout, opaque or non-directory /etc): whoever mounts must make a
- * missing mount point in the upper layer, resolving inside the root.
+ * overlay: upper/ and work/, chowned to uid and gid, never idmapped (an idmapped upper turned the
+ * overlay read-only); 3 system calls without a mapping, 6 with one.
+ * btrfs, vfs: root/, a snapshot or a copy (which may take long) of the top layer; made once, and
+ * owned as the image says: whoever mounts it in a user namespace maps it. */
+int storage_rootfs_prepare(struct storage *st, const struct rootfs_spec *spec, struct err *reterr);
+
+/* What to mount.  All owned. */
+struct rootfs_dirs {
+    char *upper, *work;
+    char **lowers; /* overlay's, top first; NULL: upper is the whole root file system */
+};
+
+/* overlay: the last of the lowers is the init layer, shared by all containers and *below* the
+ * image: its entries (/.dockerenv; /etc/hosts, hostname, resolv.conf, mtab, /dev with console, pts,
+ * shm; /proc; /sys) appear exactly where the image has none, and the modes, owners and symlinks of
+ * the image win.  An image may still hide one (whiteout, opaque or non-directory /etc): whoever
+ * mounts must make a missing mount point in the upper layer, resolving inside the root.
  *
  * The list may pass the page that mount(2) and, before Linux 6.5, fsconfig(2) allow for it;
  * use lowerdir+ or /proc/self/fd/N of O_PATH descriptors when it is long. */
-char **storage_rootfs_lowers(const struct storage *st, const char *const *chain_ids,
-                             size_t n_layers);
+void storage_rootfs_dirs(const struct storage *st, const struct rootfs_spec *spec,
+                         struct rootfs_dirs *ret);
+void rootfs_dirs_done(struct rootfs_dirs *dirs);
 
-/* <data root>/containers/<id>[/<leaf>]; leaf NULL for the directory; "upper", "work", and "merged"
- * (never mounted in the host's mount table) are the overlay's.  Caller frees. */
+/* <data root>/containers/<id>[/<leaf>]; leaf NULL for the directory.  Caller frees. */
 char *storage_container_path(const struct storage *st, const char *container_id, const char *leaf);
 
-/* Remove upper and work only.  An untouched upper costs 4 system calls. */
-int storage_rootfs_remove(struct storage *st, const char *container_id, struct err *reterr);
 /* Remove containers/<id> with everything in it: one rename on the caller's time when *ret_trash is
  * wanted; delete that name later by storage_trash_remove() on a pool thread.  With ret_trash
  * NULL the deletion is done here.  Missing: 0 and *ret_trash NULL. */
@@ -115,7 +143,8 @@ void storage_delete_stale(struct storage *st);
 /* The daemon ends: deletions under way stop where they are, and later ones do nothing. */
 void storage_stop_deleting(struct storage *st);
 
-/* Bytes in the writable layer (SizeRw): st_size of its regular files, hard links once. */
+/* Bytes in the writable layer (SizeRw): st_size of its regular files, hard links once; of a whole
+ * tree, those of the files that differ from the image's. */
 int storage_rootfs_usage(struct storage *st, const char *container_id, int64_t *ret,
                          struct err *reterr);
 
@@ -135,12 +164,13 @@ bool storage_volume_exists(const struct storage *st, const char *name);
 /* Bytes of its files, hard links once. */
 int storage_volume_usage(struct storage *st, const char *name, int64_t *ret, struct err *reterr);
 /* Fill an empty volume with what the image has at target: the worker copies from lowers (top
- * first, as storage_rootfs_lowers()).  Waits for a fill by somebody else; one that was broken off
- * is done again.  Pool thread. */
+ * first, as storage_rootfs_dirs(), or the one root).  Waits for a fill by somebody else; one that
+ * was broken off is done again.  Pool thread. */
 int storage_volume_fill(struct storage *st, const char *name, const char *worker,
                         char *const *lowers, const char *target, struct err *reterr);
 
 /* {"Name":..,"Data":{LowerDir, MergedDir, UpperDir, WorkDir}} for inspect.  container_id NULL: of
- * an image, whose top layer is then the UpperDir as dockerd shows it.  New reference. */
+ * an image, whose top layer is then the UpperDir as dockerd shows it; Data is null but for overlay.
+ * New reference. */
 json_t *storage_graph_data(const struct storage *st, const char *container_id,
                            const char *const *chain_ids, size_t n_layers);

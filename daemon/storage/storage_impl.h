@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "driver.h"
 #include "storage.h"
 
 #define BLOBS_DIR "blobs"
@@ -17,6 +18,18 @@ struct storage {
     atomic_bool stopping; /* deletions end early */
 };
 
+/* The init layer: empty mount points, parents first, and a symlink etc/mtab. */
+struct init_point {
+    const char *path;
+    bool directory;
+};
+
+extern const struct init_point storage_init_points[];
+extern const size_t storage_n_init_points;
+#define INIT_MTAB "/proc/mounts"
+
+/* path_rm_rf() by the driver's means. */
+int storage_delete(struct storage *st, int dirfd, const char *name);
 /* Names in the directory that dirfd is open on, without "." and ".." (strv_free). */
 int storage_list_dir(int dirfd, char ***ret);
 /* Those of them that are 64 hex digits and for which known() is false; what: as below. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "compare.h"
 #include "fd.h"
 #include "map.h"
 #include "str.h"
@@ -92,4 +93,22 @@ int usage_of_tree(int dirfd, const char *name, int64_t *ret)
         return r;
     *ret = w.total;
     return 0;
+}
+
+static int count_change(void *arg, const struct change *c)
+{
+    if (c->kind != CHANGE_DELETED)
+        count_file(arg, &c->sb);
+    return 0;
+}
+
+int usage_of_changes(int lower, int upper, int64_t *ret)
+{
+    struct walk w = {0};
+    int r = compare_trees(lower, upper, count_change, &w);
+
+    map_done(&w.links);
+    if (r >= 0)
+        *ret = w.total;
+    return r;
 }

@@ -9,3 +9,5 @@
 /* Sum of st_size of the regular files and symlinks below dirfd/name, hard links once, staying on
  * the file system; entries that vanish meanwhile are ignored.  0 or -errno; any thread. */
 int usage_of_tree(int dirfd, const char *name, int64_t *ret);
+/* The same of those that are new or changed since upper was copied from lower (compare.h). */
+int usage_of_changes(int lower, int upper, int64_t *ret);

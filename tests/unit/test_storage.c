@@ -157,6 +157,18 @@ START_TEST(test_layers)
 }
 END_TEST
 
+static struct rootfs_spec spec_of(const char *id)
+{
+    return (struct rootfs_spec){.container_id = id};
+}
+
+static int prepare(const char *id)
+{
+    struct rootfs_spec spec = spec_of(id);
+
+    return storage_rootfs_prepare(st, &spec, NULL);
+}
+
 START_TEST(test_what_fsck_asks)
 {
     struct stage stage = STAGE_NONE;
@@ -179,8 +191,8 @@ START_TEST(test_what_fsck_asks)
     ck_assert_int_eq(storage_layer_commit(st, &stage, "l0", CHAIN_B, NULL), -ENOENT);
     storage_stage_discard(st, &stage);
 
-    ck_assert_int_eq(storage_rootfs_prepare(st, CHAIN_A, 0, 0, NULL), 0);
-    ck_assert_int_eq(storage_rootfs_prepare(st, CONTAINER, 0, 0, NULL), 0);
+    ck_assert_int_eq(prepare(CHAIN_A), 0);
+    ck_assert_int_eq(prepare(CONTAINER), 0);
     ck_assert_int_eq(storage_container_orphans(st, knows_a, NULL, &containers, NULL), 0);
     ck_assert_uint_eq(strv_len(containers), 1);
     ck_assert_str_eq(containers[0], CONTAINER);
@@ -190,20 +202,28 @@ END_TEST
 START_TEST(test_rootfs)
 {
     const char *chain_ids[] = {CHAIN_A, CHAIN_B};
-    _cleanup_(strv_freep) char **lowers = storage_rootfs_lowers(st, chain_ids, 2);
+    struct rootfs_spec spec = spec_of(CONTAINER);
+    struct rootfs_dirs dirs;
+    char **lowers;
     int64_t size = -1;
 
+    spec.chain_ids = chain_ids;
+    spec.n_layers = 2;
+    storage_rootfs_dirs(st, &spec, &dirs);
+    lowers = dirs.lowers;
+    ck_assert(str_ends(dirs.upper, CONTAINER "/upper") && str_ends(dirs.work, CONTAINER "/work"));
     ck_assert_uint_eq(strv_len(lowers), 3);
     ck_assert(str_ends(lowers[0], "/layers/" CHAIN_B "/diff"));
     ck_assert(str_ends(lowers[1], "/layers/" CHAIN_A "/diff"));
     ck_assert(str_ends(lowers[2], "/init"));
-    ck_assert_int_eq(storage_rootfs_prepare(st, CONTAINER, 0, 0, NULL), 0);
-    ck_assert_int_eq(storage_rootfs_prepare(st, CONTAINER, 0, 0, NULL), 0);
+    rootfs_dirs_done(&dirs);
+    ck_assert_int_eq(prepare(CONTAINER), 0);
+    ck_assert_int_eq(prepare(CONTAINER), 0);
     ck_assert_uint_eq(mode_of("containers/" CONTAINER), 0710);
     ck_assert_uint_eq(mode_of("containers/" CONTAINER "/upper"), 0755);
     ck_assert_int_eq(storage_rootfs_usage(st, CONTAINER, &size, NULL), 0);
     ck_assert_int_eq(size, 0);
-    ck_assert_int_lt(storage_rootfs_prepare(st, "../x", 0, 0, NULL), 0);
+    ck_assert_int_lt(prepare("../x"), 0);
 }
 END_TEST
 
@@ -214,7 +234,7 @@ START_TEST(test_usage_counts_links_once)
     _cleanup_free_ char *dir = path_join(root, "containers/" CONTAINER "/upper/d");
     int64_t size = 0;
 
-    ck_assert_int_eq(storage_rootfs_prepare(st, CONTAINER, 0, 0, NULL), 0);
+    ck_assert_int_eq(prepare(CONTAINER), 0);
     make_file("containers/" CONTAINER "/upper/a", 1000);
     ck_assert_int_eq(mkdir(dir, 0700), 0);
     ck_assert_int_eq(link(from, to), 0);
@@ -228,13 +248,9 @@ START_TEST(test_remove)
 {
     _cleanup_free_ char *trash = NULL;
 
-    ck_assert_int_eq(storage_rootfs_prepare(st, CONTAINER, 0, 0, NULL), 0);
+    ck_assert_int_eq(prepare(CONTAINER), 0);
     make_file("containers/" CONTAINER "/upper/a", 1);
     make_file("containers/" CONTAINER "/hosts", 1);
-    ck_assert_int_eq(storage_rootfs_remove(st, CONTAINER, NULL), 0);
-    ck_assert(!exists("containers/" CONTAINER "/upper"));
-    ck_assert(!exists("containers/" CONTAINER "/work"));
-    ck_assert(exists("containers/" CONTAINER "/hosts"));
     ck_assert_int_eq(storage_container_remove(st, CONTAINER, &trash, NULL), 0);
     ck_assert(!exists("containers/" CONTAINER));
     ck_assert_int_eq(storage_trash_remove(st, trash), 0);
@@ -248,7 +264,7 @@ START_TEST(test_remove_deep_tree)
     _cleanup_free_ char *upper = path_join(root, "containers/" CONTAINER "/upper");
     int fd;
 
-    ck_assert_int_eq(storage_rootfs_prepare(st, CONTAINER, 0, 0, NULL), 0);
+    ck_assert_int_eq(prepare(CONTAINER), 0);
     fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < 3000; i++) {
         int next;
