@@ -102,7 +102,9 @@ def test_stop_and_kill_are_for_good(d):
     for name in ("always", "unless-stopped", "on-failure"):
         for how in (("stop", "-t", "0"), ("kill",), ("kill", "-s", "TERM")):
             since = time.time()
-            container = policy(d, name, "trap 'exit 9' TERM; while :; do sleep 0.05; done")
+            container = policy(d, name, "trap 'exit 9' TERM; touch /set; while :; do sleep 0.05; done")
+            # A signal that PID 1 has no handler for is nothing to it.
+            wait_for(lambda: d.ctl("exec", container, "test", "-e", "/set").code == 0, "the trap")
             d.ok(*how, container)
             wait_for(lambda: d.state(container)["Status"] == "exited", "the end")
             time.sleep(0.3)
@@ -114,7 +116,8 @@ def test_stop_and_kill_are_for_good(d):
 def test_other_signals_do_not_end_the_policy(d):
     if STOCK:
         return
-    container = policy(d, "unless-stopped", "trap : HUP; " + WAITS + "exit 1")
+    container = policy(d, "unless-stopped", "trap : HUP; touch /set; " + WAITS + "exit 1")
+    wait_for(lambda: d.ctl("exec", container, "test", "-e", "/set").code == 0, "the trap")
     d.ok("kill", "-s", "HUP", container)
     release(d, container)
     wait_for(lambda: count(d, container) == 1 and d.state(container)["Status"] == "running", "the restart")
