@@ -53,15 +53,29 @@ static void thawed(void *arg, const struct err *err)
     (void)arg, (void)err; /* it has ended, or somebody else was faster */
 }
 
+/* Is this run of the container frozen for a commit, or about to be? */
+static bool is_held(const struct container *c)
+{
+    for (const struct commit *k = c->engine->commits; k; k = k->next) {
+        if (k->container == c && k->pausing && k->started_ns == c->started_ns)
+            return true;
+    }
+    return false;
+}
+
+/* The last of those that hold it lets go. */
 static void thaw(struct commit *k)
 {
     struct container *c = k->container;
 
-    if (k->pausing && c->status == STATUS_PAUSED && c->started_ns == k->started_ns)
-        engine_container_unpause(c->engine, c->id, thawed, NULL);
-    if (k->pausing)
-        c->frozen_for_us = false; /* before the record that says it runs */
+    if (!k->pausing)
+        return;
     k->pausing = false;
+    if (c->started_ns != k->started_ns || is_held(c))
+        return;
+    c->frozen_for_us = false; /* before the record that says it runs */
+    if (c->status == STATUS_PAUSED)
+        engine_container_unpause(c->engine, c->id, thawed, NULL);
 }
 
 static void finish(struct commit *k, const struct err *err)
@@ -180,9 +194,9 @@ static void paused(void *arg, const struct err *err)
 {
     struct commit *k = arg;
 
-    if (err) { /* it has ended meanwhile, or somebody else is pausing it */
-        k->container->frozen_for_us = false;
+    if (err) { /* it has ended meanwhile, or a client is pausing it */
         k->pausing = false;
+        k->container->frozen_for_us = is_held(k->container);
     }
     read_it(k);
 }
@@ -223,6 +237,7 @@ void engine_container_commit(struct engine *e, const char *ref, const struct com
     struct container *c;
     struct commit *k;
     struct err err;
+    bool held;
 
     if (registry_find(e, ref, &c, &err) < 0 || check(c, o, body, &config, &err) < 0) {
         done(arg, NULL, &err);
@@ -235,18 +250,19 @@ void engine_container_commit(struct engine *e, const char *ref, const struct com
     k->done = done;
     k->arg = arg;
     options_copy(&k->options, o);
+    held = is_held(c);
     k->next = e->commits;
     k->prev_next = &e->commits;
     if (k->next)
         k->next->prev_next = &k->next;
     e->commits = k;
     e->jobs++;
-    if (!o->pause || c->status != STATUS_RUNNING) {
+    k->started_ns = c->started_ns;
+    k->pausing = o->pause && (held || c->status == STATUS_RUNNING);
+    if (held || !k->pausing) {
         read_it(k);
         return;
     }
-    k->pausing = true;
-    k->started_ns = c->started_ns;
     /* Recorded first: a daemon that dies meanwhile leaves nothing frozen for good. */
     c->frozen_for_us = true;
     if (record_save_state(c, &err) < 0)

@@ -234,6 +234,26 @@ def test_daemon_is_killed_meanwhile(d):
     assert "killed" not in d.ok("images")
 
 
+def test_two_at_once(d):
+    """The first to be done does not thaw it under the other."""
+    c = big(d, 300 << 20)
+    clients = [d.spawn_client("commit", c, f"both:{n}") for n in range(2)]
+    for n, client in enumerate(clients):
+        client.communicate(timeout=120)
+        equal(client.returncode, 0)
+        equal(d.ok("run", "--rm", f"both:{n}", "stat", "-c", "%s", "/big"), str(300 << 20))
+    wait_for(lambda: not frozen(d, c), "the thaw")
+    equal(d.exec(c, "echo", "alive"), "alive")
+    clients = [d.spawn_client("commit", c, f"none:{n}") for n in range(2)]
+    wait_for(lambda: frozen(d, c), "the pause")
+    time.sleep(0.1)
+    d.kill9()
+    for client in clients:
+        client.communicate(timeout=60)
+    d.start()
+    wait_for(lambda: not frozen(d, c), "the thaw")
+
+
 def test_container_goes_meanwhile(d):
     c = big(d, 200 << 20)
     client = d.spawn_client("commit", c, "went:1")

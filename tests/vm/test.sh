@@ -365,7 +365,7 @@ nothing_left() {
     same "$(grep -c -e overlay -e containerd-lite /proc/self/mountinfo)" "$mounts" "mounts"
     same "$(nft list tables | wc -l)" 1 "nft tables"
     has "$(nft list ruleset)" containerd
-    same "$(nft list ruleset | grep -c -e 808 -e 'elements')" 0 "nft elements: $(nft list ruleset | grep -A2 elements)"
+    same "$(nft list maps | grep -c elements)" 0 "published ports: $(nft list maps | grep -A2 elements)"
     same "$(ls /run/containerd-lite 2>/dev/null | grep -E '^[0-9a-f]{12,}$')" '' "run directories"
     same "$(systemctl show -P NRestarts $unit)" "$1" "restarts by systemd"
     same "$(journalctl -u $unit -o cat --no-pager | grep -c -i -e assert -e ' error')" 0 \
