@@ -171,6 +171,8 @@ static void opened(void *arg, struct rootfs_fds *fds, const struct err *err)
         return;
     }
     o.dir_fd = fds->fds[0];
+    o.lower_fds = fds->fds + 1;
+    o.n_lowers = fds->n - 1;
     for (size_t i = 0; i < ARRAY_SIZE(fds->maps) && *fds->maps[i]; i++)
         args[i] = fds->maps[i];
     o.args = args;

@@ -85,12 +85,16 @@ static void after_open(void *arg)
 }
 
 /* Top first; the container's own before the image's. */
-static char **list_dirs(const struct rootfs_dirs *of, bool lowers)
+static char **list_dirs(const struct rootfs_dirs *of, enum rootfs_use use)
 {
-    char **dirs = strv_append(NULL, of->upper);
+    char **dirs = strv_append(NULL, of->upper), **below = NULL;
 
-    for (size_t i = 0; lowers && of->lowers && of->lowers[i]; i++)
-        dirs = strv_append(dirs, of->lowers[i]);
+    if (of->lowers)
+        below = use == ROOTFS_LAYER ? NULL : of->lowers;
+    else
+        below = use == ROOTFS_MERGED ? NULL : of->base;
+    for (size_t i = 0; below && below[i]; i++)
+        dirs = strv_append(dirs, below[i]);
     return dirs;
 }
 
@@ -113,16 +117,12 @@ int container_open_rootfs(struct container *c, enum rootfs_use use, rootfs_fds_f
         return r;
     spec = rootfs_spec_of(c->id, chain, base);
     storage_rootfs_dirs(c->engine->storage, &spec, &dirs);
-    if (!dirs.lowers && use != ROOTFS_MERGED)
-        return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOTSUP,
-                       "the storage driver %s cannot tell what a container has changed",
-                       storage_driver_name(c->engine->storage));
     j = xcalloc(1, sizeof(*j));
     *j = (struct open_job){.container = container_ref(c),
                            .storage = c->engine->storage,
                            .root = base,
                            .chain = TAKE_PTR(chain),
-                           .dirs = list_dirs(&dirs, use != ROOTFS_LAYER),
+                           .dirs = list_dirs(&dirs, use),
                            .done = done,
                            .arg = arg};
     memcpy(j->id, c->id, sizeof(j->id));
@@ -131,5 +131,7 @@ int container_open_rootfs(struct container *c, enum rootfs_use use, rootfs_fds_f
         snprintf(j->fds.maps[0], sizeof(j->fds.maps[0]), "--uid-map=0:%u:%u", base, IDMAP_SIZE);
         snprintf(j->fds.maps[1], sizeof(j->fds.maps[1]), "--gid-map=0:%u:%u", base, IDMAP_SIZE);
     }
+    if (!dirs.lowers && use != ROOTFS_MERGED)
+        snprintf(j->fds.maps[0], sizeof(j->fds.maps[0]), "--whole");
     return job_run(c->engine, open_run, after_open, j);
 }

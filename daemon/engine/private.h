@@ -326,7 +326,7 @@ struct rootfs_spec rootfs_spec_of(const char *id, char *const *chain, uid_t root
 struct rootfs_fds {
     int *fds; /* directories, top first: what the container wrote comes before the layers below */
     size_t n;
-    char maps[2][48]; /* arguments of the worker about who wrote the first; "": none */
+    char maps[2][48]; /* arguments of the worker about what the first is, and who wrote it; "": none */
 };
 
 /* fds is lent: it is closed after the call; NULL with err. */
@@ -335,7 +335,7 @@ typedef void rootfs_fds_fn(void *arg, struct rootfs_fds *fds, const struct err *
 enum rootfs_use {
     ROOTFS_MERGED,  /* all directories, to read them as one */
     ROOTFS_CHANGES, /* the same, to compare the first with those below */
-    ROOTFS_LAYER,   /* what the container wrote */
+    ROOTFS_LAYER,   /* what it takes to pack what the container wrote */
 };
 
 /* Open them in the pool; done is called once, later. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "changes.h"
+#include "digest.h"
 #include "fd.h"
 #include "image_job.h"
 #include "json.h"
@@ -194,14 +195,32 @@ static void unpacked(struct image_job *job, const struct worker_result *result)
     image_job_commit(job, say_committed);
 }
 
+/* The top layer of the image that the container is of; false: it has none. */
+static bool find_below(const struct image_job *job, struct load_layer *ret)
+{
+    const json_t *diff_ids = json_get(json_get(job->import_config, "rootfs"), "diff_ids");
+    size_t n = json_array_size(diff_ids) - 1; /* the last one is the new one's */
+
+    for (size_t i = 0; i < n; i++) {
+        const char *id = json_string_value(json_array_get(diff_ids, i));
+        char parent[ID_LEN + 1];
+
+        memcpy(parent, ret->chain_id, sizeof(parent));
+        digest_chain_id(i > 0 ? parent : NULL, id + strlen("sha256:"), ret->chain_id);
+    }
+    return n > 0;
+}
+
 static int unpack(struct image_job *job, struct err *reterr)
 {
+    struct load_layer below = {0};
+
     _cleanup_close_ int fd = openat(job->stage.fd, BLOB_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0)
         return err_sys(reterr, errno, "%s/" BLOB_FILE, job->stage.path);
-    return image_job_unpack(job, &(struct worker_options){.in_fd = fd}, LAYER_DIR, NULL, unpacked,
-                            reterr);
+    return image_job_unpack(job, &(struct worker_options){.in_fd = fd}, LAYER_DIR,
+                            find_below(job, &below) ? &below : NULL, unpacked, reterr);
 }
 
 /* Nothing was written: an image with the same layers, as Docker makes it. */
@@ -245,11 +264,15 @@ static int pack(struct image_job *job, const struct image_commit *o, struct err 
 
     if (fd < 0)
         return err_sys(reterr, errno, "create %s/" BLOB_FILE, job->stage.path);
-    return image_job_run(
-        job,
-        &(struct worker_options){
-            .command = "pack", .in_fd = -EBADF, .out_fd = fd, .dir_fd = o->dir_fd, .args = o->args},
-        packed, reterr);
+    return image_job_run(job,
+                         &(struct worker_options){.command = "pack",
+                                                  .in_fd = -EBADF,
+                                                  .out_fd = fd,
+                                                  .dir_fd = o->dir_fd,
+                                                  .lower_fds = o->lower_fds,
+                                                  .n_lowers = o->n_lowers,
+                                                  .args = o->args},
+                         packed, reterr);
 }
 
 static void free_data(struct image_job *job)

@@ -200,7 +200,9 @@ struct image_commit {
     const char *author, *comment;   /* NULL or "": none */
     const char *repo, *tag;         /* as image_import */
     int dir_fd;                     /* what the container wrote (layer_protocol.h); lent */
-    const char *const *args;        /* of the worker: whose ids; NULL-terminated */
+    const int *lower_fds;           /* what it is to be compared with, if it is a whole tree */
+    size_t n_lowers;
+    const char *const *args; /* of the worker: what dir_fd is, whose ids; NULL-terminated */
     /* dir_fd has been read to its end; arg as the callbacks'.  Negative: what was read is not to be
      * used.  May be NULL. */
     int (*packed)(void *arg, struct err *reterr);

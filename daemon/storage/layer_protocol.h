@@ -2,8 +2,8 @@
  *
  * argv: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N] [--blob]
  *                                    [--keep|--follow] [--whole] [--subvolume] [--parent]
- *       containerd-lite-layer pack [--tree] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
- *       containerd-lite-layer changes [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
+ *       containerd-lite-layer pack [--tree|--whole] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
+ *       containerd-lite-layer changes [--whole] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
  *       containerd-lite-layer archive stat|get|put PATH [--plan] [--keep-kind] [--owner=USER]
  *       containerd-lite-layer fill TARGET: what an overlay of the directories on fd 0 (paths, a
  *       line each, top first) has at TARGET is copied into fd 4; no sandbox but a mount namespace,
@@ -30,7 +30,9 @@
  *
  * --whole    unpack: what is made is not the layer alone, with overlay's whiteouts, but the whole
  *            tree up to it: the parent's (if any) is copied first, and whiteouts remove
- * --subvolume  the same on btrfs; fd 4 is the directory in which LAYER_DIFF is made as a subvolume,
+ *            pack, changes: the directory is such a tree, a copy of what its lowers are together,
+ *            and what differs from them is packed or told
+ * --subvolume  unpack: the same on btrfs; fd 4 is the directory in which LAYER_DIFF is made as a subvolume,
  *            a snapshot of the parent
  * --uid-map, --gid-map  pack, changes: the directory (never a lower) was written by a user
  *            namespace: ids from O up to O+C are I up to I+C in the archive, as a line "I O C" of
@@ -53,7 +55,7 @@
  * fd 4  the directory that is filled or read; the worker is chrooted into it.  archive: a mount
  *       namespace or a plan
  * fd 5  unpack --keep (which implies --blob): a file that gets a copy of the input
- *       pack --tree and changes, from here up: the lowers, top first, of the host's mount table
+ *       pack --tree or --whole, changes, from here up: the lowers, top first, of the host's mount table
  *       unpack --follow: an eventfd.  The input is a regular file that still grows; what is added
  * to the counter says how many bytes more of it are valid, and LAYER_FOLLOW_END with it that these
  * were the last.  Whoever has no more to add and no end to tell kills the worker. fd 6  unpack

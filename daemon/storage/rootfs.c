@@ -35,6 +35,7 @@ void rootfs_dirs_done(struct rootfs_dirs *dirs)
     free(TAKE_PTR(dirs->upper));
     free(TAKE_PTR(dirs->work));
     strv_free(TAKE_PTR(dirs->lowers));
+    strv_free(TAKE_PTR(dirs->base));
 }
 
 char *storage_container_path(const struct storage *st, const char *container_id, const char *leaf)

@@ -112,6 +112,7 @@ int storage_rootfs_prepare(struct storage *st, const struct rootfs_spec *spec, s
 struct rootfs_dirs {
     char *upper, *work;
     char **lowers; /* overlay's, top first; NULL: upper is the whole root file system */
+    char **base;   /* and that is a copy of these, top first */
 };
 
 /* overlay: the last of the lowers is the init layer, shared by all containers and *below* the

@@ -33,44 +33,55 @@ static int open_top(struct storage *st, const struct rootfs_spec *spec, struct e
     return fd < 0 ? err_sys(reterr, errno, "open %s/" LAYERS_DIR "/%s", st->root, path) : fd;
 }
 
+/* As the init layer has it, so that it does not count as the container's. */
+static void copy_times(int init, const char *path, int parent, const char *base)
+{
+    struct stat sb;
+
+    if (fstatat(init, path, &sb, AT_SYMLINK_NOFOLLOW) == 0)
+        utimensat(parent, base, (struct timespec[]){sb.st_atim, sb.st_mtim}, AT_SYMLINK_NOFOLLOW);
+}
+
+static int make_point(int parent, const char *base, const struct init_point *p)
+{
+    _cleanup_close_ int fd = -EBADF;
+
+    if (!p)
+        return symlinkat(INIT_MTAB, parent, base);
+    if (p->directory)
+        return mkdirat(parent, base, 0755) < 0 ? -1 : fchmodat(parent, base, 0755, 0);
+    fd = openat(parent, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    return fd < 0 ? -1 : fchmod(fd, 0644);
+}
+
 /* One of the init layer's names, where the image has none; its parents come before it.  What cannot
- * be made (the image has a file for a parent) is the shim's to refuse when it mounts there. */
-static void add_point(int root, const char *path, bool directory)
+ * be made (the image has a file for a parent) is the shim's to refuse when it mounts there.
+ * p: NULL for mtab. */
+static void add_point(int root, int init, const char *path, const struct init_point *p)
 {
     const char *slash = strrchr(path, '/');
     _cleanup_free_ char *dir = slash ? xasprintf("%.*s", (int)(slash - path), path) : xstrdup(".");
-    _cleanup_close_ int parent = path_open_in_root(root, dir, O_RDONLY | O_DIRECTORY, 0), fd = -1;
+    _cleanup_close_ int parent = path_open_in_root(root, dir, O_RDONLY | O_DIRECTORY, 0);
     const char *base = slash ? slash + 1 : path;
     struct stat sb;
 
-    if (parent < 0 || fstat(parent, &sb) < 0)
+    if (parent < 0 || fstat(parent, &sb) < 0 || make_point(parent, base, p) < 0)
         return;
-    if (directory) {
-        if (mkdirat(parent, base, 0755) == 0)
-            fchmodat(parent, base, 0755, 0);
-    } else {
-        fd = openat(parent, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-        if (fd >= 0)
-            fchmod(fd, 0644);
-    }
+    copy_times(init, path, parent, base);
     /* The directory is as it was: nobody has changed it. */
     futimens(parent, (struct timespec[]){sb.st_atim, sb.st_mtim});
 }
 
-static void add_init(int root)
+static int add_init(struct storage *st, int root, struct err *reterr)
 {
-    for (size_t i = 0; i < storage_n_init_points; i++) {
-        const struct init_point *p = &storage_init_points[i];
+    _cleanup_close_ int init = openat(st->root_fd, INIT_DIR, OPEN_DIR);
 
-        add_point(root, p->path, p->directory);
-    }
-    if (faccessat(root, "etc/mtab", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
-        _cleanup_close_ int etc = path_open_in_root(root, "etc", O_RDONLY | O_DIRECTORY, 0);
-        struct stat sb;
-
-        if (etc >= 0 && fstat(etc, &sb) == 0 && symlinkat(INIT_MTAB, etc, "mtab") == 0)
-            futimens(etc, (struct timespec[]){sb.st_atim, sb.st_mtim});
-    }
+    if (init < 0)
+        return err_sys(reterr, errno, "open %s/" INIT_DIR, st->root);
+    for (size_t i = 0; i < storage_n_init_points; i++)
+        add_point(root, init, storage_init_points[i].path, &storage_init_points[i]);
+    add_point(root, init, "etc/mtab", NULL);
+    return 0;
 }
 
 static int make_root(struct storage *st, const struct rootfs_spec *spec, int dir,
@@ -90,8 +101,7 @@ static int make_root(struct storage *st, const struct rootfs_spec *spec, int dir
     root = openat(dir, ROOT_NEW, OPEN_DIR);
     if (root < 0)
         return err_sys(reterr, errno, "open " ROOT_NEW);
-    add_init(root);
-    return 0;
+    return add_init(st, root, reterr);
 }
 
 /* Relative, so that a data root may be moved. */
@@ -135,7 +145,13 @@ int trees_prepare(struct storage *st, const struct rootfs_spec *spec, struct err
 
 void trees_dirs(const struct storage *st, const struct rootfs_spec *spec, struct rootfs_dirs *ret)
 {
-    *ret = (struct rootfs_dirs){.upper = storage_container_path(st, spec->container_id, ROOT)};
+    size_t n = 0;
+
+    ret->upper = storage_container_path(st, spec->container_id, ROOT);
+    ret->base = xcalloc(3, sizeof(*ret->base));
+    if (spec->n_layers > 0)
+        ret->base[n++] = driver_layer_path(st->root, spec->chain_ids[spec->n_layers - 1]);
+    ret->base[n] = xasprintf("%s/" INIT_DIR, st->root);
 }
 
 /* ---- what the container has changed ---- */

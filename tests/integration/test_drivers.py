@@ -2,6 +2,7 @@
 
 Each case runs with overlay2, vfs, btrfs (on a loop device) and vfs on a tmpfs."""
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -289,6 +290,31 @@ def case_it_is_exported_and_copied(d, driver):
     equal(host.read(f"{d.root}/back"), "mine\n")
     os.unlink(f"{d.root}/copied")
     os.unlink(f"{d.root}/back")
+
+
+def case_changes_become_an_image(d, driver):
+    """diff and commit: what was made, changed and removed, and nothing else."""
+    load(d, [busybox({"f": b"image", "gone": b"x", "same": b"s", "sub": None, "sub/deep": None, "sub/deep/x": b"1",
+                      "sub/deep/y": b"2", "dir": None, "dir/a": b"a"}), layer({"g": b"top"})], "commit:1")
+    name = d.run_detached("commit:1", "sh", "-ec", "echo mine >/mine; rm /gone /sub/deep/x; chmod 600 /g; rm -r /dir; "
+                          "mkdir -p /new/er; echo n >/new/er/f; echo more >>/sub/deep/y; touch /ready; sleep 1000")
+    wait_for(lambda: d.ctl("exec", name, "test", "-e", "/ready").code == 0, "the script")
+    wanted = ["A /mine", "A /new", "A /new/er", "A /new/er/f", "A /ready", "C /g", "C /sub", "C /sub/deep",
+              "C /sub/deep/y", "D /dir", "D /gone", "D /sub/deep/x"]
+    equal(sorted(d.ok("diff", name).splitlines()), wanted)
+    d.ok("commit", name, "commit:2")
+    d.ok("kill", name)
+    d.wait_state(name, "exited")
+    equal(sorted(d.ok("diff", name).splitlines()), wanted)
+    equal(script(d, "commit:2", "cat /mine /f /new/er/f /same /sub/deep/y; stat -c %a /g; test ! -e /gone; "
+                 "test ! -e /dir; ls /sub/deep"), "mine\nimagen\ns2more\n600\ny")
+    with tarfile.open(fileobj=io.BytesIO(d.api("GET", "/images/commit:2/get", status=200).body)) as tar:
+        config = json.load(tar.extractfile("manifest.json"))[0]
+        with tarfile.open(fileobj=tar.extractfile(config["Layers"][-1])) as top:
+            equal(sorted(top.getnames()), [".wh.dir", ".wh.gone", "g", "mine", "new", "new/er", "new/er/f", "ready",
+                                           "sub", "sub/deep", "sub/deep/.wh.x", "sub/deep/y"])
+    untouched = d.ok("create", "commit:2")
+    equal(d.ok("diff", untouched), "")
 
 
 def case_a_volume_is_filled(d, driver):

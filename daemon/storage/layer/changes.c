@@ -65,9 +65,10 @@ static int put(struct differ *d, struct level *in, char kind, struct err *reterr
     return r < 0 ? r : put_record(d, kind, d->path.len, reterr);
 }
 
-static ssize_t read_capability(struct differ *d, unsigned layer, char ret[CAPABILITY_MAX])
+static ssize_t read_capability(const struct stack *s, unsigned layer, const char *path,
+                               char ret[CAPABILITY_MAX])
 {
-    _cleanup_close_ int fd = stack_open(d->stack, layer, d->path.text, O_NONBLOCK);
+    _cleanup_close_ int fd = stack_open(s, layer, path, O_NONBLOCK);
     ssize_t n = fd < 0 ? 0 : fgetxattr(fd, "security.capability", ret, CAPABILITY_MAX);
 
     return n < 0 ? 0 : n;
@@ -79,14 +80,15 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 }
 
 /* What Docker compares.  Of a directory neither size nor time: they change with its names. */
-static bool is_changed(struct differ *d, const struct node *new, const struct node *old)
+bool stack_differs(const struct stack *s, const struct options *o, const char *path,
+                   const struct node *new, const struct node *old)
 {
     const struct stat *a = &new->sb, *b = &old->sb;
     char cap_a[CAPABILITY_MAX], cap_b[CAPABILITY_MAX];
     ssize_t len;
 
-    if (a->st_mode != b->st_mode || id_map_inside(&d->opt->uids, a->st_uid) != b->st_uid ||
-        id_map_inside(&d->opt->gids, a->st_gid) != b->st_gid || a->st_rdev != b->st_rdev)
+    if (a->st_mode != b->st_mode || id_map_inside(&o->uids, a->st_uid) != b->st_uid ||
+        id_map_inside(&o->gids, a->st_gid) != b->st_gid || a->st_rdev != b->st_rdev)
         return true;
     if (S_ISDIR(a->st_mode))
         return false;
@@ -94,8 +96,9 @@ static bool is_changed(struct differ *d, const struct node *new, const struct no
         return true;
     if (!S_ISREG(a->st_mode))
         return false;
-    len = read_capability(d, new->layer, cap_a);
-    return len != read_capability(d, old->layer, cap_b) || memcmp(cap_a, cap_b, (size_t)len) != 0;
+    len = read_capability(s, new->layer, path, cap_a);
+    return len != read_capability(s, old->layer, path, cap_b) ||
+           memcmp(cap_a, cap_b, (size_t)len) != 0;
 }
 
 static int diff_children(struct differ *d, const struct spot *below, struct level *level,
@@ -115,7 +118,7 @@ static int diff_name(struct differ *d, const struct spot *below, struct level *i
         return r;
     if (!new.there)
         return old.there ? put(d, in, 'D', reterr) : 0;
-    if (!old.there || is_changed(d, &new, &old)) {
+    if (!old.there || stack_differs(d->stack, d->opt, d->path.text, &new, &old)) {
         r = put(d, in, old.there ? 'C' : 'A', reterr);
         level.told = true;
     }
@@ -124,7 +127,8 @@ static int diff_name(struct differ *d, const struct spot *below, struct level *i
     return diff_children(d, &old.dir, &level, reterr);
 }
 
-/* The names of the upper directory, and with an opaque one those that it hides. */
+/* The names of the upper directory, and with an opaque one those that it hides; a whole tree has
+ * nothing but opaque ones. */
 static int diff_children(struct differ *d, const struct spot *below, struct level *level,
                          struct err *reterr)
 {
@@ -132,7 +136,7 @@ static int diff_children(struct differ *d, const struct spot *below, struct leve
     struct listing names = {0};
     int r = stack_is_opaque(d->stack, 0, d->path.text, reterr);
 
-    if (r > 0) {
+    if (r > 0 || (r == 0 && d->opt->base.whole)) {
         memcpy(listed.layers + 1, below->layers, below->n * sizeof(below->layers[0]));
         listed.n += below->n;
     }

@@ -290,7 +290,15 @@ static int skip(struct packer *p, const struct node *node, struct err *reterr)
 
 static int pack_children(struct packer *p, const struct spot *dir, struct err *reterr);
 
-static int put_dir(struct packer *p, const struct node *node, struct err *reterr)
+/* A directory on the way, of a whole tree: its entry follows when something in it has changed. */
+struct level {
+    struct level *up;
+    size_t len; /* of its path */
+    bool told;
+};
+
+/* 1: it is there. */
+static int put_dir_entry(struct packer *p, const struct node *node, struct err *reterr)
 {
     _cleanup_close_ int fd = stack_open(p->stack, node->layer, p->path.text, O_DIRECTORY);
     int r;
@@ -304,11 +312,18 @@ static int put_dir(struct packer *p, const struct node *node, struct err *reterr
         r = add_xattrs(p, fd, reterr);
     if (r >= 0)
         r = tarout_header(&p->out, p->entry, reterr);
-    if (r >= 0 && !p->opt->tree)
-        r = stack_is_opaque(p->stack, node->layer, p->path.text, reterr);
-    if (r > 0 && !p->opt->tree)
+    return r < 0 ? r : 1;
+}
+
+static int put_dir(struct packer *p, const struct node *node, struct err *reterr)
+{
+    int r = put_dir_entry(p, node, reterr);
+
+    if (r <= 0)
+        return r;
+    r = p->opt->tree ? 0 : stack_is_opaque(p->stack, node->layer, p->path.text, reterr);
+    if (r > 0)
         r = put_whiteout(p, p->path.text, NULL, reterr);
-    fd = fd_close(fd);
     /* What is mounted there is not of this tree. */
     if (r < 0 || node->sb.st_dev != p->devs[node->layer])
         return r;
@@ -323,6 +338,23 @@ static const struct {
     {S_IFBLK, put_node}, {S_IFIFO, put_node}, {S_IFSOCK, skip},
 };
 
+static int check_name(const struct packer *p, const char *name, struct err *reterr)
+{
+    return !str_starts(name, WHITEOUT)
+               ? 0
+               : err_set(reterr, ERR_INVALID, EINVAL,
+                         "%s: a layer cannot hold a name that begins with " WHITEOUT, p->path.text);
+}
+
+static int put_kind(struct packer *p, const struct node *node, struct err *reterr)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (kinds[i].type == (node->sb.st_mode & S_IFMT))
+            return kinds[i].put(p, node, reterr);
+    }
+    return 0;
+}
+
 static int pack_name(struct packer *p, const struct spot *dir, const char *name, struct err *reterr)
 {
     struct node node;
@@ -334,14 +366,8 @@ static int pack_name(struct packer *p, const struct spot *dir, const char *name,
         return put_whiteout(p, p->path.text, name, reterr);
     if (!node.there)
         return 0;
-    if (!p->opt->tree && str_starts(name, WHITEOUT))
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "%s: a layer cannot hold a name that begins with " WHITEOUT, p->path.text);
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        if (kinds[i].type == (node.sb.st_mode & S_IFMT))
-            return kinds[i].put(p, &node, reterr);
-    }
-    return 0;
+    r = p->opt->tree ? 0 : check_name(p, name, reterr);
+    return r < 0 ? r : put_kind(p, &node, reterr);
 }
 
 static int pack_children(struct packer *p, const struct spot *dir, struct err *reterr)
@@ -362,6 +388,97 @@ static int pack_children(struct packer *p, const struct spot *dir, struct err *r
     return r < 0 ? r : 0;
 }
 
+/* ---- what a whole tree changes ---- */
+
+static const struct spot whole = {{0}, 1};
+
+/* The root never has an entry. */
+static int put_parents(struct packer *p, struct level *l, struct err *reterr)
+{
+    size_t len = p->path.len;
+    struct node node;
+    char cut;
+    int r;
+
+    if (!l || l->told || l->len == 0)
+        return 0;
+    r = put_parents(p, l->up, reterr);
+    if (r < 0)
+        return r;
+    l->told = true;
+    cut = p->path.text[l->len];
+    p->path.text[l->len] = '\0';
+    p->path.len = l->len;
+    r = stack_lookup(p->stack, &whole, p->path.text, &node, reterr);
+    if (r >= 0 && node.there && S_ISDIR(node.sb.st_mode))
+        r = put_dir_entry(p, &node, reterr);
+    p->path.text[l->len] = cut;
+    p->path.len = len;
+    return r < 0 ? r : 0;
+}
+
+static int put_changed(struct packer *p, const struct node *node, const char *name,
+                       struct level *in, struct err *reterr)
+{
+    int r = check_name(p, name, reterr);
+
+    if (r >= 0)
+        r = put_parents(p, in, reterr);
+    if (r < 0)
+        return r;
+    return S_ISDIR(node->sb.st_mode) ? put_dir_entry(p, node, reterr) : put_kind(p, node, reterr);
+}
+
+static int pack_changes(struct packer *p, const struct spot *below, struct level *level,
+                        struct err *reterr);
+
+static int pack_change(struct packer *p, const struct spot *below, const char *name,
+                       struct level *in, struct err *reterr)
+{
+    struct level level = {in, p->path.len, false};
+    struct node new, old;
+    int r = stack_lookup(p->stack, &whole, p->path.text, &new, reterr);
+
+    if (r >= 0)
+        r = stack_lookup(p->stack, below, p->path.text, &old, reterr);
+    if (r < 0 || (!new.there && !old.there))
+        return r;
+    if (!new.there) {
+        r = put_parents(p, in, reterr);
+        return r < 0 ? r : put_whiteout(p, p->path.text, name, reterr);
+    }
+    if (!old.there || stack_differs(p->stack, p->opt, p->path.text, &new, &old)) {
+        r = put_changed(p, &new, name, in, reterr);
+        level.told = true;
+    }
+    if (r < 0 || !S_ISDIR(new.sb.st_mode) || new.sb.st_dev != p->devs[0])
+        return r;
+    return pack_changes(p, &old.dir, &level, reterr);
+}
+
+static int pack_changes(struct packer *p, const struct spot *below, struct level *level,
+                        struct err *reterr)
+{
+    struct spot listed = whole;
+    struct listing names = {0};
+    int r;
+
+    memcpy(listed.layers + 1, below->layers, below->n * sizeof(below->layers[0]));
+    listed.n += below->n;
+    r = stack_list(p->stack, &listed, p->path.text, &names, reterr);
+    for (size_t i = 0; r >= 0 && i < names.n; i++) {
+        int was = r = walk_path_push(&p->path, listing_name(&names, i), reterr);
+
+        if (r < 0)
+            break;
+        r = pack_change(p, below, listing_name(&names, i), level, reterr);
+        walk_path_pop(&p->path, was);
+        report_progress(p->out.length);
+    }
+    listing_done(&names);
+    return r < 0 ? r : 0;
+}
+
 int packer_run(struct packer *p, const struct stack *s, struct packed *ret, struct err *reterr)
 {
     struct spot root;
@@ -375,10 +492,14 @@ int packer_run(struct packer *p, const struct stack *s, struct packed *ret, stru
             return err_sys(reterr, errno, "stat layer");
         p->devs[i] = sb.st_dev;
     }
-    stack_root(s, 0, p->opt->tree ? s->n : 1, &root);
+    if (p->opt->base.whole)
+        stack_root(s, 1, s->n, &root);
+    else
+        stack_root(s, 0, p->opt->tree ? s->n : 1, &root);
     r = tarout_start(&p->out, reterr);
     if (r >= 0)
-        r = pack_children(p, &root, reterr);
+        r = p->opt->base.whole ? pack_changes(p, &root, &(struct level){.told = true}, reterr)
+                               : pack_children(p, &root, reterr);
     if (r >= 0)
         r = tarout_finish(&p->out, ret->diff_id, reterr);
     ret->bytes = p->bytes;
