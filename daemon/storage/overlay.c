@@ -21,37 +21,42 @@
 #define MERGED "merged"
 #define PROBE ".overlay-probe"
 
-/* The parts that make an overlay, in a directory of the probe's own. */
-static int probe_parts(int dir, int fs, struct err *reterr)
+#define PARTS 3
+
+/* One of the parts that make an overlay, in a directory of the probe's own.  The descriptor must
+ * stay open: before Linux 6.5 names are looked up when the file system is created, not before. */
+static int probe_part(int dir, int fs, int i, struct err *reterr)
 {
     static const struct {
         const char *name, *option;
-    } parts[] = {{"l", "lowerdir"}, {"u", "upperdir"}, {"w", "workdir"}};
+    } parts[PARTS] = {{"l", "lowerdir"}, {"u", "upperdir"}, {"w", "workdir"}};
+    _cleanup_close_ int fd = -EBADF;
+    char link[64];
 
-    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-        _cleanup_close_ int fd = -EBADF;
-        char link[64];
-
-        if (mkdirat(dir, parts[i].name, 0700) < 0 && errno != EEXIST)
-            return err_sys(reterr, errno, "mkdir " PROBE "/%s", parts[i].name);
-        fd = openat(dir, parts[i].name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        if (fd < 0 || fsconfig(fs, FSCONFIG_SET_STRING, parts[i].option, link, 0) < 0)
-            return err_sys(reterr, errno, "overlay's %s", parts[i].option);
-    }
-    return 0;
+    if (mkdirat(dir, parts[i].name, 0700) < 0 && errno != EEXIST)
+        return err_sys(reterr, errno, "mkdir " PROBE "/%s", parts[i].name);
+    fd = openat(dir, parts[i].name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    if (fd < 0 || fsconfig(fs, FSCONFIG_SET_STRING, parts[i].option, link, 0) < 0)
+        return err_sys(reterr, errno, "overlay's %s", parts[i].option);
+    return TAKE_FD(fd);
 }
 
 /* Make one and forget it again: only the kernel knows on what it can have an upper directory. */
 static int probe_here(int root_fd, const char *root, int fs, struct err *reterr)
 {
     _cleanup_close_ int dir = -EBADF;
-    int r;
+    int fds[PARTS], n = 0, r;
 
     if (mkdirat(root_fd, PROBE, 0700) < 0 && errno != EEXIST)
         return err_sys(reterr, errno, "mkdir %s/" PROBE, root);
     dir = openat(root_fd, PROBE, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    r = dir < 0 ? err_sys(reterr, errno, "open %s/" PROBE, root) : probe_parts(dir, fs, reterr);
+    r = dir < 0 ? err_sys(reterr, errno, "open %s/" PROBE, root) : 0;
+    while (r >= 0 && n < PARTS) {
+        r = probe_part(dir, fs, n, reterr);
+        if (r >= 0)
+            fds[n++] = r;
+    }
     if (r >= 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         r = err_set(reterr, ERR_SYSTEM, errno,
                     "overlay cannot have its upper directories in the data root %s (%s): %s: use "
@@ -60,6 +65,8 @@ static int probe_here(int root_fd, const char *root, int fs, struct err *reterr)
     /* Opaque directories are marked so. */
     if (r >= 0 && fsetxattr(dir, "trusted.overlay.opaque", "y", 1, 0) < 0)
         r = err_sys(reterr, errno, "the data root %s keeps no extended attributes", root);
+    while (n > 0)
+        fd_close(fds[--n]);
     path_rm_rf(root_fd, PROBE);
     return r;
 }

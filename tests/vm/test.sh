@@ -50,6 +50,7 @@ t_notifies() {
 }
 
 t_unified() {
+    same "$(ctlc info -f '{{.Driver}}')" overlay2
     same "$(ctlc info -f '{{.CgroupVersion}} {{.CgroupDriver}}')" '2 cgroupfs'
     same "$(ctlc info 2>&1 | grep -c WARNING)" 0 "warnings of info"
     has "$(cat $parent/cgroup.subtree_control)" 'cpuset cpu io memory pids'
