@@ -401,9 +401,9 @@ class Daemon:
         found = [self.census()]
 
         def unchanged():
-            time.sleep(0.1)
+            time.sleep(0.1 * SLOW)
             found.append(self.census())
-            return found[-1] == found[-2]
+            return len(found) >= 4 and all(census == found[-1] for census in found[-4:])
 
         wait_for(unchanged, "the counts to settle")
         return found[-1]
