@@ -26,6 +26,13 @@ static int make_dir(const char *path, mode_t mode, struct err *reterr)
     return 0;
 }
 
+static int open_events(struct engine *e, struct err *reterr)
+{
+    _cleanup_free_ char *dir = path_join(e->config.data_root, "events");
+
+    return events_open(e->events, dir, reterr);
+}
+
 static int open_files(struct engine *e, struct err *reterr)
 {
     int r = make_dir(e->config.data_root, 0711, reterr);
@@ -42,7 +49,7 @@ static int open_files(struct engine *e, struct err *reterr)
         r = storage_open(e->config.data_root, e->config.storage_driver, &e->storage, reterr);
     if (r >= 0)
         r = shims_prepare(e, reterr);
-    return r;
+    return r < 0 ? r : open_events(e, reterr);
 }
 
 /* The value of a key that is invented once. */
@@ -297,7 +304,7 @@ int engine_open(const struct engine_config *config, uv_loop_t *loop, struct engi
     e->config = *config;
     e->loop = loop;
     e->shim_fd = -EBADF;
-    e->events = events_new();
+    e->events = events_new(e);
     start_handles(e);
     r = open_files(e, reterr);
     if (r >= 0)

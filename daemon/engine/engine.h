@@ -39,10 +39,10 @@ struct engine_config {
     const char *registry_certs;             /* NULL for HOSTS_CERTS_DIR */
     const char *const *labels;              /* the same */
     const char *const *dns, *const *dns_search, *const *dns_options; /* of containers without */
-    const char *log_driver;                 /* of containers that name none; NULL for json-file */
-    const char *const *log_opts;            /* key=value, the same */
-    bool default_init;                      /* --init */
-    bool keep_dynmods;                      /* leave the host's cgroup2 mount options alone */
+    const char *log_driver;      /* of containers that name none; NULL for json-file */
+    const char *const *log_opts; /* key=value, the same */
+    bool default_init;           /* --init */
+    bool keep_dynmods;           /* leave the host's cgroup2 mount options alone */
     bool debug;
     int mtu;
 };
@@ -261,13 +261,17 @@ int engine_exec_inspect(struct engine *e, const char *id, json_t **ret, struct e
 /* ---- events ---- */
 
 struct event_subscription;
-/* line: one JSON object with "\n" behind it. */
-typedef void engine_event_fn(void *arg, const char *line, size_t len);
-/* Replays what since asks for from inside the call, then live.  since/until in ns, 0: unset; with
- * until the caller ends the stream itself at that time. */
+/* Whole lines, each a JSON object with "\n" behind it: several while the journal is replayed, then
+ * NULL once, then one by one as they happen.  Returning false during the replay pauses it until
+ * engine_events_resume(). */
+typedef bool engine_event_fn(void *arg, const char *lines, size_t len);
+/* Replays what since and until (ns, inclusive; 0: unset) ask for from the journal, which outlives
+ * the daemon; without either there is no replay, and fn gets its NULL from inside the call.  With
+ * until the caller ends the stream itself at that time, not before that NULL. */
 int engine_events_subscribe(struct engine *e, int64_t since_ns, int64_t until_ns, json_t *filters,
                             engine_event_fn *fn, void *arg, struct event_subscription **ret,
                             struct err *reterr);
+void engine_events_resume(struct event_subscription *s);
 void engine_events_unsubscribe(struct event_subscription *s);
 /* Are these filters known? */
 int engine_events_check(struct engine *e, const json_t *filters, struct err *reterr);

@@ -4,146 +4,143 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
-#include "match.h"
-#include "str.h"
+#include "journal.h"
+#include "log.h"
+#include "private.h"
 
 struct event_subscription {
     struct events *events; /* borrowed; NULL once the hub is gone */
     struct event_subscription *next;
-    json_t *filters; /* owned, may be NULL */
-    engine_event_fn *fn;
+    json_t *filters;     /* owned, may be NULL; not shared: a job reads it */
+    engine_event_fn *fn; /* NULL: the reader went away while a job was out */
     void *arg;
+    struct replay *replay; /* owned; NULL: it is live */
+};
+
+/* A subscriber that reads the journal.  It becomes live when it has read all there is, so that
+ * nothing is missed, told twice or held in memory meanwhile. */
+struct replay {
+    struct journal_query query;
+    struct journal_pos pos, end;
+    struct buf found;
+    bool busy;   /* a job is on the pool */
+    bool paused; /* the reader has enough for now */
+    int result;
 };
 
 struct events {
-    json_t *ring[EVENTS_KEPT]; /* owned, oldest at `next` once full */
-    unsigned next;
+    struct engine *engine; /* borrowed */
+    struct journal *journal;
+    struct journal_pos end;      /* what is written and may be read */
+    struct buf pending, writing; /* lines that wait, and those that a job has */
+    bool busy;                   /* it is on the pool */
+    int result;
+    struct events_counts counts;
     struct event_subscription *subscribers;
 };
 
-struct events *events_new(void)
+static void replay_go_on(struct event_subscription *s);
+
+struct events *events_new(struct engine *e)
 {
-    return xcalloc(1, sizeof(struct events));
+    struct events *ev = xcalloc(1, sizeof(*ev));
+
+    ev->engine = e;
+    return ev;
+}
+
+int events_open(struct events *ev, const char *dir, struct err *reterr)
+{
+    int r = journal_open(dir, &ev->journal, reterr);
+
+    if (r >= 0)
+        ev->end = journal_end(ev->journal);
+    return r;
 }
 
 void events_free(struct events *ev)
 {
-    for (unsigned i = 0; i < EVENTS_KEPT; i++)
-        json_decref(ev->ring[i]);
+    if (ev->journal && buf_size(&ev->pending) > 0)
+        journal_append(ev->journal, buf_head(&ev->pending), buf_size(&ev->pending), &ev->end);
     for (struct event_subscription *s = ev->subscribers; s; s = s->next)
         s->events = NULL;
+    journal_close(ev->journal);
+    buf_done(&ev->pending);
+    buf_done(&ev->writing);
     free(ev);
 }
 
-static const char *attribute(const json_t *event, const char *key)
+struct events_counts events_counts(const struct events *ev)
 {
-    return json_get_str(json_object_get(json_object_get(event, "Actor"), "Attributes"), key, "");
+    return ev->counts;
 }
 
-static const char *actor_id(const json_t *event)
+/* ---- writing ---- */
+
+static void write_run(void *arg)
 {
-    return json_get_str(json_object_get(event, "Actor"), "ID", "");
+    struct events *ev = arg;
+
+    ev->result =
+        journal_append(ev->journal, buf_head(&ev->writing), buf_size(&ev->writing), &ev->end);
 }
 
-static bool match_type(const json_t *event, const char *value)
+static uint64_t count_lines(const struct buf *b)
 {
-    return streq(json_get_str(event, "Type", ""), value);
+    const char *p = buf_head(b), *end = p + buf_size(b);
+    uint64_t n = 0;
+
+    for (; (p = memchr(p, '\n', (size_t)(end - p))); p++)
+        n++;
+    return n;
 }
 
-/* Actions with details ("exec_create: sh") match by their first word, too. */
-static bool match_action(const json_t *event, const char *value)
+static void start_writing(struct events *ev);
+
+static void write_after(void *arg)
 {
-    const char *action = json_get_str(event, "Action", "");
-    size_t n = strlen(value);
+    struct events *ev = arg;
 
-    return strncmp(action, value, n) == 0 && (action[n] == '\0' || action[n] == ':');
-}
-
-static bool match_actor(const json_t *event, const char *value, const char *type)
-{
-    if (!match_type(event, type))
-        return false;
-    return str_starts(actor_id(event), value) || streq(attribute(event, "name"), value);
-}
-
-static bool match_container(const json_t *event, const char *value)
-{
-    return match_actor(event, value, "container") ||
-           (*value && str_starts(attribute(event, "container"), value));
-}
-
-static bool match_image(const json_t *event, const char *value)
-{
-    const char *name =
-        match_type(event, "image") ? attribute(event, "name") : attribute(event, "image");
-    size_t n = strlen(value);
-
-    return streq(actor_id(event), value) || streq(name, value) ||
-           (strncmp(name, value, n) == 0 && name[n] == ':');
-}
-
-static bool match_network(const json_t *event, const char *value)
-{
-    return match_actor(event, value, "network");
-}
-
-static bool match_volume(const json_t *event, const char *value)
-{
-    return match_actor(event, value, "volume");
-}
-
-static bool match_scope(const json_t *event, const char *value)
-{
-    return streq(json_get_str(event, "scope", ""), value);
-}
-
-static bool match_daemon(const json_t *event, const char *value)
-{
-    return match_actor(event, value, "daemon");
-}
-
-static const struct {
-    const char *key;
-    bool (*match)(const json_t *event, const char *value);
-} event_filters[] = {
-    {"type", match_type},     {"event", match_action},    {"container", match_container},
-    {"image", match_image},   {"network", match_network}, {"volume", match_volume},
-    {"daemon", match_daemon}, {"scope", match_scope},
-};
-
-static bool matches(const json_t *event, const json_t *filters)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(event_filters); i++) {
-        const json_t *values = json_object_get(filters, event_filters[i].key), *v;
-        bool any = json_array_size(values) == 0;
-        size_t k;
-
-        json_array_foreach (values, k, v)
-            any = any || event_filters[i].match(event, json_string_value(v));
-        if (!any)
-            return false;
+    ev->busy = false;
+    if (ev->result < 0) {
+        if (ev->counts.lost == 0)
+            log_warn("events are not kept: %s", strerror(-ev->result));
+        ev->counts.lost += count_lines(&ev->writing);
     }
-    return match_labels(json_object_get(filters, "label"),
-                        json_object_get(json_object_get(event, "Actor"), "Attributes"));
+    buf_done(&ev->writing);
+    if (buf_size(&ev->pending) > 0)
+        start_writing(ev);
+    for (struct event_subscription *s = ev->subscribers, *next; s; s = next) {
+        next = s->next;
+        replay_go_on(s);
+    }
 }
 
-static void deliver(const struct event_subscription *s, const json_t *event)
+static void start_writing(struct events *ev)
 {
-    _cleanup_free_ char *line = NULL;
-    size_t n;
-
-    if (!matches(event, s->filters))
-        return;
-    line = json_to_str(event);
-    n = strlen(line);
-    line = xrealloc(line, n + 2);
-    memcpy(line + n, "\n", 2);
-    s->fn(s->arg, line, n + 1);
+    ev->writing = ev->pending;
+    ev->pending = (struct buf){0};
+    ev->busy = true;
+    job_run(ev->engine, write_run, write_after, ev);
 }
 
-void events_emit(struct events *ev, const char *type, const char *action, const char *id,
-                 const char *from, json_t *attributes)
+static void keep(struct events *ev, const char *line, size_t len)
+{
+    if (!ev->journal)
+        return;
+    if (len > JOURNAL_LINE_MAX || buf_size(&ev->pending) + len > EVENTS_PENDING_MAX) {
+        ev->counts.lost++;
+        return;
+    }
+    buf_append(&ev->pending, line, len);
+    if (!ev->busy && !ev->engine->closing)
+        start_writing(ev);
+}
+
+/* ---- telling ---- */
+
+static json_t *event_new(const char *type, const char *action, const char *id, const char *from,
+                         json_t *attributes)
 {
     int64_t now = time_now_ns();
     json_t *event = json_object();
@@ -162,34 +159,101 @@ void events_emit(struct events *ev, const char *type, const char *action, const 
     json_object_set_new(event, "scope", json_string("local"));
     json_object_set_new(event, "time", json_integer(now / 1000000000));
     json_object_set_new(event, "timeNano", json_integer(now));
+    return event;
+}
+
+void events_emit(struct events *ev, const char *type, const char *action, const char *id,
+                 const char *from, json_t *attributes)
+{
+    _cleanup_json_ json_t *event = event_new(type, action, id, from, attributes);
+    _cleanup_free_ char *line = json_to_str(event);
+    size_t n = strlen(line);
+
+    line = xrealloc(line, n + 2);
+    memcpy(line + n, "\n", 2);
+    ev->counts.emitted++;
     for (struct event_subscription *s = ev->subscribers, *next; s; s = next) {
         next = s->next;
-        deliver(s, event);
+        if (!s->replay && events_match(event, s->filters))
+            s->fn(s->arg, line, n + 1);
     }
-    json_decref(ev->ring[ev->next]);
-    ev->ring[ev->next] = event;
-    ev->next = (ev->next + 1) % EVENTS_KEPT;
+    keep(ev, line, n + 1);
 }
 
-static void replay(const struct events *ev, const struct event_subscription *s, int64_t since,
-                   int64_t until)
-{
-    for (unsigned i = 0; i < EVENTS_KEPT; i++) {
-        const json_t *event = ev->ring[(ev->next + i) % EVENTS_KEPT];
-        int64_t at = json_get_int(event, "timeNano", 0);
+/* ---- telling of what has been ---- */
 
-        if (event && at >= since && (until == 0 || at <= until))
-            deliver(s, event);
+static void subscription_free(struct event_subscription *s)
+{
+    if (s->replay) {
+        buf_done(&s->replay->found);
+        free(s->replay);
     }
+    json_decref(s->filters);
+    free(s);
 }
 
-int engine_events_check(struct engine *e, const json_t *filters, struct err *reterr)
+static void become_live(struct event_subscription *s)
 {
-    static const char *const known[] = {"type",   "event",  "container", "image", "network",
-                                        "volume", "daemon", "scope",     "label", NULL};
+    buf_done(&s->replay->found);
+    free(TAKE_PTR(s->replay));
+    s->fn(s->arg, NULL, 0);
+}
 
-    (void)e;
-    return match_check(filters, known, reterr);
+static void replay_run(void *arg)
+{
+    struct event_subscription *s = arg;
+    struct replay *p = s->replay;
+
+    p->result = journal_read(s->events->journal, &p->query, &p->pos, p->end, &p->found);
+}
+
+static void replay_after(void *arg)
+{
+    struct event_subscription *s = arg;
+    struct replay *p = s->replay;
+
+    p->busy = false;
+    if (!s->fn) {
+        subscription_free(s);
+        return;
+    }
+    if (p->result < 0) {
+        log_warn("cannot read the journal of events: %s", strerror(-p->result));
+        p->pos = p->end;
+    }
+    if (buf_size(&p->found) > 0)
+        p->paused = !s->fn(s->arg, buf_head(&p->found), buf_size(&p->found));
+    p->found.start = p->found.len = 0;
+    replay_go_on(s);
+}
+
+static bool reached(const struct journal_pos *pos, const struct journal_pos *end)
+{
+    return pos->segment == end->segment && pos->offset >= end->offset;
+}
+
+static void replay_go_on(struct event_subscription *s)
+{
+    struct replay *p = s->replay;
+    struct events *ev = s->events;
+
+    if (!p || p->busy || p->paused || ev->busy)
+        return; /* whoever ends that comes back */
+    if (reached(&p->pos, &ev->end)) {
+        become_live(s);
+        return;
+    }
+    p->end = ev->end;
+    p->busy = true;
+    job_run(ev->engine, replay_run, replay_after, s);
+}
+
+void engine_events_resume(struct event_subscription *s)
+{
+    if (!s->replay || !s->events)
+        return;
+    s->replay->paused = false;
+    replay_go_on(s);
 }
 
 int events_subscribe(struct events *ev, int64_t since_ns, int64_t until_ns, json_t *filters,
@@ -202,15 +266,21 @@ int events_subscribe(struct events *ev, int64_t since_ns, int64_t until_ns, json
     if (r < 0)
         return r;
     s = xcalloc(1, sizeof(*s));
-    s->filters = json_incref(filters);
-    s->fn = fn;
-    s->arg = arg;
-    s->events = ev;
-    if (since_ns > 0 || until_ns > 0)
-        replay(ev, s, since_ns, until_ns);
-    s->next = ev->subscribers;
+    *s = (struct event_subscription){.events = ev,
+                                     .next = ev->subscribers,
+                                     .filters = json_deep_copy(filters),
+                                     .fn = fn,
+                                     .arg = arg};
     ev->subscribers = s;
     *ret = s;
+    if ((since_ns > 0 || until_ns > 0) && ev->journal) {
+        s->replay = xcalloc(1, sizeof(*s->replay));
+        s->replay->query = (struct journal_query){
+            .since_ns = since_ns, .until_ns = until_ns, .filters = s->filters};
+        replay_go_on(s);
+    } else {
+        fn(arg, NULL, 0);
+    }
     return 0;
 }
 
@@ -223,6 +293,8 @@ void engine_events_unsubscribe(struct event_subscription *s)
             p = &(*p)->next;
         *p = s->next;
     }
-    json_decref(s->filters);
-    free(s);
+    if (s->replay && s->replay->busy)
+        s->fn = NULL; /* the job's end frees it */
+    else
+        subscription_free(s);
 }

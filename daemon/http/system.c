@@ -102,20 +102,63 @@ void system_df(struct http_req *req)
 struct events_stream {
     struct http_stream *stream;
     struct event_subscription *subscription;
+    uv_loop_t *loop;
+    int64_t until_ns;
     uv_timer_t *until; /* owned until its close callback; NULL without */
+    bool live;         /* what has been is told */
     bool full;         /* the client does not read: dropped at the next chance */
-    bool closed;
 };
 
-static void on_event(void *arg, const char *line, size_t len)
+static void on_until(uv_timer_t *t)
+{
+    struct events_stream *s = t->data;
+
+    http_stream_end(s->stream);
+}
+
+static void arm_until(struct events_stream *s)
+{
+    int64_t left = s->until_ns - time_now_ns();
+
+    if (left <= 0) {
+        http_stream_end(s->stream);
+        return;
+    }
+    s->until = xcalloc(1, sizeof(*s->until));
+    uv_timer_init(s->loop, s->until);
+    s->until->data = s;
+    uv_timer_start(s->until, on_until, (uint64_t)left / 1000000 + 1, 0);
+}
+
+static bool on_events(void *arg, const char *lines, size_t len)
 {
     struct events_stream *s = arg;
+    bool room;
 
-    /* A client that does not read loses its stream, not everyone's memory. */
-    if (!s->full && http_stream_write(s->stream, line, len) > HTTP_STREAM_HIGH_WATER) {
+    if (!lines) {
+        s->live = true;
+        if (s->until_ns > 0)
+            arm_until(s);
+        return true;
+    }
+    if (s->full)
+        return false;
+    room = http_stream_write(s->stream, lines, len) <= HTTP_STREAM_HIGH_WATER;
+    /* The journal waits for a slow client.  One that does not read what happens now loses its
+     * stream, not everyone's memory. */
+    if (!room && s->live) {
         s->full = true;
         http_stream_abort(s->stream);
     }
+    return room;
+}
+
+static void on_events_drain(void *arg)
+{
+    struct events_stream *s = arg;
+
+    if (s->subscription && !s->live)
+        engine_events_resume(s->subscription);
 }
 
 static void on_events_closed(void *arg)
@@ -131,28 +174,8 @@ static void on_events_closed(void *arg)
     free(s);
 }
 
-static void on_until(uv_timer_t *t)
-{
-    struct events_stream *s = t->data;
-
-    http_stream_end(s->stream);
-}
-
-static const struct http_stream_ops events_ops = {.on_close = on_events_closed};
-
-static void arm_until(struct events_stream *s, uv_loop_t *loop, int64_t until)
-{
-    int64_t left = until - time_now_ns();
-
-    if (left <= 0) {
-        http_stream_end(s->stream);
-        return;
-    }
-    s->until = xcalloc(1, sizeof(*s->until));
-    uv_timer_init(loop, s->until);
-    s->until->data = s;
-    uv_timer_start(s->until, on_until, (uint64_t)left / 1000000 + 1, 0);
-}
+static const struct http_stream_ops events_ops = {.on_close = on_events_closed,
+                                                  .on_drain = on_events_drain};
 
 void system_events(struct http_req *req)
 {
@@ -168,8 +191,8 @@ void system_events(struct http_req *req)
         return;
     }
     s = xcalloc(1, sizeof(*s));
+    s->loop = engine_loop(e);
+    s->until_ns = until;
     s->stream = http_stream_open(req, 200, API_TYPE_JSON, &events_ops, s);
-    engine_events_subscribe(e, since, until, filters, on_event, s, &s->subscription, NULL);
-    if (until > 0)
-        arm_until(s, engine_loop(e), until);
+    engine_events_subscribe(e, since, until, filters, on_events, s, &s->subscription, NULL);
 }

@@ -1,9 +1,10 @@
 """events: order, attributes, filters, replay, the stream."""
 import json
+import os
 import time
 
 import imagemaker
-from harness import STOCK, equal, has
+from harness import STOCK, equal, has, query
 
 
 def now():
@@ -89,6 +90,61 @@ def test_filters(d):
 
 def test_until_in_the_past_ends_the_stream(d):
     d.api("GET", "/events", since="1", until="2", status=200)
+
+
+def test_journal_outlives_the_daemon(d):
+    since = now()
+    container = d.ok("create", "--name", "kept", "busybox", "true")
+    d.events(since)   # it waits for what is being written
+    d.kill9()
+    d.start()
+    d.ok("rm", container)
+    equal(actions(d.events(since)), ["create", "destroy"])
+    d.restart()
+    equal(actions(d.events(since, event=["destroy"])), ["destroy"])
+    equal(d.events(now()), [])
+
+
+def test_more_than_dockers_256(d):
+    """The whole past in its order, then what happens now, without a gap: nothing twice."""
+    container = d.ok("create", "--name", "n0", "busybox", "true")
+    since = now()
+    for n in range(1, 301):
+        d.api("POST", f"/containers/{container}/rename", name=f"n{n}", status=204)
+    client = d.spawn_client("events", "--format", "{{.Actor.Attributes.name}}", "--since", since)
+    for n in range(301, 351):
+        d.api("POST", f"/containers/{container}/rename", name=f"n{n}", status=204)
+    equal([client.stdout.readline().decode().strip() for _ in range(350)], [f"n{n}" for n in range(1, 351)])
+    client.terminate()
+    client.communicate()
+
+
+def test_a_torn_line_is_passed_over(d):
+    since = now()
+    d.ok("volume", "create", "before")
+    d.events(since)
+    d.kill9()
+    [name] = os.listdir(f"{d.data}/events")
+    with open(f"{d.data}/events/{name}", "a") as file:
+        file.write('{"status":"half')
+    d.start()
+    d.ok("volume", "create", "behind")
+    equal([e["Actor"]["ID"] for e in d.events(since)], ["before", "behind"])
+    d.ok("volume", "rm", "before", "behind")
+
+
+def test_a_slow_reader_of_the_past_gets_it_all(d):
+    """More than a socket and the daemon's queue hold: the journal waits for the reader."""
+    label = "x" * 60000
+    since = now()
+    for n in range(100):
+        d.api("POST", "/containers/create", {"Image": "busybox", "Labels": {"l": label}}, name=f"slow{n}", status=201)
+    connection = d.connect()
+    connection.request("GET", query("/v1.51/events", since=since, until=now(), filters={"event": ["create"]}))
+    time.sleep(1)
+    names = [json.loads(line)["Actor"]["Attributes"]["name"] for line in connection.getresponse()]
+    connection.close()
+    equal(names, [f"slow{n}" for n in range(100)])
 
 
 def test_live_stream(d):

@@ -1,1 +1,2 @@
 unit_test(restart engine)
+unit_test(journal engine)
