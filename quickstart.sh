@@ -16,7 +16,8 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config check busybox-static
 # docker.io: the stock client drives our daemon, the stock daemon is the yardstick.
 test_packages="docker.io curl python3 python3-docker python3-yaml python3-jsonschema socat
     iproute2 nftables procps systemd qemu-system-x86 mmdebstrap e2fsprogs
-    docker-registry docker-compose skopeo openssl btrfs-progs zstd clang libclang-rt-14-dev"
+    docker-registry docker-compose skopeo openssl btrfs-progs zstd clang libclang-rt-14-dev
+    nginx-light redis-server postgresql postgresql-client iperf3 bind9-dnsutils dnsperf tcpdump"
 
 socket=/var/run/daemon.sock
 pidfile=/run/containerd-lite.pid
@@ -57,14 +58,19 @@ install_packages() (
     # A machine that has just booted may be busy with its own upgrades.
     quietly apt-get -q -o DPkg::Lock::Timeout=300 update
     quietly apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@"
-    case " $* " in
-    *" docker.io "*)
-        # Nor may it come up with the next boot.
-        if [ -d /run/systemd/system ]; then
-            systemctl -q disable docker.service docker.socket containerd.service 2>/dev/null || :
-        fi
-        ;;
-    esac
+    # Nor may it come up with the next boot.
+    [ -d /run/systemd/system ] || return 0
+    for package in "$@"; do
+        case $package in
+        docker.io) units="docker.service docker.socket containerd.service" ;;
+        nginx-light) units=nginx.service ;;
+        redis-server) units=redis-server.service ;;
+        postgresql) units=postgresql.service ;;
+        *) continue ;;
+        esac
+        # shellcheck disable=SC2086 # a list of names
+        systemctl -q disable $units 2>/dev/null || :
+    done
 )
 
 need() {

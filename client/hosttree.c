@@ -209,7 +209,11 @@ static int add_interpreter(struct host_tree *t, int fd, unsigned depth, struct e
     line[strcspn(line, "\n")] = '\0';
     name = line + 2 + strspn(line + 2, " \t");
     name[strcspn(name, " \t")] = '\0';
-    return *name == '/' ? add_path(t, name, NULL, depth + 1, reterr) : 0;
+    /* One of a directory's files that does not run here either is no reason to refuse the others.
+     */
+    if (*name != '/' || (depth > 0 && access(name, F_OK) < 0))
+        return 0;
+    return add_path(t, name, NULL, depth + 1, reterr);
 }
 
 static int add_needs(struct host_tree *t, const char *real, const struct ldso_object *by,

@@ -64,6 +64,7 @@ def test_scripts_directories_and_names(d):
     write(f"{top}/script", f"#! {BASH} -e\necho script $0\n".encode())
     write(f"{top}/{deep}/{'f' * 130}", b"long", 0o640)
     os.chown(f"{top}/{deep}/{'f' * 130}", 5, 6)
+    write(f"{top}/lost", b"#!/nowhere/interpreter\n")
     os.link(f"{top}/script", f"{top}/second")
     os.symlink("l" * 150, f"{top}/link")
     os.setxattr(f"{top}/script", "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))

@@ -9,6 +9,7 @@ import time
 
 import host
 from harness import STOCK, Daemon, equal, has, wait_for
+from outside import Outside
 
 SERVER = "echo served-by-$HOSTNAME >/index.html; httpd -f -p 80 -h /"
 
@@ -513,33 +514,6 @@ def test_macvlan(d):
         remove(d, s, c, networks=["mac"])
     finally:
         host.tool("ip", "link", "del", "ctl-parent")
-
-
-class Outside:
-    """Another host: a network namespace beside ours, on a link of its own."""
-    netns, link = f"ctl-outside-{os.getpid()}", f"ctl-o{os.getpid()}"
-
-    def __enter__(self):
-        host.tool("ip", "netns", "add", self.netns)
-        host.tool("ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", self.netns)
-        host.tool("ip", "addr", "add", "198.51.100.1/30", "dev", self.link)
-        host.tool("ip", "link", "set", self.link, "up")
-        for args in (("addr", "add", "198.51.100.2/30", "dev", "eth0"), ("link", "set", "eth0", "up"),
-                     ("link", "set", "lo", "up"), ("route", "add", "default", "via", "198.51.100.1")):
-            host.tool("ip", "-n", self.netns, *args)
-        return self
-
-    def __exit__(self, *_):
-        host.tool("ip", "netns", "del", self.netns)
-        host.tool("ip", "link", "del", self.link)
-
-    def fetch(self, address, port):
-        code = f"""import socket
-s = socket.create_connection(({address!r}, {port}), 2)
-s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
-print(s.makefile().read().splitlines()[-1])"""
-        done = subprocess.run(["ip", "netns", "exec", self.netns, "/usr/bin/python3", "-c", code], capture_output=True, text=True)
-        return done.stdout.strip() or None
 
 
 def test_seen_from_outside(d):
