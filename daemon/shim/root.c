@@ -15,6 +15,7 @@
 
 #include "fd.h"
 #include "mount.h"
+#include "mountns.h"
 #include "ns.h"
 #include "plan.h"
 #include "prepare.h"
@@ -406,8 +407,9 @@ static int attach_root(struct stage *s, struct err *reterr)
     _cleanup_close_ int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     int r;
 
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return err_sys(reterr, errno, "cannot make mounts private");
+    r = mountns_make_private(reterr);
+    if (r < 0)
+        return r;
     if (s->root < 0)
         s->root = rootfs_mount(s->plan, -EBADF, reterr);
     if (s->root < 0)

@@ -13,6 +13,7 @@
 
 #include "fd.h"
 #include "mount.h"
+#include "mountns.h"
 #include "plan.h"
 #include "str.h"
 #include "sync.h"
@@ -161,8 +162,9 @@ static int classic_overlay(const struct plan_op *op, int userns, struct err *ret
     int r, fd;
 
     data[0] = '\0';
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return err_sys(reterr, errno, "cannot make mounts private");
+    r = mountns_make_private(reterr);
+    if (r < 0)
+        return r;
     for (unsigned i = FIRST_LOWER; i < op->strings; i++) {
         fd = userns >= 0 ? attach_mapped(plan_str(op, i), userns, reterr)
                          : open_layer(plan_str(op, i), -EBADF, reterr);

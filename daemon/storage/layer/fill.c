@@ -13,6 +13,7 @@
 #include "copytree.h"
 #include "fd.h"
 #include "layer_protocol.h"
+#include "mountns.h"
 #include "path.h"
 #include "str.h"
 
@@ -49,8 +50,11 @@ static int open_image(struct err *reterr)
     int fd = -EBADF, n;
 
     /* First: layers must be opened by the mounts of the namespace that the overlay is made in. */
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return err_sys(reterr, errno, "cannot make a mount namespace");
+    if (unshare(CLONE_NEWNS) < 0)
+        return err_sys(reterr, errno, "unshare");
+    n = mountns_make_private(reterr);
+    if (n < 0)
+        return n;
     n = overlay_options(&b, &fd, reterr);
     if (n < 0 || n == 1)
         return n < 0 ? n : fd;

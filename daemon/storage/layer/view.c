@@ -18,6 +18,7 @@
 #include "fd.h"
 #include "layer_protocol.h"
 #include "mount.h"
+#include "mountns.h"
 #include "ns.h"
 #include "plan.h"
 #include "planmap.h"
@@ -86,9 +87,7 @@ static int copy_mounts(struct err *reterr)
 {
     if (unshare(CLONE_NEWNS) < 0)
         return err_sys(reterr, errno, "unshare");
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return err_sys(reterr, errno, "cannot make mounts private");
-    return 0;
+    return mountns_make_private(reterr);
 }
 
 /* ---- one that does not ---- */
