@@ -185,7 +185,4 @@ void cgroup_take_shim(const struct cgroup *cg, pid_t pid);
 
 /* OOM kills so far; -ENOENT if there is no such cgroup. */
 int64_t cgroup_oom_count(const struct cgroup *cg, const char *parent, const char *id);
-
-/* pids_stats, cpu_stats, memory_stats and blkio_stats of GET /containers/{id}/stats as one object
- * in the v1 or v2 shape.  New reference in *ret. */
-int cgroup_stats(const struct cgroup *cg, const char *parent, const char *id, json_t **ret);
+/* What it uses: sampler.h. */

@@ -1,16 +1,14 @@
-/* Readings of a container's cgroup in the shape of the Engine API's stats. */
+/* Readings in the shape of the Engine API's stats: text at once, because a hundred readers of a
+ * hundred members each would else be a hundred thousand allocations a second. */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "cgroup_impl.h"
-#include "json.h"
+#include "reading.h"
 #include "str.h"
-
-#define NS_PER_TICK (1000000000LL / 100) /* USER_HZ is 100 everywhere Linux runs */
-#define UNLIMITED (INT64_C(1) << 60)     /* v1 says LONG_MAX rounded to pages */
 
 int64_t cgroup_oom_count(const struct cgroup *cg, const char *parent, const char *id)
 {
@@ -23,67 +21,48 @@ int64_t cgroup_oom_count(const struct cgroup *cg, const char *parent, const char
                            "oom_kill", -ENOENT);
 }
 
-static void set_int(json_t *obj, const char *key, int64_t value)
+static void put_number(struct buf *out, int64_t value)
 {
-    json_object_set_new(obj, key, json_integer(value < 0 ? 0 : value));
+    char text[24], *p = text + sizeof(text);
+    uint64_t v = value < 0 ? 0 : (uint64_t)value;
+
+    do {
+        *--p = (char)('0' + v % 10);
+    } while (v /= 10);
+    buf_append(out, p, (size_t)(text + sizeof(text) - p));
 }
 
-/* "key number" lines as members. */
-static json_t *keyed_object(const char *dir, const char *file)
+/* `before` holds the punctuation and the key: ",\"limit\":". */
+static void put(struct buf *out, const char *before, int64_t value)
 {
-    _cleanup_free_ char *text = cgroup_read(dir, file);
-    json_t *out = json_object();
-    char *line, *save = NULL;
+    buf_append_str(out, before);
+    put_number(out, value);
+}
 
-    for (line = text ? strtok_r(text, "\n", &save) : NULL; line;
-         line = strtok_r(NULL, "\n", &save)) {
-        char *blank = strchr(line, ' ');
+/* "key number" lines as members of an object.  The kernel's keys need no quoting. */
+static void put_keyed(struct buf *out, const char *text)
+{
+    const char *comma = "";
 
-        if (!blank)
-            continue;
-        *blank = '\0';
-        json_object_set_new(out, line, json_integer(strtoll(blank + 1, NULL, 10)));
+    buf_append_str(out, "{");
+    while (*text) {
+        size_t line = strcspn(text, "\n"), key = strcspn(text, " \n");
+        size_t digits = key < line ? strspn(text + key + 1, "0123456789") : 0;
+
+        if (digits > 0 && key + 1 + digits == line) {
+            buf_append_str(out, comma);
+            buf_append_str(out, "\"");
+            buf_append(out, text, key);
+            buf_append_str(out, "\":");
+            buf_append(out, text + key + 1, digits);
+            comma = ",";
+        }
+        text += line + (text[line] == '\n');
     }
-    return out;
+    buf_append_str(out, "}");
 }
 
-static json_t *pids_stats(const char *dir)
-{
-    json_t *out = json_object();
-    int64_t limit = cgroup_read_int(dir, "pids.max");
-
-    set_int(out, "current", cgroup_read_int(dir, "pids.current"));
-    /* dockerd shows the uint64 maximum for "max"; jansson's integers are signed, so the largest. */
-    set_int(out, "limit", limit);
-    return out;
-}
-
-static int64_t host_memory(void)
-{
-    struct sysinfo si;
-
-    return sysinfo(&si) < 0 ? 0 : (int64_t)si.totalram * si.mem_unit;
-}
-
-static json_t *memory_stats(const char *dir, bool v2)
-{
-    json_t *out = json_object();
-    int64_t limit = cgroup_read_int(dir, v2 ? "memory.max" : "memory.limit_in_bytes");
-
-    set_int(out, "usage", cgroup_read_int(dir, v2 ? "memory.current" : "memory.usage_in_bytes"));
-    if (v2) {
-        set_int(out, "failcnt", cgroup_read_key(dir, "memory.events", "oom", 0));
-    } else {
-        set_int(out, "max_usage", cgroup_read_int(dir, "memory.max_usage_in_bytes"));
-        set_int(out, "failcnt", cgroup_read_int(dir, "memory.failcnt"));
-    }
-    json_object_set_new(out, "stats", keyed_object(dir, "memory.stat"));
-    set_int(out, "limit", limit < 0 || limit >= UNLIMITED ? host_memory() : limit);
-    return out;
-}
-
-/* Sum of the first seven columns of the "cpu" line, in ns. */
-static int64_t system_cpu_ns(void)
+int64_t cgroup_system_cpu_ns(void)
 {
     _cleanup_free_ char *text = cgroup_read("/proc", "stat");
     int64_t sum = 0;
@@ -97,143 +76,175 @@ static int64_t system_cpu_ns(void)
     return sum * NS_PER_TICK;
 }
 
-static json_t *percpu_usage(const char *dir)
+static void put_percpu(struct buf *out, const char *text)
 {
-    _cleanup_free_ char *text = cgroup_read(dir, "cpuacct.usage_percpu");
-    json_t *out = json_array();
+    const char *comma = "";
+    char *end;
 
-    for (char *p = text, *end; p && *p; p = end) {
+    buf_append_str(out, ",\"percpu_usage\":[");
+    for (const char *p = text;; p = end, comma = ",") {
         long long n = strtoll(p, &end, 10);
 
         if (end == p)
             break;
-        json_array_append_new(out, json_integer(n));
+        put(out, comma, n);
     }
-    return out;
+    buf_append_str(out, "]");
 }
 
-static json_t *cpu_usage(const char *dir, bool v2)
+void cgroup_cpu_json(const struct cgroup_reading *r, int64_t system_cpu_ns, struct buf *out)
 {
-    json_t *out = json_object();
+    struct cgroup_figures f;
 
-    if (v2) {
-        set_int(out, "total_usage", cgroup_read_key(dir, "cpu.stat", "usage_usec", 0) * 1000);
-        set_int(out, "usage_in_kernelmode",
-                cgroup_read_key(dir, "cpu.stat", "system_usec", 0) * 1000);
-        set_int(out, "usage_in_usermode", cgroup_read_key(dir, "cpu.stat", "user_usec", 0) * 1000);
-        return out;
+    reading_cpu(r, &f);
+    put(out, "{\"cpu_usage\":{\"total_usage\":", f.cpu_ns);
+    put(out, ",\"usage_in_kernelmode\":", f.cpu_system_ns);
+    put(out, ",\"usage_in_usermode\":", f.cpu_user_ns);
+    if (!r->acct_v2)
+        put_percpu(out, r->text[CGROUP_FILE_ACCT_PERCPU]);
+    put(out, "},\"system_cpu_usage\":", system_cpu_ns);
+    put(out, ",\"online_cpus\":", sysconf(_SC_NPROCESSORS_ONLN));
+    put(out, ",\"throttling_data\":{\"periods\":", f.periods);
+    put(out, ",\"throttled_periods\":", f.throttled);
+    put(out, ",\"throttled_time\":", f.throttled_ns);
+    buf_append_str(out, "}}");
+}
+
+static int64_t host_memory(void)
+{
+    struct sysinfo si;
+
+    return sysinfo(&si) < 0 ? 0 : (int64_t)si.totalram * si.mem_unit;
+}
+
+static void put_memory(const struct cgroup_reading *r, struct buf *out)
+{
+    int64_t limit = reading_number(r, CGROUP_FILE_MEMORY_LIMIT);
+    bool v2 = r->memory_v2;
+
+    if (!*r->text[CGROUP_FILE_MEMORY_USAGE]) {
+        buf_append_str(out, ",\"memory_stats\":{}");
+        return;
     }
-    set_int(out, "total_usage", cgroup_read_int(dir, "cpuacct.usage"));
-    json_object_set_new(out, "percpu_usage", percpu_usage(dir));
-    set_int(out, "usage_in_kernelmode",
-            cgroup_read_key(dir, "cpuacct.stat", "system", 0) * NS_PER_TICK);
-    set_int(out, "usage_in_usermode",
-            cgroup_read_key(dir, "cpuacct.stat", "user", 0) * NS_PER_TICK);
-    return out;
+    put(out, ",\"memory_stats\":{\"usage\":", reading_number(r, CGROUP_FILE_MEMORY_USAGE));
+    if (!v2)
+        put(out, ",\"max_usage\":", reading_number(r, CGROUP_FILE_MEMORY_PEAK));
+    put(out, ",\"failcnt\":",
+        v2 ? reading_key(r, CGROUP_FILE_MEMORY_FAILURES, "oom", 0)
+           : reading_number(r, CGROUP_FILE_MEMORY_FAILURES));
+    put(out, ",\"limit\":", limit <= 0 || limit >= MEMORY_UNLIMITED ? host_memory() : limit);
+    buf_append_str(out, ",\"stats\":");
+    put_keyed(out, r->text[CGROUP_FILE_MEMORY_STAT]);
+    buf_append_str(out, "}");
 }
 
-static json_t *cpu_stats(const struct cgroup *cg, const char *cpu, const char *acct)
+static void put_pids(const struct cgroup_reading *r, struct buf *out)
 {
-    bool v2 = cgroup_on_v2(cg, CGROUP_CPU);
-    json_t *out = json_object(), *throttling = json_object();
-
-    json_object_set_new(out, "cpu_usage",
-                        acct ? cpu_usage(acct, cgroup_on_v2(cg, CGROUP_CPUACCT)) : json_object());
-    set_int(out, "system_cpu_usage", system_cpu_ns());
-    set_int(out, "online_cpus", sysconf(_SC_NPROCESSORS_ONLN));
-    set_int(throttling, "periods", cpu ? cgroup_read_key(cpu, "cpu.stat", "nr_periods", 0) : 0);
-    set_int(throttling, "throttled_periods",
-            cpu ? cgroup_read_key(cpu, "cpu.stat", "nr_throttled", 0) : 0);
-    set_int(throttling, "throttled_time",
-            !cpu ? 0
-            : v2 ? cgroup_read_key(cpu, "cpu.stat", "throttled_usec", 0) * 1000
-                 : cgroup_read_key(cpu, "cpu.stat", "throttled_time", 0));
-    json_object_set_new(out, "throttling_data", throttling);
-    return out;
+    if (!*r->text[CGROUP_FILE_PIDS]) {
+        buf_append_str(out, "\"pids_stats\":{}");
+        return;
+    }
+    put(out, "\"pids_stats\":{\"current\":", reading_number(r, CGROUP_FILE_PIDS));
+    /* dockerd shows the uint64 maximum for "max"; most JSON readers' integers are signed. */
+    put(out, ",\"limit\":", reading_number(r, CGROUP_FILE_PIDS_LIMIT));
+    buf_append_str(out, "}");
 }
 
-static void append_io(json_t *list, unsigned major, unsigned minor, const char *op, int64_t value)
+static void put_io(struct buf *out, bool *first, unsigned major, unsigned minor, const char *op,
+                   int64_t value)
 {
-    json_array_append_new(list, json_pack("{s:i,s:i,s:s,s:I}", "major", (int)major, "minor",
-                                          (int)minor, "op", op, "value", (json_int_t)value));
+    put(out, *first ? "{\"major\":" : ",{\"major\":", major);
+    put(out, ",\"minor\":", minor);
+    buf_append_str(out, ",\"op\":\"");
+    buf_append_str(out, op);
+    put(out, "\",\"value\":", value);
+    buf_append_str(out, "}");
+    *first = false;
 }
 
-/* v1: "8:0 Read 4096" lines, ended by "Total N". */
-static json_t *blkio_v1(const char *dir, const char *file)
+/* v1: "8:0 Read 4096" lines, ended by "Total N". v2: "8:0 rbytes=1 wbytes=2 rios=3 ..." */
+static void put_io_list(struct buf *out, const char *name, const char *text, bool v2)
 {
-    _cleanup_free_ char *text = cgroup_read(dir, file);
-    json_t *out = json_array();
-    char *line, *save = NULL;
+    bool first = true;
 
-    for (line = text ? strtok_r(text, "\n", &save) : NULL; line;
-         line = strtok_r(NULL, "\n", &save)) {
+    buf_append_str(out, name);
+    buf_append_str(out, "[");
+    for (const char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
         unsigned major, minor;
+        long long value, written;
         char op[16];
-        long long value;
 
-        if (sscanf(line, "%u:%u %15s %lld", &major, &minor, op, &value) == 4)
-            append_io(out, major, minor, op, value);
+        if (v2 &&
+            sscanf(p, "%u:%u rbytes=%lld wbytes=%lld", &major, &minor, &value, &written) == 4) {
+            put_io(out, &first, major, minor, "read", value);
+            put_io(out, &first, major, minor, "write", written);
+        } else if (!v2 && sscanf(p, "%u:%u %15[A-Za-z] %lld", &major, &minor, op, &value) == 4) {
+            put_io(out, &first, major, minor, op, value);
+        }
     }
-    return out;
+    buf_append_str(out, "]");
 }
 
-/* v2: "8:0 rbytes=1 wbytes=2 rios=3 wios=4 ..." */
-static json_t *blkio_v2(const char *dir)
-{
-    _cleanup_free_ char *text = cgroup_read(dir, "io.stat");
-    json_t *out = json_array();
-    char *line, *save = NULL;
-
-    for (line = text ? strtok_r(text, "\n", &save) : NULL; line;
-         line = strtok_r(NULL, "\n", &save)) {
-        unsigned major, minor;
-        long long rbytes, wbytes;
-
-        if (sscanf(line, "%u:%u rbytes=%lld wbytes=%lld", &major, &minor, &rbytes, &wbytes) != 4)
-            continue;
-        append_io(out, major, minor, "read", rbytes);
-        append_io(out, major, minor, "write", wbytes);
-    }
-    return out;
-}
-
-static json_t *blkio_stats(const char *dir, bool v2)
+static void put_blkio(const struct cgroup_reading *r, struct buf *out)
 {
     static const char *const others[] = {"io_queue_recursive",     "io_service_time_recursive",
                                          "io_wait_time_recursive", "io_merged_recursive",
                                          "io_time_recursive",      "sectors_recursive"};
-    json_t *out = json_object();
 
-    json_object_set_new(out, "io_service_bytes_recursive",
-                        v2 ? blkio_v2(dir)
-                           : blkio_v1(dir, "blkio.throttle.io_service_bytes_recursive"));
-    json_object_set_new(out, "io_serviced_recursive",
-                        v2 ? json_null() : blkio_v1(dir, "blkio.throttle.io_serviced_recursive"));
-    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-        json_object_set_new(out, others[i], v2 ? json_null() : json_array());
-    return out;
+    put_io_list(out, ",\"blkio_stats\":{\"io_service_bytes_recursive\":", r->text[CGROUP_FILE_IO],
+                r->io_v2);
+    if (r->io_v2)
+        buf_append_str(out, ",\"io_serviced_recursive\":null");
+    else
+        put_io_list(out, ",\"io_serviced_recursive\":", r->text[CGROUP_FILE_IO_OPS], false);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        buf_append_str(out, ",\"");
+        buf_append_str(out, others[i]);
+        buf_append_str(out, r->io_v2 ? "\":null" : "\":[]");
+    }
+    buf_append_str(out, "}");
 }
 
-int cgroup_stats(const struct cgroup *cg, const char *parent, const char *id, json_t **ret)
+/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" to members of an object. */
+static void put_pressure_lines(struct buf *out, const char *text)
 {
-    _cleanup_free_ char *pids = cgroup_path(cg, CGROUP_PIDS, parent, id);
-    _cleanup_free_ char *cpu = cgroup_path(cg, CGROUP_CPU, parent, id);
-    _cleanup_free_ char *acct = cgroup_path(cg, CGROUP_CPUACCT, parent, id);
-    _cleanup_free_ char *memory = cgroup_path(cg, CGROUP_MEMORY, parent, id);
-    _cleanup_free_ char *blkio = cgroup_path(cg, CGROUP_BLKIO, parent, id);
-    const char *any = memory ? memory : cpu ? cpu : pids;
-    json_t *out;
+    const char *comma = "";
 
-    if (!any || access(any, F_OK) < 0)
-        return -ENOENT;
-    out = json_object();
-    json_object_set_new(out, "pids_stats", pids ? pids_stats(pids) : json_object());
-    json_object_set_new(out, "cpu_stats", cpu_stats(cg, cpu, acct));
-    json_object_set_new(out, "memory_stats",
-                        memory ? memory_stats(memory, cgroup_on_v2(cg, CGROUP_MEMORY))
-                               : json_object());
-    json_object_set_new(out, "blkio_stats",
-                        blkio ? blkio_stats(blkio, cgroup_on_v2(cg, CGROUP_BLKIO)) : json_object());
-    *ret = out;
-    return 0;
+    while (*text) {
+        char kind[8], avg[3][16];
+        unsigned long long total;
+
+        if (sscanf(text, "%7[a-z] avg10=%15[0-9.] avg60=%15[0-9.] avg300=%15[0-9.] total=%llu",
+                   kind, avg[0], avg[1], avg[2], &total) == 5) {
+            buf_printf(out, "%s\"%s\":{\"avg10\":%s,\"avg60\":%s,\"avg300\":%s,\"total\":%llu}",
+                       comma, kind, avg[0], avg[1], avg[2], total);
+            comma = ",";
+        }
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
+}
+
+static void put_pressure(const struct cgroup_reading *r, struct buf *out)
+{
+    static const char *const names[] = {"cpu", "memory", "io"};
+    const char *comma = "";
+
+    if (!*r->text[CGROUP_FILE_PSI_CPU])
+        return;
+    buf_append_str(out, ",\"pressure_stats\":{");
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++, comma = ",") {
+        buf_printf(out, "%s\"%s\":{", comma, names[i]);
+        put_pressure_lines(out, r->text[CGROUP_FILE_PSI_CPU + i]);
+        buf_append_str(out, "}");
+    }
+    buf_append_str(out, "}");
+}
+
+void cgroup_use_json(const struct cgroup_reading *r, struct buf *out)
+{
+    put_pids(r, out);
+    put_memory(r, out);
+    put_blkio(r, out);
+    put_pressure(r, out);
 }

@@ -402,6 +402,7 @@ void engine_close(struct engine *e)
         db_checkpoint(e->db_path);
         db_close(e->db);
     }
+    stats_hub_free(e->stats);
     events_free(e->events);
     fd_close(e->shim_fd);
     free(e->daemon_id);

@@ -233,11 +233,14 @@ struct stats_options {
     bool one_shot; /* without stream: at once, with nothing to compare to */
 };
 struct stats_stream;
-/* fn gets each sample (a new reference) on the loop, never from inside this call.  Without stream
- * the first is the last, and of a container that is down it holds the id and name only; a stream
- * ends by NULL when the container is removed.  With the last one *ret is gone. */
+/* line: a JSON object and "\n"; NULL: the end, and *ret is gone.  On the loop, never from inside
+ * engine_stats_open(). */
+typedef void engine_stats_fn(void *arg, const char *line, size_t len);
+/* Without stream there is one sample, and of a container that is down it holds the id and name
+ * only; a stream goes on until the container is removed. */
 int engine_stats_open(struct engine *e, const char *ref, const struct stats_options *options,
-                      engine_json_fn *fn, void *arg, struct stats_stream **ret, struct err *reterr);
+                      engine_stats_fn *fn, void *arg, struct stats_stream **ret,
+                      struct err *reterr);
 void engine_stats_close(
     struct stats_stream *s); /* the reader lost interest: fn is not called again */
 

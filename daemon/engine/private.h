@@ -75,6 +75,7 @@ struct pending {
 
 struct exec;
 struct attach_request;
+struct stats_hub;
 
 struct container {
     struct engine *engine;
@@ -168,9 +169,10 @@ struct engine {
     uint64_t names_generation;
     char table[NETWORK_TABLE_MAX];
     struct events *events;
-    struct map by_id;   /* id -> struct container (a reference each) */
-    struct map by_name; /* name -> the same, borrowed */
-    struct map execs;   /* exec id -> struct exec, borrowed from its container */
+    struct stats_hub *stats; /* NULL until somebody asks */
+    struct map by_id;        /* id -> struct container (a reference each) */
+    struct map by_name;      /* name -> the same, borrowed */
+    struct map execs;        /* exec id -> struct exec, borrowed from its container */
     char *db_path;
     char *daemon_id;          /* meta: a UUID-like text */
     int shim_fd;              /* sealed copy of the shim's executable */
@@ -326,7 +328,8 @@ struct rootfs_spec rootfs_spec_of(const char *id, char *const *chain, uid_t root
 struct rootfs_fds {
     int *fds; /* directories, top first: what the container wrote comes before the layers below */
     size_t n;
-    char maps[2][48]; /* arguments of the worker about what the first is, and who wrote it; "": none */
+    char maps[2]
+             [48]; /* arguments of the worker about what the first is, and who wrote it; "": none */
 };
 
 /* fds is lent: it is closed after the call; NULL with err. */
@@ -486,6 +489,10 @@ void health_from_json(struct container *c, const json_t *o);
 char *container_log_path(const struct container *c);
 
 void logs_container_exited(struct container *c);
+
+/* ---- stats.c ---- */
+
+void stats_hub_free(struct stats_hub *hub); /* its readers are gone, and no job runs */
 
 /* ---- reconcile.c ---- */
 

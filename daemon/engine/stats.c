@@ -1,226 +1,356 @@
-/* What a container uses: one reading, or one a second. */
+/* What a container uses: one reading, or one a second.  All readers that are due are served by one
+ * job on the pool; those of streams are due at the same moment of each second. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
-#include "fd.h"
+#include "netdev.h"
 #include "private.h"
+#include "sampler.h"
 
-#define INTERVAL_MS 1000
-#define NET_DEV_MAX (256 << 10)
+#define INTERVAL_NS INT64_C(1000000000)
+#define CLOSE_NS (INTERVAL_NS / 5) /* two samples closer than this say little: the next one then   \
+                                    */
+#define KEPT_MAX 256               /* readers whose files stay open, at most */
 
 struct stats_stream {
+    struct stats_stream *next;
     struct container *container; /* a reference */
     struct stats_options options;
-    engine_json_fn *fn; /* NULL: the reader went away */
+    engine_stats_fn *fn; /* NULL: the reader went away */
     void *arg;
-    uv_timer_t *timer; /* owned until its close callback */
-    bool busy;         /* a job is on the pool and will come back to this */
-    json_t *before;    /* cpu_stats of the last sample, or NULL */
+    bool keeps;     /* its files stay open */
+    int64_t due_ns; /* CLOCK_MONOTONIC; INT64_MAX: in a job */
+    char *before;   /* cpu_stats of the last sample, or NULL */
     int64_t before_ns;
 
-    /* The job's: */
+    /* A job's while it is busy: */
+    bool busy;
     pid_t pid;
-    char *parent;
-    bool own_network;
+    bool own_network, found;
+    struct cgroup_sampler *sampler;
     int64_t taken_ns;
-    json_t *sample; /* NULL: it is not running any more */
+    struct buf cpu, use;
 };
+
+/* The samples of one job. */
+struct batch {
+    struct stats_hub *hub;
+    size_t n;
+    struct stats_stream *streams[];
+};
+
+struct stats_hub {
+    struct engine *engine; /* borrowed */
+    struct stats_stream *streams;
+    size_t n, kept;
+    bool busy;
+    uv_timer_t *timer; /* owned until its close callback; only while there are streams */
+};
+
+static void collect(struct stats_hub *hub);
 
 /* ---- on the pool ---- */
 
-/* "  eth0: " and sixteen numbers, of which these are told: proc(5), /proc/net/dev. */
-static json_t *interface_stats(const char *numbers)
+static void put_name(const char *name, struct buf *out)
 {
-    static const struct {
-        const char *name;
-        int column;
-    } told[] = {{"rx_bytes", 0}, {"rx_packets", 1}, {"rx_errors", 2},  {"rx_dropped", 3},
-                {"tx_bytes", 8}, {"tx_packets", 9}, {"tx_errors", 10}, {"tx_dropped", 11}};
-    long long column[12] = {0};
-    json_t *out = json_object();
-    char *end;
+    _cleanup_free_ char *clean = str_to_utf8(name);
+    json_t *s = json_string(clean);
+    char *text = json_dumps(s, JSON_ENCODE_ANY);
 
-    for (size_t i = 0; i < ARRAY_SIZE(column); i++, numbers = end)
-        column[i] = strtoll(numbers, &end, 10);
-    for (size_t i = 0; i < ARRAY_SIZE(told); i++)
-        json_object_set_new(out, told[i].name, json_integer(column[told[i].column]));
-    return out;
+    buf_append_str(out, text);
+    free(text);
+    json_decref(s);
 }
 
-static json_t *network_stats(pid_t pid)
+static void put_networks(pid_t pid, struct buf *out)
 {
-    _cleanup_free_ char *path = xasprintf("/proc/%d/net/dev", pid), *text = NULL;
-    json_t *out = json_object();
-    char *line, *save = NULL;
+    struct netdev devices[NETDEV_MAX];
+    int n = netdev_read(pid, devices, NETDEV_MAX);
 
-    if (file_read(AT_FDCWD, path, NET_DEV_MAX, &text) < 0)
-        return out;
-    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *colon = strchr(line, ':'), *name = line + strspn(line, " ");
-
-        if (!colon)
-            continue; /* one of the two title lines */
-        *colon = '\0';
-        if (!streq(name, "lo"))
-            json_object_set_new(out, name, interface_stats(colon + 1));
+    buf_append_str(out, ",\"networks\":{");
+    for (int i = 0; i < n; i++) {
+        buf_append_str(out, i ? "," : "");
+        put_name(devices[i].name, out);
+        for (size_t k = 0; k < NETDEV_COUNTERS; k++)
+            buf_printf(out, "%s\"%s\":%llu", k ? "," : ":{", netdev_names[k],
+                       (unsigned long long)devices[i].counters[k]);
+        buf_append_str(out, "}");
     }
-    return out;
+    buf_append_str(out, "}");
 }
 
 static void sample_run(void *arg)
 {
-    struct stats_stream *s = arg;
+    struct batch *b = arg;
+    struct cgroup_reading *r = xmalloc(sizeof(*r));
+    int64_t system_ns = cgroup_system_cpu_ns();
 
-    s->sample = NULL;
-    s->taken_ns = time_now_ns();
-    if (cgroup_stats(s->container->engine->cgroup, s->parent, s->container->id, &s->sample) < 0)
-        return;
-    if (s->own_network)
-        json_object_set_new(s->sample, "networks", network_stats(s->pid));
+    for (size_t i = 0; i < b->n; i++) {
+        struct stats_stream *s = b->streams[i];
+
+        s->cpu.start = s->cpu.len = s->use.start = s->use.len = 0;
+        s->taken_ns = time_now_ns();
+        s->found = cgroup_sampler_read(s->sampler, r) >= 0;
+        if (!s->found)
+            continue;
+        cgroup_cpu_json(r, system_ns, &s->cpu);
+        cgroup_use_json(r, &s->use);
+        if (s->own_network)
+            put_networks(s->pid, &s->use);
+    }
+    free(r);
 }
 
-/* ---- on the loop ---- */
+/* ---- what a reader gets ---- */
+
+static void put_time(struct buf *out, const char *key, int64_t ns)
+{
+    char text[TIME_STR_MAX] = TIME_ZERO;
+
+    if (ns != 0)
+        time_format_nano(ns, text);
+    buf_append_str(out, key);
+    buf_append_str(out, text);
+}
+
+static void put_identity(struct buf *out, const struct container *c)
+{
+    buf_append_str(out, "{\"id\":\"");
+    buf_append_str(out, c->id);
+    buf_append_str(out, "\",\"name\":\"/");
+    buf_append_str(out, c->name);
+    buf_append_str(out, "\"");
+}
+
+static void tell(struct stats_stream *s)
+{
+    static const char no_cpu[] =
+        "{\"cpu_usage\":{\"total_usage\":0,\"usage_in_kernelmode\":0,\"usage_in_usermode\":0},"
+        "\"throttling_data\":{\"periods\":0,\"throttled_periods\":0,\"throttled_time\":0}}";
+    _cleanup_buf_ struct buf out = {0};
+
+    put_identity(&out, s->container);
+    put_time(&out, ",\"read\":\"", s->taken_ns);
+    put_time(&out, "\",\"preread\":\"", s->before_ns);
+    buf_append_str(&out, "\",\"num_procs\":0,\"storage_stats\":{},"); /* Windows' */
+    buf_append(&out, buf_head(&s->use), buf_size(&s->use));
+    buf_append_str(&out, ",\"precpu_stats\":");
+    buf_append_str(&out, s->before ? s->before : no_cpu);
+    buf_append_str(&out, ",\"cpu_stats\":");
+    buf_append(&out, buf_head(&s->cpu), buf_size(&s->cpu));
+    buf_append_str(&out, "}\n");
+    s->fn(s->arg, buf_head(&out), buf_size(&out));
+}
+
+static void tell_identity(struct stats_stream *s)
+{
+    _cleanup_buf_ struct buf out = {0};
+
+    put_identity(&out, s->container);
+    buf_append_str(&out, "}\n");
+    s->fn(s->arg, buf_head(&out), buf_size(&out));
+}
+
+static void remember(struct stats_stream *s)
+{
+    free(s->before);
+    s->before = buf_take_str(&s->cpu);
+    s->before_ns = s->taken_ns;
+}
+
+static void forget(struct stats_stream *s)
+{
+    free(TAKE_PTR(s->before));
+    s->before_ns = 0;
+    cgroup_sampler_close(s->sampler);
+}
+
+/* ---- readers ---- */
+
+static struct stats_hub *hub_of(struct engine *e)
+{
+    if (!e->stats) {
+        e->stats = xcalloc(1, sizeof(*e->stats));
+        e->stats->engine = e;
+    }
+    return e->stats;
+}
+
+void stats_hub_free(struct stats_hub *hub)
+{
+    free(hub);
+}
+
+static bool may_keep(const struct stats_hub *hub)
+{
+    struct rlimit files;
+
+    return hub->kept < KEPT_MAX && getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+           (hub->kept + 1) * CGROUP_FILES < files.rlim_cur / 4;
+}
 
 static void stream_free(struct stats_stream *s)
 {
-    if (s->timer)
-        uv_close((uv_handle_t *)s->timer, (uv_close_cb)free);
-    json_decref(s->before);
-    free(s->parent);
+    struct stats_hub *hub = s->container->engine->stats;
+    struct stats_stream **p = &hub->streams;
+
+    while (*p != s)
+        p = &(*p)->next;
+    *p = s->next;
+    hub->kept -= s->keeps;
+    if (--hub->n == 0 && hub->timer) {
+        uv_timer_stop(hub->timer);
+        uv_close((uv_handle_t *)TAKE_PTR(hub->timer), (uv_close_cb)free);
+    }
+    cgroup_sampler_free(s->sampler);
+    buf_done(&s->cpu);
+    buf_done(&s->use);
+    free(s->before);
     container_unref(s->container);
     free(s);
 }
 
-static json_t *time_json(int64_t ns)
+/* Streams are due together, when a second is full. */
+static int64_t next_due(const struct stats_stream *s)
 {
-    char text[TIME_STR_MAX];
+    int64_t now = time_monotonic_ns(), due = (now / INTERVAL_NS + 1) * INTERVAL_NS;
 
-    if (ns == 0)
-        return json_string("0001-01-01T00:00:00Z");
-    time_format_nano(ns, text);
-    return json_string(text);
+    if (!s->options.stream)
+        return now + INTERVAL_NS;
+    return due - now < CLOSE_NS ? due + INTERVAL_NS : due;
 }
 
-static json_t *no_cpu(void)
+/* The end of a reader that had one sample to come. */
+static void finish(struct stats_stream *s)
 {
-    return json_pack("{s:{s:i,s:i,s:i}, s:{s:i,s:i,s:i}}", "cpu_usage", "total_usage", 0,
-                     "usage_in_kernelmode", 0, "usage_in_usermode", 0, "throttling_data", "periods",
-                     0, "throttled_periods", 0, "throttled_time", 0);
-}
-
-static json_t *identity(const struct container *c)
-{
-    return json_pack("{s:s, s:o}", "id", c->id, "name", json_sprintf("/%s", c->name));
-}
-
-/* Takes sample, gives the object for the client. */
-static json_t *complete(struct stats_stream *s, json_t *sample)
-{
-    json_t *out = identity(s->container), *cpu = json_object_get(sample, "cpu_stats");
-
-    json_object_set_new(out, "read", time_json(s->taken_ns));
-    json_object_set_new(out, "preread", time_json(s->before_ns));
-    json_object_set_new(out, "num_procs", json_integer(0)); /* Windows' */
-    json_object_set_new(out, "storage_stats", json_object());
-    json_object_set_new(out, "precpu_stats", s->before ? json_incref(s->before) : no_cpu());
-    json_object_update_missing(out, sample);
-    json_decref(s->before);
-    s->before = json_incref(cpu);
-    s->before_ns = s->taken_ns;
-    json_decref(sample);
-    return out;
-}
-
-static void finish(struct stats_stream *s, json_t *last)
-{
-    s->fn(s->arg, last, NULL);
+    s->fn(s->arg, NULL, 0);
     stream_free(s);
 }
 
-static void on_tick(uv_timer_t *timer);
-
-static void next_tick(struct stats_stream *s)
+static void on_sample(struct stats_stream *s)
 {
-    if (!s->timer) {
-        s->timer = xcalloc(1, sizeof(*s->timer));
-        uv_timer_init(s->container->engine->loop, s->timer);
-        s->timer->data = s;
-    }
-    uv_timer_start(s->timer, on_tick, INTERVAL_MS, 0);
-}
-
-static void after_sample(void *arg)
-{
-    struct stats_stream *s = arg;
-    json_t *sample = TAKE_PTR(s->sample);
     bool first = !s->before;
 
     s->busy = false;
     if (!s->fn) {
-        json_decref(sample);
         stream_free(s);
-        return;
-    }
-    if (s->options.stream) {
-        if (sample)
-            s->fn(s->arg, complete(s, sample), NULL);
-        next_tick(s);
-        return;
-    }
-    if (!sample) {
-        finish(s, identity(s->container));
+    } else if (s->options.stream) {
+        if (s->found) {
+            tell(s);
+            remember(s);
+        }
+        s->due_ns = next_due(s);
+    } else if (!s->found) {
+        tell_identity(s);
+        finish(s);
     } else if (first && !s->options.one_shot) {
-        json_decref(complete(s, sample)); /* the sample to compare with */
-        next_tick(s);
+        remember(s); /* to compare with */
+        s->due_ns = next_due(s);
     } else {
-        finish(s, complete(s, sample));
+        tell(s);
+        finish(s);
     }
 }
 
-static void take_sample(struct stats_stream *s)
+static void after_samples(void *arg)
 {
-    struct container *c = s->container;
-    enum net_mode mode = container_net_mode(c);
+    struct batch *b = arg;
+    struct stats_hub *hub = b->hub;
 
-    s->pid = c->pid;
+    hub->busy = false;
+    for (size_t i = 0; i < b->n; i++)
+        on_sample(b->streams[i]);
+    free(b);
+    collect(hub);
+}
+
+/* Is there something to read?  A reader may stay through stops and starts; only removal ends its
+ * stream.  False: it waits on, or it is gone. */
+static bool wants_sample(struct stats_stream *s)
+{
+    const struct container *c = s->container;
+
+    if (container_is_up(c))
+        return true;
+    if (!s->options.stream) {
+        tell_identity(s);
+        finish(s);
+    } else if (c->gone) {
+        finish(s);
+    } else {
+        forget(s);
+        s->due_ns = next_due(s);
+    }
+    return false;
+}
+
+static void add_sample(struct batch *b, struct stats_stream *s)
+{
+    enum net_mode mode = container_net_mode(s->container);
+
+    s->pid = s->container->pid;
     s->own_network = mode == NET_BRIDGE || mode == NET_NONE;
     s->busy = true;
-    job_run(c->engine, sample_run, after_sample, s);
+    s->due_ns = INT64_MAX;
+    b->streams[b->n++] = s;
 }
 
-/* A reader may stay through stops and starts; only removal ends its stream. */
-static void on_tick(uv_timer_t *timer)
+static void on_timer(uv_timer_t *timer)
 {
-    struct stats_stream *s = timer->data;
-    struct container *c = s->container;
+    collect(timer->data);
+}
 
-    if (container_is_up(c)) {
-        take_sample(s);
-    } else if (c->gone || !s->options.stream) {
-        finish(s, s->options.stream ? NULL : identity(c));
-    } else {
-        json_decref(TAKE_PTR(s->before));
-        s->before_ns = 0;
-        next_tick(s);
+static void arm(struct stats_hub *hub, int64_t due)
+{
+    int64_t left = due - time_monotonic_ns();
+
+    if (!hub->timer) {
+        hub->timer = xcalloc(1, sizeof(*hub->timer));
+        uv_timer_init(hub->engine->loop, hub->timer);
+        hub->timer->data = hub;
     }
+    /* Never 0: the loop must come round between two turns. */
+    uv_timer_start(hub->timer, on_timer, left <= 0 ? 1 : (uint64_t)left / 1000000 + 1, 0);
 }
 
-static void tell_not_running(void *arg)
+/* Serve all that are due; one job at a time. */
+static void collect(struct stats_hub *hub)
 {
-    struct stats_stream *s = arg;
+    int64_t now = time_monotonic_ns(), due = INT64_MAX;
+    struct batch *b;
 
-    s->busy = false;
-    if (s->fn)
-        finish(s, identity(s->container));
-    else
-        stream_free(s);
+    if (hub->busy || !hub->streams)
+        return;
+    b = xcalloc(1, sizeof(*b) + hub->n * sizeof(struct stats_stream *));
+    b->hub = hub;
+    for (struct stats_stream *s = hub->streams, *next; s; s = next) {
+        next = s->next;
+        if (s->due_ns <= now && wants_sample(s))
+            add_sample(b, s);
+    }
+    for (const struct stats_stream *s = hub->streams; s; s = s->next)
+        due = s->due_ns < due ? s->due_ns : due;
+    if (b->n > 0) {
+        hub->busy = true;
+        job_run(hub->engine, sample_run, after_samples, b);
+    } else {
+        free(b);
+    }
+    if (due != INT64_MAX)
+        arm(hub, due);
+}
+
+static void collect_deferred(void *arg)
+{
+    collect(arg);
 }
 
 int engine_stats_open(struct engine *e, const char *ref, const struct stats_options *options,
-                      engine_json_fn *fn, void *arg, struct stats_stream **ret, struct err *reterr)
+                      engine_stats_fn *fn, void *arg, struct stats_stream **ret, struct err *reterr)
 {
+    struct stats_hub *hub = hub_of(e);
     struct container *c;
     struct stats_stream *s;
     int r = registry_find(e, ref, &c, reterr);
@@ -231,18 +361,19 @@ int engine_stats_open(struct engine *e, const char *ref, const struct stats_opti
         return err_set(reterr, ERR_INVALID, EINVAL, "cannot have stream=true and one-shot=true");
     shim_sync(c);
     s = xcalloc(1, sizeof(*s));
-    *s = (struct stats_stream){
-        .container = container_ref(c), .options = *options, .fn = fn, .arg = arg};
-    s->parent = xstrdup(json_get_str(c->host_config, "CgroupParent", ""));
+    *s = (struct stats_stream){.next = hub->streams,
+                               .container = container_ref(c),
+                               .options = *options,
+                               .fn = fn,
+                               .arg = arg};
+    s->keeps = options->stream && may_keep(hub);
+    s->sampler = cgroup_sampler_new(e->cgroup, json_get_str(c->host_config, "CgroupParent", ""),
+                                    c->id, s->keeps);
+    hub->streams = s;
+    hub->n++;
+    hub->kept += s->keeps;
+    engine_defer(e, collect_deferred, hub);
     *ret = s;
-    if (container_is_up(c)) {
-        take_sample(s);
-    } else if (options->stream) {
-        next_tick(s);
-    } else {
-        s->busy = true;
-        engine_defer(e, tell_not_running, s);
-    }
     return 0;
 }
 

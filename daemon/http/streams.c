@@ -90,23 +90,19 @@ void streams_logs(struct http_req *req)
 struct stats_answer {
     struct http_stream *stream;
     struct stats_stream *stats; /* NULL once it has ended */
-    bool once;
 };
 
-static void on_stats(void *arg, json_t *sample, const struct err *err)
+static void on_stats(void *arg, const char *line, size_t len)
 {
     struct stats_answer *a = arg;
 
-    (void)err;
-    if (a->once || !sample)
+    if (!line) {
         a->stats = NULL;
-    /* A reader that is behind misses samples: they are worth nothing late. */
-    if (sample && http_stream_queued(a->stream) < HTTP_STREAM_LOW_WATER)
-        http_stream_write_json(a->stream, sample);
-    else
-        json_decref(sample);
-    if (!a->stats)
         http_stream_end(a->stream);
+    } else if (http_stream_queued(a->stream) < HTTP_STREAM_LOW_WATER) {
+        /* A reader that is behind misses samples: they are worth nothing late. */
+        http_stream_write(a->stream, line, len);
+    }
 }
 
 static void on_stats_closed(void *arg)
@@ -127,7 +123,6 @@ void streams_stats(struct http_req *req)
     struct stats_answer *a = xcalloc(1, sizeof(*a));
     struct err err;
 
-    a->once = !o.stream;
     if (engine_stats_open(http_context(req), http_param(req), &o, on_stats, a, &a->stats, &err) <
         0) {
         http_reply_err(req, &err);

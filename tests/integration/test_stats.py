@@ -1,5 +1,6 @@
 """What containers use, as the API and its clients tell it."""
 import json
+import os
 import time
 
 from harness import equal, has, wait_for
@@ -33,6 +34,39 @@ def test_one_shot_has_nothing_to_compare_to(d):
     equal((s["preread"], s["precpu_stats"]["cpu_usage"]["total_usage"]), ("0001-01-01T00:00:00Z", 0))
     assert "system_cpu_usage" not in s["precpu_stats"]
     assert s["cpu_stats"]["cpu_usage"]["total_usage"] > 0
+
+
+def test_pressure_is_told_where_the_kernel_does(d):
+    container = d.run_detached("--cpus", "0.1", "busybox", "sh", "-c", "while :; do :; done")
+    s = sample(d, container)
+    if not os.path.exists("/proc/pressure"):
+        assert "pressure_stats" not in s
+        return
+    wait_for(lambda: sample(d, container, "stream=0&one-shot=1")["pressure_stats"]["cpu"]["some"]["total"] >
+             s["pressure_stats"]["cpu"]["some"]["total"], "it to be stalled")
+    equal(set(s["pressure_stats"]), {"cpu", "memory", "io"})
+
+
+def test_many_streams_tick_together(d):
+    containers = [d.sleeper() for _ in range(5)]
+    connections = [d.connect() for _ in containers]
+    for container, connection in zip(containers, connections):
+        connection.request("GET", f"/v1.51/containers/{container}/stats")
+    replies = [connection.getresponse() for connection in connections]
+    seconds = []
+    for container, reply in zip(containers, replies):
+        first, second, third = (json.loads(reply.readline()) for _ in range(3))
+        equal((first["id"], second["preread"], third["preread"]), (container, first["read"], second["read"]))
+        seconds.append(third["read"])
+    for connection in connections:
+        connection.close()
+
+
+def test_an_interface_of_any_name(d):
+    container = d.sleeper("--cap-add", "NET_ADMIN")
+    d.exec(container, "ip", "link", "set", "eth0", "down")
+    d.exec(container, "ip", "link", "set", "eth0", "name", 'a"b\\c')
+    equal(list(sample(d, container, "stream=0&one-shot=1")["networks"]), ['a"b\\c'])
 
 
 def test_traffic_is_counted(d):
