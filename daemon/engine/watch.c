@@ -1,4 +1,6 @@
-/* Our table is deleted or thinned out by somebody else: it is made again, as it was. */
+/* Our table is deleted or thinned out by somebody else: it is made again, as it was.  And iptables
+ * drops what it did not before: our rule is put there.  nf_tables tells of both; of the older
+ * iptables nothing tells, so that is looked at now and then. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -8,12 +10,15 @@
 
 /* Between one rebuild and the next, whoever keeps deleting. */
 #define REBUILD_PAUSE_MS 100
+#define FORWARD_PAUSE_MS 200
+#define FORWARD_LOOK_MS 10000
 
 struct watch {
     struct engine *engine;
     int fd; /* owned */
     uv_poll_t poll;
-    uv_timer_t timer;
+    uv_timer_t timer, forward_timer;
+    bool settling; /* a job looks at FORWARD */
     bool rebuilding;
     bool lost; /* again, meanwhile */
     unsigned open_handles;
@@ -61,14 +66,44 @@ static void rebuild(struct watch *w)
     job_run(w->engine, rebuild_run, after_rebuild, w);
 }
 
+/* ---- the FORWARD chain of iptables ---- */
+
+static void settle_run(void *arg)
+{
+    struct watch *w = arg;
+
+    fabric_settle_forward(w->engine->fabric);
+}
+
+static void after_settle(void *arg)
+{
+    struct watch *w = arg;
+
+    w->settling = false;
+}
+
+static void on_look(uv_timer_t *t)
+{
+    struct watch *w = t->data;
+
+    if (w->settling || w->engine->closing)
+        return;
+    w->settling = true;
+    job_run(w->engine, settle_run, after_settle, w);
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct watch *w = poll->data;
+    unsigned news;
 
     (void)status;
     (void)events;
-    if (fabric_monitor_read(w->engine->fabric, w->fd))
+    news = fabric_monitor_read(w->engine->fabric, w->fd);
+    if (news & FABRIC_LOST)
         rebuild(w);
+    if (news & FABRIC_FOREIGN) /* whoever changes it is not done yet */
+        uv_timer_start(&w->forward_timer, on_look, FORWARD_PAUSE_MS, FORWARD_LOOK_MS);
 }
 
 int networks_watch(struct engine *e, struct err *reterr)
@@ -79,9 +114,12 @@ int networks_watch(struct engine *e, struct err *reterr)
     if (fd < 0)
         return err_sys(reterr, -fd, "cannot watch nftables");
     w = xcalloc(1, sizeof(*w));
-    *w = (struct watch){.engine = e, .fd = fd, .open_handles = 2};
+    *w = (struct watch){.engine = e, .fd = fd, .open_handles = 3};
     uv_timer_init(e->loop, &w->timer);
     w->timer.data = w;
+    uv_timer_init(e->loop, &w->forward_timer);
+    w->forward_timer.data = w;
+    uv_timer_start(&w->forward_timer, on_look, FORWARD_LOOK_MS, FORWARD_LOOK_MS);
     uv_poll_init(e->loop, &w->poll, fd);
     w->poll.data = w;
     uv_poll_start(&w->poll, UV_READABLE, on_readable);
@@ -107,4 +145,5 @@ void networks_unwatch(struct engine *e)
         return;
     uv_close((uv_handle_t *)&w->poll, on_closed);
     uv_close((uv_handle_t *)&w->timer, on_closed);
+    uv_close((uv_handle_t *)&w->forward_timer, on_closed);
 }

@@ -8,7 +8,9 @@
 
 #include "conntrack.h"
 #include "fd.h"
+#include "forward.h"
 #include "internal.h"
+#include "log.h"
 #include "members.h"
 #include "nat.h"
 #include "rtnl.h"
@@ -118,10 +120,32 @@ static int rebuild(struct fabric *fabric, struct err *reterr)
     return nl_run(fabric->filter_fd, &batch, NULL, NULL, reterr);
 }
 
+/* Networks work without it where nothing drops. */
+static void settle_forward(struct fabric *fabric)
+{
+    struct err err;
+    int r = forward_settle(fabric->filter_fd, &err);
+
+    if (r < 0)
+        log_warn("iptables may drop what containers send: %s", err.message);
+    else if (r > 0)
+        log_info("appended a rule to the FORWARD chain of iptables, whose policy is to drop");
+}
+
+void fabric_settle_forward(struct fabric *fabric)
+{
+    LOCKED(&fabric->filter_lock);
+    if (fabric->n_networks > 0)
+        settle_forward(fabric);
+}
+
 int fabric_rebuild(struct fabric *fabric, struct err *reterr)
 {
     LOCKED(&fabric->filter_lock);
-    return fabric->n_networks > 0 ? rebuild(fabric, reterr) : 0;
+    if (fabric->n_networks == 0)
+        return 0;
+    settle_forward(fabric);
+    return rebuild(fabric, reterr);
 }
 
 int fabric_add(struct fabric *fabric, struct network *network, struct err *reterr)
@@ -143,6 +167,8 @@ int fabric_add(struct fabric *fabric, struct network *network, struct err *reter
         r = members_add(fabric->filter_fd, fabric->table, &member, reterr);
     if (r < 0)
         fabric->n_networks--;
+    else
+        settle_forward(fabric);
     return r;
 }
 

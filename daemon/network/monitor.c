@@ -83,7 +83,7 @@ static bool is_deletion(uint16_t type)
 }
 
 /* The table's name is attribute 1 in messages of every kind. */
-static bool is_ours(const struct fabric *fabric, const struct nlmsghdr *nlh)
+static const char *table_of(const struct nlmsghdr *nlh)
 {
     const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
     const struct nlattr *attr;
@@ -93,32 +93,41 @@ static bool is_ours(const struct fabric *fabric, const struct nlmsghdr *nlh)
                    "the attribute that names the table");
     if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nfg) ||
         (nfg->nfgen_family != NFPROTO_IPV4 && nfg->nfgen_family != NFPROTO_IPV6))
-        return false;
+        return "";
     mnl_attr_for_each(attr, nlh, sizeof(*nfg))
     {
         if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
-            return mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 &&
-                   streq(mnl_attr_get_str(attr), fabric->table);
+            return mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 ? mnl_attr_get_str(attr) : "";
     }
-    return false;
+    return "";
 }
 
-static bool tells_of_loss(const struct fabric *fabric, const void *data, size_t len)
+/* Of iptables: a policy that changes is a chain that is made again; rules that come are no loss. */
+static bool is_policy_or_loss(const struct nlmsghdr *nlh)
+{
+    return nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN) ||
+           nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELRULE);
+}
+
+static unsigned news_of(const struct fabric *fabric, const void *data, size_t len)
 {
     const struct nlmsghdr *nlh = data;
     int left = (int)len;
+    unsigned news = 0;
 
     for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-        if (is_deletion(nlh->nlmsg_type) && is_ours(fabric, nlh))
-            return true;
+        if (is_deletion(nlh->nlmsg_type) && streq(table_of(nlh), fabric->table))
+            news |= FABRIC_LOST;
+        if (is_policy_or_loss(nlh) && streq(table_of(nlh), "filter"))
+            news |= FABRIC_FOREIGN;
     }
-    return false;
+    return news;
 }
 
-bool fabric_monitor_read(const struct fabric *fabric, int fd)
+unsigned fabric_monitor_read(const struct fabric *fabric, int fd)
 {
     _Alignas(struct nlmsghdr) char buffer[BUFFER_SIZE];
-    bool lost = false;
+    unsigned news = 0;
 
     for (int i = 0; i < READS_MAX; i++) {
         ssize_t n = recv(fd, buffer, sizeof(buffer), MSG_TRUNC);
@@ -126,15 +135,16 @@ bool fabric_monitor_read(const struct fabric *fabric, int fd)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == ENOBUFS) {
-            lost = true; /* more than fits: anything may have been among it */
+            news =
+                FABRIC_LOST | FABRIC_FOREIGN; /* more than fits: anything may have been among it */
             continue;
         }
         if (n <= 0)
             break;
         if ((size_t)n > sizeof(buffer))
-            lost = true;
+            news = FABRIC_LOST | FABRIC_FOREIGN;
         else
-            lost = lost || tells_of_loss(fabric, buffer, (size_t)n);
+            news |= news_of(fabric, buffer, (size_t)n);
     }
-    return lost;
+    return news;
 }

@@ -40,8 +40,15 @@ int fabric_rebuild(struct fabric *fabric, struct err *reterr);
 /* A socket, nonblocking, that tells what others change in nftables; what the fabric does itself is
  * filtered out in the kernel.  fd or -errno; the caller's. */
 int fabric_monitor(const struct fabric *fabric);
-/* Read all that has arrived: true if something of our table was deleted, or could have been. */
-bool fabric_monitor_read(const struct fabric *fabric, int fd);
+enum fabric_news {
+    FABRIC_LOST = 1,    /* something of our table was deleted, or could have been */
+    FABRIC_FOREIGN = 2, /* the FORWARD chain of iptables may drop now, or not have our rule */
+};
+/* Read all that has arrived: flags of fabric_news. */
+unsigned fabric_monitor_read(const struct fabric *fabric, int fd);
+/* Let our packets pass the FORWARD chain of iptables where its policy drops them.  What
+ * network_open and the others do, for when that changes.  Any thread. */
+void fabric_settle_forward(struct fabric *fabric);
 
 /* ---- one network ---- */
 

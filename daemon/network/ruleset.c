@@ -15,11 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "forward.h"
 #include "mem.h"
 #include "str.h"
 
 /* Raise when chains, rules or maps below change: tables of older versions are then replaced. */
-#define RULESET_VERSION 2
+#define RULESET_VERSION 3
 #define COMMENT_MAX 96
 
 /* What differs between the tables of the two families. */
@@ -345,6 +346,45 @@ static void masquerade(struct nftnl_rule *rule, const struct family *f)
     nftnl_rule_add_expr(rule, new_expr("masq"));
 }
 
+static void change_mark(struct nftnl_rule *rule, uint32_t keep, uint32_t add)
+{
+    struct nftnl_expr *expr = new_expr("bitwise"), *meta = new_expr("meta");
+
+    load_meta(rule, NFT_META_MARK, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof(keep));
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, &keep, sizeof(keep));
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &add, sizeof(add));
+    nftnl_rule_add_expr(rule, expr);
+    nftnl_expr_set_u32(meta, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+    nftnl_expr_set_u32(meta, NFTNL_EXPR_META_SREG, NFT_REG_1);
+    nftnl_rule_add_expr(rule, meta);
+}
+
+/* Other chains of the hook may know what we have accepted: see forward.h. */
+static void mark_it(struct nftnl_rule *rule, const struct family *f)
+{
+    (void)f;
+    change_mark(rule, ~FORWARD_MARK, FORWARD_MARK);
+}
+
+static void is_marked(struct nftnl_rule *rule, const struct family *f)
+{
+    static const uint32_t zero;
+
+    (void)f;
+    load_meta(rule, NFT_META_MARK, NFT_REG_1);
+    mask(rule, FORWARD_MARK);
+    compare(rule, NFT_CMP_NEQ, &zero, sizeof(zero));
+}
+
+static void unmark_it(struct nftnl_rule *rule, const struct family *f)
+{
+    (void)f;
+    change_mark(rule, ~FORWARD_MARK, 0);
+}
+
 static void accept_it(struct nftnl_rule *rule, const struct family *f)
 {
     (void)f;
@@ -365,9 +405,13 @@ static const struct {
     uint32_t hook;
     int32_t priority; /* as NF_IP_PRI_* in linux/netfilter_ipv4.h */
 } chains[] = {
-    {"raw", "filter", NF_INET_PRE_ROUTING, -300}, {"prerouting", "nat", NF_INET_PRE_ROUTING, -100},
-    {"output", "nat", NF_INET_LOCAL_OUT, -100},   {"postrouting", "nat", NF_INET_POST_ROUTING, 100},
-    {"forward", "filter", NF_INET_FORWARD, 0},
+    {"raw", "filter", NF_INET_PRE_ROUTING, -300},
+    {"prerouting", "nat", NF_INET_PRE_ROUTING, -100},
+    {"output", "nat", NF_INET_LOCAL_OUT, -100},
+    {"postrouting", "nat", NF_INET_POST_ROUTING, 100},
+    /* Before the chains of iptables, which are to see the mark. */
+    {"forward", "filter", NF_INET_FORWARD, -5},
+    {"unmark", "filter", NF_INET_POST_ROUTING, 200},
 };
 
 #define STEPS_MAX 4
@@ -393,15 +437,18 @@ static const struct {
     {"postrouting", {source_in_subnet, to_bridge, was_dnatted, masquerade}},
     {"postrouting", {source_loopback, to_bridge, masquerade}},
 
-    {"forward", {within_network, accept_it}},
+    {"forward", {within_network, mark_it, accept_it}},
     {"forward", {from_internal, drop_it}},
     {"forward", {to_internal, drop_it}},
     /* Into containers only what they asked for and what is published: networks do not see each
      * other, and a neighbour that routes to a container's address directly gets nowhere. */
+    {"forward", {from_bridge, not_to_bridge, mark_it, accept_it}},
     {"forward", {not_to_bridge, accept_it}},
-    {"forward", {is_reply, accept_it}},
-    {"forward", {was_dnatted, accept_it}},
+    {"forward", {is_reply, mark_it, accept_it}},
+    {"forward", {was_dnatted, mark_it, accept_it}},
     {"forward", {drop_it}},
+
+    {"unmark", {is_marked, unmark_it}},
 };
 
 /* Numbers of nft(8)'s data types (enum datatypes), six bits each in a concatenation: they only

@@ -1,0 +1,126 @@
+"""Beside firewalls: dockerd, whose iptables drop what is forwarded, with both kinds of iptables; a host whose INPUT
+policy decides.  All of it in a network namespace of its own."""
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+import host
+from harness import SLOW, STOCK, Daemon, equal, has, wait_for
+
+CLONE_NEWNET = 0x40000000
+SERVER = "echo served >/index.html; httpd -f -p 80 -h /"
+FETCH = """import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)
+s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+print(s.makefile().read().splitlines()[-1])"""
+
+
+@contextlib.contextmanager
+def own_network():
+    """This thread, and what it starts, in a new network namespace beside an outside host 198.51.100.2, 2001:db8:9::2."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    outside, link = f"ctl-outside-{os.getpid()}", f"ctl-o{os.getpid()}"
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    equal(libc.unshare(CLONE_NEWNET), 0)
+    try:
+        host.tool("ip", "netns", "add", outside)
+        for args in (("link", "set", "lo", "up"),
+                     ("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", outside),
+                     ("addr", "add", "198.51.100.1/30", "dev", link),
+                     ("-6", "addr", "add", "2001:db8:9::1/64", "dev", link, "nodad"), ("link", "set", link, "up")):
+            host.tool("ip", *args)
+        for args in (("addr", "add", "198.51.100.2/30", "dev", "eth0"), ("link", "set", "lo", "up"),
+                     ("-6", "addr", "add", "2001:db8:9::2/64", "dev", "eth0", "nodad"), ("link", "set", "eth0", "up"),
+                     ("route", "add", "default", "via", "198.51.100.1"),
+                     ("-6", "route", "add", "default", "via", "2001:db8:9::1")):
+            host.tool("ip", "-n", outside, *args)
+        yield outside
+    finally:
+        host.tool("ip", "netns", "del", outside)
+        libc.setns(here, CLONE_NEWNET)
+        os.close(here)
+
+
+def fetch(address, port, netns=None):
+    argv = ["ip", "netns", "exec", netns] if netns else []
+    done = subprocess.run([*argv, "/usr/bin/python3", "-c", FETCH, address, str(port)], capture_output=True, text=True)
+    return done.stdout.strip() or None
+
+
+@contextlib.contextmanager
+def dockerd(variant):
+    """Debian's engine with its bridge and its rules."""
+    root = tempfile.mkdtemp(prefix="ctl-dockerd-")
+    os.mkdir(f"{root}/bin")
+    for name in ("iptables", "ip6tables"):
+        os.symlink(f"/usr/sbin/{name}-{variant}", f"{root}/bin/{name}")
+    argv = ["dockerd", "--data-root", f"{root}/data", "--exec-root", f"{root}/run", "--pidfile", f"{root}/pid",
+            "-H", f"unix://{root}/sock", "--storage-driver", "vfs", "--bip", "10.98.0.1/24"]
+    with open(f"{root}/log", "wb") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   env={**os.environ, "PATH": f"{root}/bin:{os.environ['PATH']}"})
+    try:
+        wait_for(lambda: "API listen on" in host.read(f"{root}/log"), "dockerd to listen", 60)
+        yield lambda *args: subprocess.run([f"{root}/bin/iptables", *args], capture_output=True, text=True, check=True).stdout
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60 * SLOW)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        subprocess.run(["umount", f"{root}/run/netns/default"], stderr=subprocess.DEVNULL)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def beside_dockerd(variant):
+    if STOCK:
+        return
+    with contextlib.ExitStack() as stack:
+        outside = stack.enter_context(own_network())
+        with open("/proc/sys/net/ipv4/ip_forward", "w") as file:  # who switches it on sets the policy
+            file.write("0")
+        iptables = stack.enter_context(dockerd(variant))
+        has(iptables("-S", "FORWARD"), "-P FORWARD DROP", "-j DOCKER-USER")
+        others = iptables("-S", "FORWARD").splitlines()
+        with Daemon() as d:
+            s = d.run_detached("-p", "8088:80", "busybox", "sh", "-c", SERVER)
+            ours = [line for line in iptables("-S", "FORWARD").splitlines() if line not in others]
+            equal(len(ours), 1, iptables("-S", "FORWARD"))
+            equal(iptables("-S", "FORWARD").splitlines(), others + ours, "behind all others")
+            wait_for(lambda: fetch("198.51.100.1", 8088, outside) == "served", "the port from outside")
+            listener = subprocess.Popen(["ip", "netns", "exec", outside, "/usr/bin/python3", "-c",
+                                         "import socket; s = socket.create_server(('', 7000)); print('up', flush=True); "
+                                         "print(s.accept()[1][0], flush=True)"], stdout=subprocess.PIPE, text=True)
+            equal(listener.stdout.readline(), "up\n")
+            d.exec(s, "sh", "-c", "nc -w 2 198.51.100.2 7000 </dev/null")
+            equal(listener.stdout.readline(), "198.51.100.1\n", "outwards")
+            listener.wait()
+            # What an administrator forbids stays forbidden, and who only passes through is not let in.
+            iptables("-I", "DOCKER-USER", "-i", f"ctl-o{os.getpid()}", "-j", "DROP")
+            equal(fetch("198.51.100.1", 8088, outside), None, "forbidden in DOCKER-USER")
+            iptables("-D", "DOCKER-USER", "1")
+            equal(fetch("198.51.100.1", 8088, outside), "served")
+            # Somebody takes the rule away: it comes back.
+            before = iptables("-S")
+            iptables("-D", "FORWARD", str(len(others)))
+            wait_for(lambda: iptables("-S") == before, "our rule again", 30)
+            equal(fetch("198.51.100.1", 8088, outside), "served")
+            iptables("-P", "FORWARD", "ACCEPT")
+            iptables("-D", "FORWARD", str(len(others)))
+            equal(fetch("198.51.100.1", 8088, outside), "served", "not needed")
+            iptables("-P", "FORWARD", "DROP")
+            wait_for(lambda: iptables("-S") == before, "our rule, needed again", 30)
+            d.ok("rm", "-f", s)
+
+
+def test_beside_dockerd_and_iptables_nft():
+    beside_dockerd("nft")
+
+
+def test_beside_dockerd_and_iptables_legacy():
+    beside_dockerd("legacy")
