@@ -71,6 +71,8 @@ static void memory_figures(const struct cgroup_reading *r, struct cgroup_figures
     ret->memory_peak = reading_number(r, CGROUP_FILE_MEMORY_PEAK);
     ret->memory_failures = r->memory_v2 ? reading_key(r, CGROUP_FILE_MEMORY_FAILURES, "oom", 0)
                                         : reading_number(r, CGROUP_FILE_MEMORY_FAILURES);
+    ret->oom_kills = reading_key(
+        r, r->memory_v2 ? CGROUP_FILE_MEMORY_FAILURES : CGROUP_FILE_MEMORY_OOM, "oom_kill", 0);
     ret->working_set = ret->memory > idle ? ret->memory - idle : 0;
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
         const char *key = r->memory_v2 ? keys[i].v2 : keys[i].v1;

@@ -31,6 +31,7 @@ static const struct {
     [CGROUP_FILE_MEMORY_PEAK] = {CGROUP_MEMORY, "memory.max_usage_in_bytes", "memory.peak"},
     [CGROUP_FILE_MEMORY_FAILURES] = {CGROUP_MEMORY, "memory.failcnt", "memory.events"},
     [CGROUP_FILE_MEMORY_STAT] = {CGROUP_MEMORY, "memory.stat", "memory.stat"},
+    [CGROUP_FILE_MEMORY_OOM] = {CGROUP_MEMORY, "memory.oom_control", NULL},
     [CGROUP_FILE_PIDS] = {CGROUP_PIDS, "pids.current", "pids.current"},
     [CGROUP_FILE_PIDS_LIMIT] = {CGROUP_PIDS, "pids.max", "pids.max"},
     [CGROUP_FILE_IO] = {CGROUP_BLKIO, "blkio.throttle.io_service_bytes_recursive", "io.stat"},

@@ -19,6 +19,7 @@ enum cgroup_file {
     CGROUP_FILE_MEMORY_PEAK,
     CGROUP_FILE_MEMORY_FAILURES,
     CGROUP_FILE_MEMORY_STAT,
+    CGROUP_FILE_MEMORY_OOM,
     CGROUP_FILE_PIDS,
     CGROUP_FILE_PIDS_LIMIT,
     CGROUP_FILE_IO,
@@ -76,7 +77,7 @@ struct cgroup_figures {
     int64_t periods, throttled, throttled_ns;
     /* Bytes; working set: usage without the page cache that nobody misses. Limit 0: none. */
     int64_t memory, memory_limit, memory_peak, memory_failures;
-    int64_t working_set, rss, cache, swap, mapped, page_faults, major_faults;
+    int64_t working_set, rss, cache, swap, mapped, page_faults, major_faults, oom_kills;
     int64_t pids, pids_limit; /* limit 0: none */
     int64_t stalled_us[3][2]; /* cpu, memory, io: some and full; -1: not told */
     struct cgroup_io io[CGROUP_IO_MAX];

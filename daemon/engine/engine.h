@@ -244,6 +244,18 @@ int engine_stats_open(struct engine *e, const char *ref, const struct stats_opti
 void engine_stats_close(
     struct stats_stream *s); /* the reader lost interest: fn is not called again */
 
+/* ---- metrics ---- */
+
+#define METRICS_CONTAINERS_MAX 4096 /* running ones that are told; more are left out */
+#define METRICS_TEXT_MAX (32 << 20) /* bytes; a family that would not fit is left out */
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/* Figures of the daemon and of each running container in the text format of Prometheus
+ * (prometheus.io/docs/instrumenting/exposition_formats), named as dockerd's and cAdvisor's.
+ * text is the caller's to free. */
+typedef void engine_text_fn(void *arg, char *text, size_t len);
+void engine_metrics(struct engine *e, engine_text_fn *done, void *arg);
+
 /* ---- exec ---- */
 
 /* *ret: {"Id"} */

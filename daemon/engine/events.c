@@ -272,6 +272,7 @@ int events_subscribe(struct events *ev, int64_t since_ns, int64_t until_ns, json
                                      .fn = fn,
                                      .arg = arg};
     ev->subscribers = s;
+    ev->counts.subscribers++;
     *ret = s;
     if ((since_ns > 0 || until_ns > 0) && ev->journal) {
         s->replay = xcalloc(1, sizeof(*s->replay));
@@ -292,6 +293,7 @@ void engine_events_unsubscribe(struct event_subscription *s)
         while (*p != s)
             p = &(*p)->next;
         *p = s->next;
+        s->events->counts.subscribers--;
     }
     if (s->replay && s->replay->busy)
         s->fn = NULL; /* the job's end frees it */

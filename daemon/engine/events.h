@@ -15,7 +15,8 @@ struct events;
 
 struct events_counts {
     uint64_t emitted; /* since the daemon started */
-    uint64_t lost;    /* of them not kept: the disk was full or did not keep up */
+    unsigned subscribers;
+    uint64_t lost; /* of them not kept: the disk was full or did not keep up */
 };
 
 struct events *events_new(struct engine *e);

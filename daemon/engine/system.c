@@ -160,8 +160,8 @@ static void describe_engine(struct engine *e, json_t *info)
         "RemoteManagers", "SecurityOptions", "name=seccomp,profile=builtin", "LiveRestoreEnabled",
         1, "InitBinary", "containerd-lite-shim", "ContainerdCommit", "ID", "", "RuncCommit", "ID",
         "", "InitCommit", "ID", "", "Warnings", "ExperimentalBuild", 0, "HttpProxy", "",
-        "HttpsProxy", "", "NoProxy", "", "NFd", 0, "NGoroutines", 0, "NEventsListener", 0,
-        "BridgeNfIptables", 0, "GenericResources");
+        "HttpsProxy", "", "NoProxy", "", "NFd", 0, "NGoroutines", 0, "NEventsListener",
+        (int)events_counts(e->events).subscribers, "BridgeNfIptables", 0, "GenericResources");
     json_object_update(info, parts);
     json_decref(parts);
     if (cgroup_is_unified(e->cgroup))

@@ -11,6 +11,7 @@ const struct http_route http_routes[] = {
     {"GET", "/version", system_version, 0},
     {"GET", "/info", system_info, 0},
     {"GET", "/events", system_events, 0},
+    {"GET", "/metrics", system_metrics, 0}, /* dockerd has it at an address of its own */
     {"POST", "/auth", registries_login, HTTP_BODY_JSON},
     {"GET", "/plugins", system_empty_list, 0},
 

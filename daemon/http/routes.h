@@ -12,6 +12,7 @@ void system_version(struct http_req *req);
 void system_info(struct http_req *req);
 void system_df(struct http_req *req);
 void system_events(struct http_req *req);
+void system_metrics(struct http_req *req);
 void system_empty_list(struct http_req *req);
 void system_not_swarm(struct http_req *req);
 void system_not_yet(struct http_req *req);

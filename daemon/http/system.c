@@ -29,6 +29,16 @@ void system_info(struct http_req *req)
     http_reply_json(req, 200, engine_info(http_context(req)));
 }
 
+static void reply_metrics(void *arg, char *text, size_t len)
+{
+    http_reply_data(arg, 200, METRICS_TYPE, text, len);
+}
+
+void system_metrics(struct http_req *req)
+{
+    engine_metrics(http_context(req), reply_metrics, req);
+}
+
 void system_empty_list(struct http_req *req)
 {
     http_reply_json(req, 200, json_array());

@@ -1,0 +1,183 @@
+/* GET /metrics: gathering what it tells. */
+#include "metrics.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "private.h"
+
+struct metrics_job {
+    struct metrics metrics;
+    const struct cgroup *cgroup; /* borrowed: it outlives all jobs */
+    struct buf text;
+    engine_text_fn *done;
+    void *arg;
+};
+
+/* ---- on the pool ---- */
+
+static int count_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = -3; /* ".", ".." and this directory */
+
+    if (!dir)
+        return 0;
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+/* Seconds since the epoch at which the machine came up. */
+static int64_t boot_time(void)
+{
+    _cleanup_free_ char *text = NULL;
+    const char *p;
+
+    if (file_read(AT_FDCWD, "/proc/stat", 4 << 20, &text) < 0)
+        return 0;
+    p = strstr(text, "\nbtime ");
+    return p ? strtoll(p + strlen("\nbtime "), NULL, 10) : 0;
+}
+
+/* proc(5), /proc/pid/stat: what follows the name in parentheses, from the third field on. */
+static void read_self(struct metrics *m)
+{
+    _cleanup_free_ char *text = NULL;
+    const int64_t tick = sysconf(_SC_CLK_TCK);
+    long long field[25] = {0};
+    char *p;
+
+    m->fds = count_fds();
+    if (file_read(AT_FDCWD, "/proc/self/stat", 4096, &text) < 0 || !(p = strrchr(text, ')')))
+        return;
+    p += strlen(") S");
+    for (int i = 4; i < (int)ARRAY_SIZE(field); i++)
+        field[i] = strtoll(p, &p, 10);
+    m->cpu_ns = (field[14] + field[15]) * (INT64_C(1000000000) / tick);
+    m->threads = (int)field[20];
+    m->started_ns = boot_time() * INT64_C(1000000000) + field[22] * (INT64_C(1000000000) / tick);
+    m->virtual = field[23];
+    m->resident = field[24] * sysconf(_SC_PAGESIZE);
+}
+
+static void read_devices(struct metrics_container *c)
+{
+    struct netdev devices[NETDEV_MAX];
+    int n = netdev_read(c->pid, devices, NETDEV_MAX);
+
+    if (n <= 0)
+        return;
+    c->devices = xcalloc((size_t)n, sizeof(devices[0]));
+    memcpy(c->devices, devices, (size_t)n * sizeof(devices[0]));
+    c->n_devices = n;
+}
+
+static void read_container(const struct cgroup *cg, struct metrics_container *c,
+                           struct cgroup_reading *r)
+{
+    _cleanup_(cgroup_sampler_freep) struct cgroup_sampler *s =
+        cgroup_sampler_new(cg, c->parent, c->id, false);
+
+    c->found = cgroup_sampler_read(s, r) >= 0;
+    if (!c->found)
+        return;
+    cgroup_figures(r, &c->figures);
+    if (c->own_network)
+        read_devices(c);
+}
+
+static void metrics_run(void *arg)
+{
+    struct metrics_job *j = arg;
+    struct cgroup_reading *r = xmalloc(sizeof(*r));
+
+    read_self(&j->metrics);
+    for (size_t i = 0; i < j->metrics.n; i++)
+        read_container(j->cgroup, &j->metrics.containers[i], r);
+    free(r);
+    metrics_write(&j->metrics, &j->text);
+}
+
+/* ---- on the loop ---- */
+
+static void add_container(struct metrics *m, const struct container *c)
+{
+    enum net_mode mode = container_net_mode(c);
+    struct metrics_container *o;
+
+    if (m->n == METRICS_CONTAINERS_MAX) {
+        m->n_left_out++;
+        return;
+    }
+    o = &m->containers[m->n++];
+    memcpy(o->id, c->id, sizeof(o->id));
+    o->name = xstrdup(c->name);
+    o->image = xstrdup(c->image_ref);
+    o->parent = xstrdup(json_get_str(c->host_config, "CgroupParent", ""));
+    o->pid = c->pid;
+    o->own_network = mode == NET_BRIDGE || mode == NET_NONE;
+    o->started_ns = c->started_ns;
+    o->restarts = c->restart_count;
+    o->health = !c->health.checked                 ? METRICS_UNCHECKED
+                : streq(health_name(c), "healthy") ? METRICS_HEALTHY
+                                                   : METRICS_UNHEALTHY;
+}
+
+static void gather(struct engine *e, struct metrics *m)
+{
+    struct map_entry *entry;
+    size_t up = 0;
+
+    for (size_t i = 0; (entry = map_next(&e->by_id, &i));)
+        up += container_is_up(entry->value);
+    if (up > METRICS_CONTAINERS_MAX)
+        up = METRICS_CONTAINERS_MAX;
+    m->containers = xcalloc(up ? up : 1, sizeof(*m->containers));
+    for (size_t i = 0; (entry = map_next(&e->by_id, &i));) {
+        const struct container *c = entry->value;
+
+        m->running += c->status == STATUS_RUNNING;
+        m->paused += c->status == STATUS_PAUSED;
+        m->stopped += !container_is_up(c);
+        if (container_is_up(c))
+            add_container(m, c);
+    }
+    m->images = images_count(e->images);
+    m->events = events_counts(e->events);
+    m->jobs = e->jobs;
+}
+
+static void after_metrics(void *arg)
+{
+    struct metrics_job *j = arg;
+    size_t len = buf_size(&j->text);
+
+    j->done(j->arg, buf_take_str(&j->text), len);
+    for (size_t i = 0; i < j->metrics.n; i++) {
+        struct metrics_container *c = &j->metrics.containers[i];
+
+        free(c->name);
+        free(c->image);
+        free(c->parent);
+        free(c->devices);
+    }
+    free(j->metrics.containers);
+    free(j);
+}
+
+void engine_metrics(struct engine *e, engine_text_fn *done, void *arg)
+{
+    struct metrics_job *j = xcalloc(1, sizeof(*j));
+
+    j->cgroup = e->cgroup;
+    j->done = done;
+    j->arg = arg;
+    gather(e, &j->metrics);
+    job_run(e, metrics_run, after_metrics, j);
+}

@@ -1,0 +1,35 @@
+/* What /metrics tells, as values: gathered on the loop and the pool, written by metrics_text.c. */
+#pragma once
+
+#include "events.h"
+#include "netdev.h"
+#include "sampler.h"
+#include "str.h"
+
+struct metrics_container {
+    char id[ID_LEN + 1];
+    char *name, *image, *parent; /* owned */
+    pid_t pid;
+    bool own_network, found;
+    int64_t started_ns;
+    int restarts;
+    enum metrics_health { METRICS_UNCHECKED, METRICS_HEALTHY, METRICS_UNHEALTHY } health;
+    struct cgroup_figures figures;
+    struct netdev *devices; /* owned */
+    int n_devices;
+};
+
+struct metrics {
+    size_t n, n_left_out;
+    struct metrics_container *containers; /* owned */
+    int running, paused, stopped;
+    int images;
+    struct events_counts events;
+    unsigned jobs;
+    /* The daemon's own, proc(5): */
+    int64_t cpu_ns, resident, virtual, started_ns;
+    int fds, threads;
+};
+
+/* Any thread. */
+void metrics_write(const struct metrics *m, struct buf *out);
