@@ -89,6 +89,7 @@ const struct opt create_opts[] = {
     OPT_BOOL("quiet", 'q', struct run_options, quiet, "Suppress the pull output"),
     OPT_JSON("read-only", 0, NULL, value_bool, "HostConfig.ReadonlyRootfs", "Mount the container's root filesystem as read only"),
     OPT_STRING("restart", 0, struct run_options, restart, "Restart policy to apply when a container exits (default \"no\")"),
+    OPT_JSON("restart-on-unhealthy", 0, NULL, value_bool, "HostConfig.RestartOnUnhealthy", "Restart the container by its policy when its health check fails"),
     OPT_BOOL("rm", 0, struct run_options, rm, "Automatically remove the container and its associated anonymous volumes when it exits"),
     OPT_JSON("runtime", 0, "string", value_string, "HostConfig.Runtime", "Runtime to use for this container"),
     OPT_LIST("security-opt", 0, "list", struct run_options, security, value_string, "Security Options"),

@@ -367,6 +367,7 @@ static void drop_containers(struct engine *e)
 void engine_close(struct engine *e)
 {
     e->closing = true;
+    restart_close(e);
     /* The readers of streams that the server has cut take their leave while there is something to
      * take it from. */
     uv_run(e->loop, UV_RUN_NOWAIT);

@@ -125,12 +125,15 @@ void health_message(struct container *c, const struct shim_msg *m)
     c->health.checked = true;
     c->health.status = status;
     c->health.streak = m->health_is.streak;
-    if (status == before)
-        return;
-    if (record_save_state(c, &err) < 0)
-        log_error("container %s: %s", c->id, err.message);
-    action = xasprintf("health_status: %s", names[status]);
-    container_event(c, action, NULL);
+    if (status != before) {
+        if (record_save_state(c, &err) < 0)
+            log_error("container %s: %s", c->id, err.message);
+        action = xasprintf("health_status: %s", names[status]);
+        container_event(c, action, NULL);
+    }
+    /* Told again to a new daemon: the last one may have died before it did anything. */
+    if (status == SHIM_HEALTH_UNHEALTHY)
+        restart_unhealthy(c);
 }
 
 void health_hold(const struct container *c, bool on)

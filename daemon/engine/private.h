@@ -106,6 +106,7 @@ struct container {
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
     bool lost;            /* its shim ended without a word: the cgroups are ours to remove */
+    bool failing;         /* stopped because it was unhealthy: to its policy this is a failure */
     bool unsaved;         /* its row is older than what is here: it could not be written */
     int pid;
     int exit_code;
@@ -136,8 +137,10 @@ struct container {
     struct exec *execs;
     struct log_stream *followers;
     int64_t backoff_ms;
-    uv_timer_t *restart_timer; /* with STATUS_RESTARTING; owned until its close callback */
-    uv_timer_t *kill_timer;    /* while a stop waits; owned until its close callback */
+    uv_timer_t *restart_timer;   /* with STATUS_RESTARTING; owned until its close callback */
+    struct container *line_next; /* in the line of those whose policy starts them; the line's */
+    bool in_line;
+    uv_timer_t *kill_timer; /* while a stop waits; owned until its close callback */
 };
 
 /* The last containers that were removed at their exit: a client that lost its daemon meanwhile asks
@@ -153,6 +156,11 @@ struct engine {
     struct engine_config config;
     struct removed removed[REMOVED_KEPT];
     unsigned n_removed; /* ever; the ring's next place is this modulo its size */
+    struct {
+        struct container *first, *last; /* a reference each */
+        unsigned starting;
+        bool advancing;
+    } line; /* restart.c */
     uv_loop_t *loop;
     struct db *db;
     struct storage *storage;
@@ -262,6 +270,9 @@ void container_start(struct container *c, engine_done_fn *done, void *arg);
 /* The container is down: delete row and files, tell everyone. */
 void container_remove_finish(struct container *c);
 int container_signal(struct container *c, int signo, struct err *reterr);
+/* Its stop signal (or the one named), SIGKILL when the time is over: seconds, negative: never,
+ * ENGINE_TIMEOUT_DEFAULT: its own. */
+int container_stop(struct container *c, int64_t timeout, const char *signal, struct err *reterr);
 
 /* ---- endpoints.c ---- */
 
@@ -422,9 +433,13 @@ bool restart_try_again(struct container *c, const struct err *err);
 void restart_cancel(struct container *c);
 /* The same by a client's stop or kill: waiters are told. */
 int restart_stop(struct container *c, struct err *reterr);
+/* Its health check failed: ended, for its policy to start it again, if that was asked for. */
+void restart_unhealthy(struct container *c);
 /* The daemon has started: what was waiting for its turn waits again, what its policy wants up is
  * started. */
 void restart_resume(struct container *c);
+/* The engine ends: nobody in the line is started any more. */
+void restart_close(struct engine *e);
 
 /* ---- shims.c ---- */
 

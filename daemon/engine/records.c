@@ -53,6 +53,8 @@ static char *state_to_text(const struct container *c)
 
     if (c->error)
         json_object_set_new(s, "error", json_string(c->error));
+    if (c->failing)
+        json_object_set_new(s, "failing", json_true());
     if (c->frozen_for_us)
         json_object_set_new(s, "ours", json_true());
     if (c->health.checked)
@@ -195,6 +197,7 @@ static void state_from_json(struct container *c, const json_t *s)
     c->restart_count = (int)json_get_int(s, "restarts", 0);
     c->stopped_by_user = json_get_bool(s, "user", false);
     c->frozen_for_us = json_get_bool(s, "ours", false);
+    c->failing = json_get_bool(s, "failing", false);
     c->error = xstrdup_null(json_get_str(s, "error", NULL));
     endpoints_from_json(c, s);
     health_from_json(c, json_get(s, "health"));

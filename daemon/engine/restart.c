@@ -1,10 +1,13 @@
 /* Restart policies: a container that ended on its own is started again after a pause
- * that doubles from 100 ms to a minute and begins anew when a run lasted 10 s. */
+ * that doubles from 100 ms to a minute and begins anew when a run lasted 10 s.  Few are started at
+ * a time: hundreds that are due at once, as when the host has come up, wait in a line, and what
+ * clients ask for meanwhile goes first. */
 #include <stdlib.h>
 
 #include "log.h"
 #include "private.h"
 
+#define UNHEALTHY_LABEL "containerd-lite.restart-on-unhealthy"
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 60000
 #define BACKOFF_RESET_NS (INT64_C(10) * 1000000000)
@@ -26,10 +29,11 @@ static bool policy_wants(const struct container *c)
     const json_t *policy = json_get(c->host_config, "RestartPolicy");
     const char *name = policy_of(c);
     int64_t max = json_get_int(policy, "MaximumRetryCount", 0);
+    bool failed = c->exit_code != 0 || c->failing;
 
     if (streq(name, "always") || streq(name, "unless-stopped"))
         return true;
-    return streq(name, "on-failure") && c->exit_code != 0 && (max <= 0 || c->restart_count < max);
+    return streq(name, "on-failure") && failed && (max <= 0 || c->restart_count < max);
 }
 
 bool restart_wanted(const struct container *c)
@@ -48,6 +52,32 @@ void restart_stopped_by_user(struct container *c)
         log_error("container %s: %s", c->id, err.message);
 }
 
+/* ---- health ---- */
+
+static bool is_asked_for_unhealthy(const struct container *c)
+{
+    const char *label = json_get_str(json_get(c->config, "Labels"), UNHEALTHY_LABEL, "");
+
+    return streq(label, "true") || json_get_bool(c->host_config, "RestartOnUnhealthy", false);
+}
+
+void restart_unhealthy(struct container *c)
+{
+    struct err err;
+
+    if (!is_asked_for_unhealthy(c) || c->status != STATUS_RUNNING || c->kill_timer)
+        return;
+    c->failing = true;
+    /* One whose tries are used up goes on as it is: ending it would help nobody. */
+    if (!restart_wanted(c)) {
+        c->failing = false;
+        return;
+    }
+    log_info("container %s is unhealthy: restarting it", c->id);
+    if (container_stop(c, ENGINE_TIMEOUT_DEFAULT, NULL, &err) < 0 || record_save_state(c, &err) < 0)
+        log_error("container %s: %s", c->id, err.message);
+}
+
 void restart_by_user(struct container *c)
 {
     if (container_is_up(c) || c->starting)
@@ -57,16 +87,108 @@ void restart_by_user(struct container *c)
     c->started_by_policy = false;
 }
 
-static void on_restart(uv_timer_t *t)
-{
-    struct container *c = t->data;
+/* ---- the line ---- */
 
+/* One less than the pool has threads: that one is for what clients ask. */
+#define LINE_AT_ONCE 3
+
+static void line_advance(struct engine *e);
+
+static void line_started(void *arg, const struct err *err)
+{
+    struct container *c = arg;
+    struct engine *e = c->engine;
+
+    (void)err; /* logged, or tried again */
+    e->line.starting--;
+    container_unref(c);
+    line_advance(e);
+}
+
+/* It may have been removed, stopped or started while it was in the line. */
+static bool is_due(const struct container *c)
+{
+    return !c->gone && !c->starting && !c->restart_timer && c->status == STATUS_RESTARTING;
+}
+
+static void start_in_line(struct container *c)
+{
+    if (!is_due(c)) {
+        container_unref(c);
+        return;
+    }
     /* Without a pause it is the daemon's start that starts it, not its own end. */
     if (c->backoff_ms > 0)
         c->restart_count++;
     c->started_by_policy = true;
-    restart_cancel(c);
-    container_start(c, NULL, NULL);
+    c->engine->line.starting++;
+    container_start(c, line_started, c);
+}
+
+static void line_advance(struct engine *e)
+{
+    /* A start that fails at once comes back here: no deeper than that. */
+    if (e->line.advancing)
+        return;
+    e->line.advancing = true;
+    while (e->line.first && e->line.starting < LINE_AT_ONCE) {
+        struct container *c = e->line.first;
+
+        e->line.first = TAKE_PTR(c->line_next);
+        if (!e->line.first)
+            e->line.last = NULL;
+        c->in_line = false;
+        start_in_line(c);
+    }
+    e->line.advancing = false;
+}
+
+static void line_join(struct container *c)
+{
+    struct engine *e = c->engine;
+
+    if (e->closing)
+        return; /* the next daemon will */
+    if (!c->in_line) {
+        c->in_line = true;
+        container_ref(c);
+        if (e->line.last)
+            e->line.last->line_next = c;
+        else
+            e->line.first = c;
+        e->line.last = c;
+    }
+    line_advance(e);
+}
+
+void restart_close(struct engine *e)
+{
+    while (e->line.first) {
+        struct container *c = e->line.first;
+
+        e->line.first = TAKE_PTR(c->line_next);
+        c->in_line = false;
+        container_unref(c);
+    }
+    e->line.last = NULL;
+}
+
+/* ---- pauses ---- */
+
+static void drop_timer(struct container *c)
+{
+    if (!c->restart_timer)
+        return;
+    uv_timer_stop(c->restart_timer);
+    uv_close((uv_handle_t *)TAKE_PTR(c->restart_timer), (uv_close_cb)free);
+}
+
+static void on_restart(uv_timer_t *t)
+{
+    struct container *c = t->data;
+
+    drop_timer(c);
+    line_join(c);
 }
 
 static void schedule(struct container *c)
@@ -100,10 +222,7 @@ bool restart_try_again(struct container *c, const struct err *err)
 
 void restart_cancel(struct container *c)
 {
-    if (c->restart_timer) {
-        uv_timer_stop(c->restart_timer);
-        uv_close((uv_handle_t *)TAKE_PTR(c->restart_timer), (uv_close_cb)free);
-    }
+    drop_timer(c);
     /* While its policy starts it, it is still restarting. */
     if (c->status == STATUS_RESTARTING && !c->started_by_policy)
         c->status = STATUS_EXITED;

@@ -54,6 +54,7 @@ void container_started(struct container *c, const struct shim_state *state)
     c->oom_killed = false;
     c->stopped_by_user = false;
     c->killed = false;
+    c->failing = false;
     free(TAKE_PTR(c->error));
     if (record_save_state(c, &err) < 0)
         log_error("container %s: %s", c->id, err.message);

@@ -277,7 +277,7 @@ static int64_t stop_timeout(const struct container *c, int64_t wanted)
     return json_get_int(c->config, "StopTimeout", 10);
 }
 
-static int begin_stop(struct container *c, int64_t timeout, const char *signal, struct err *reterr)
+int container_stop(struct container *c, int64_t timeout, const char *signal, struct err *reterr)
 {
     const char *name = str_empty(signal) ? json_get_str(c->config, "StopSignal", "") : signal;
     int signo = SIGTERM, r;
@@ -290,8 +290,6 @@ static int begin_stop(struct container *c, int64_t timeout, const char *signal, 
     r = container_signal(c, signo, reterr);
     if (r < 0)
         return r;
-    if (!c->restarting)
-        restart_stopped_by_user(c);
     kill_event(c, signo);
     thaw_if_frozen(c);
     arm_kill_timer(c, stop_timeout(c, timeout));
@@ -360,7 +358,9 @@ void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, c
             r = err_set(&err, ERR_NOT_MODIFIED, EALREADY, "container already stopped");
     }
     if (r >= 0) {
-        r = begin_stop(c, timeout, signal, &err);
+        r = container_stop(c, timeout, signal, &err);
+        if (r >= 0)
+            restart_stopped_by_user(c);
         if (r < 0 && c->exiting)
             r = 0; /* it was faster */
         if (r < 0)
@@ -414,7 +414,7 @@ void engine_container_restart(struct engine *e, const char *ref, int64_t timeout
         return;
     }
     c->restarting = true; /* --rm must not remove it in between */
-    r = begin_stop(c, timeout, signal, &err);
+    r = container_stop(c, timeout, signal, &err);
     if (r < 0 && c->exiting)
         r = 0; /* it was faster */
     if (r < 0) {

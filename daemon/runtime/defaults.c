@@ -108,6 +108,7 @@ static const struct member host_members[] = {
     {"MaskedPaths", M_NULL},
     {"ReadonlyPaths", M_NULL},
     {"Init", M_OMIT},
+    {"RestartOnUnhealthy", M_OMIT}, /* ours */
 };
 
 static json_t *default_of(enum member_kind kind)

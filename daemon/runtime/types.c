@@ -197,6 +197,7 @@ static const struct field host_fields[] = {
     {"MaskedPaths", T_STRINGS, "[]string", NULL},
     {"ReadonlyPaths", T_STRINGS, "[]string", NULL},
     {"Init", T_BOOL, "bool", NULL},
+    {"RestartOnUnhealthy", T_BOOL, "bool", NULL}, /* ours */
     END,
 };
 

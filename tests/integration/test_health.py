@@ -195,3 +195,60 @@ def test_nothing_is_left(d):
     wait_for(lambda: "5555" in d.ok("top", container), "a probe that runs")
     d.ok("rm", "-f", container)
     d.assert_counts(before)
+
+
+def test_restart_on_unhealthy(d):
+    """An unhealthy container is ended, and started again by its policy: to on-failure it has failed, whatever it says."""
+    if STOCK:
+        return
+    for options in (("--restart", "always", "--restart-on-unhealthy"),
+                    ("--restart", "on-failure:2", "--label", "containerd-lite.restart-on-unhealthy=true")):
+        since = time.time()
+        container = d.run_detached(*FAST, "--health-cmd", "test -e /well", *options, "busybox", "sh", "-c",
+                                   "[ -e /second ] && touch /well; touch /second; trap 'exit 0' TERM; "
+                                   "while :; do sleep 0.05; done")
+        becomes(d, container, "healthy")
+        equal(d.inspect(container)["RestartCount"], 1)
+        # What it did to begin with is there: it is the same container.
+        found = [e["Action"] for e in d.events(since, container=[container])]
+        wanted = ["create", "start", "health_status: unhealthy", "kill", "die", "start", "health_status: healthy"]
+        equal([action for action in found if action in wanted], wanted, options)
+        assert "stop" not in found, found
+        d.ok("rm", "-f", container)
+
+
+def test_unhealthy_without_the_wish(d):
+    """Neither without a policy, nor without being asked, nor with no tries left is it ended."""
+    container = d.run_detached(*FAST, "--restart", "always", "--health-cmd", "false", "busybox", "sleep", "100000")
+    becomes(d, container, "unhealthy")
+    time.sleep(0.3)
+    equal((d.state(container)["Status"], d.inspect(container)["RestartCount"]), ("running", 0))
+    if STOCK:
+        return
+    d.ok("rm", "-f", container)
+    container = d.run_detached(*FAST, "--restart", "on-failure:1", "--restart-on-unhealthy", "--health-cmd", "false",
+                               "--stop-timeout", "0", "busybox", "sleep", "100000")
+    wait_for(lambda: d.inspect(container)["RestartCount"] == 1 and d.state(container)["Status"] == "running", "the try")
+    becomes(d, container, "unhealthy")
+    time.sleep(0.3)
+    equal((d.state(container)["Status"], d.inspect(container)["RestartCount"]), ("running", 1))
+    equal(d.inspect(container)["HostConfig"]["RestartOnUnhealthy"], True)
+    has(d.fails(125, "run", "--restart-on-unhealthy", "busybox", "true"), "RestartOnUnhealthy needs a restart policy")
+
+
+def test_stop_wins_over_restart_on_unhealthy(d):
+    """A client that stops it while it is being ended for its health has the last word."""
+    if STOCK:
+        return
+    container = d.run_detached(*FAST, "--restart", "always", "--restart-on-unhealthy", "--stop-timeout", "-1",
+                               "--health-cmd", "false", "busybox", "sh", "-c",
+                               "trap 'touch /told' TERM; while [ ! -e /go ]; do sleep 0.05; done")
+    wait_for(lambda: d.ctl("exec", container, "test", "-e", "/told").code == 0, "the signal")
+    # The daemon that comes now finds it unhealthy, and asks again.
+    d.exec(container, "rm", "/told")
+    d.kill9()
+    d.start()
+    wait_for(lambda: d.ctl("exec", container, "test", "-e", "/told").code == 0, "the signal again")
+    d.ok("stop", "-t", "0", container)
+    time.sleep(0.3)
+    equal((d.state(container)["Status"], d.inspect(container)["RestartCount"]), ("exited", 0))

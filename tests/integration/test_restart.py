@@ -1,6 +1,8 @@
 """Restart policies: what is started again, how often, and what stops it."""
 import datetime
+import os
 import re
+import signal
 import time
 
 from harness import STOCK, equal, has, wait_for
@@ -314,3 +316,57 @@ def test_a_first_start_that_fails_is_not_retried(d):
     time.sleep(0.3)
     equal((d.state("never")["Status"], count(d, "never")), ("created", 0))
     d.ok("rm", "never")
+
+
+def test_many_at_once(d):
+    """As when the host comes up: all that policies want is started, and clients are served meanwhile."""
+    made = [policy(d, "always") for _ in range(8)]
+    stopped = policy(d, "unless-stopped")
+    d.ok("stop", "-t", "0", stopped)
+    pids = [d.state(c)["Pid"] for c in made]
+    d.kill9()
+    if not STOCK:
+        for pid in pids:
+            os.kill(shim_of(pid), signal.SIGKILL)  # the container's end goes with it: nobody tells its exit
+            wait_for(lambda: not _exists(pid), "the container's end")
+    d.start()
+    equal(d.ok("run", "--rm", "busybox", "echo", "served"), "served")
+    for container, pid in zip(made, pids):
+        wait_for(lambda: d.state(container)["Status"] == "running", "all to be back")
+        equal(d.state(container)["Pid"] != pid or STOCK, True)
+    equal(d.state(stopped)["Status"], "exited")
+
+
+def shim_of(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("PPid:"))
+
+
+def test_removed_in_the_line(d):
+    """Those that wait for their turn can be stopped and removed, and are not started after that."""
+    made = [policy(d, "always") for _ in range(8)]
+    pids = [d.state(c)["Pid"] for c in made]
+    if STOCK:
+        return
+    d.kill9()
+    for pid in pids:
+        os.kill(shim_of(pid), signal.SIGKILL)
+        wait_for(lambda: not _exists(pid), "the container's end")
+    d.start()
+    d.ok("rm", "-f", *made[:4])
+    d.ok("stop", "-t", "0", *made[4:])
+    time.sleep(0.3)
+    equal(d.ok("ps", "-q"), "")
+    equal(sorted(d.ok("ps", "-aq", "--no-trunc").split()), sorted(made[4:]))
+    # A daemon that ends while some wait leaves them to the next one.
+    d.ok("start", *made[4:])
+    pids = [d.state(c)["Pid"] for c in made[4:]]
+    d.kill9()
+    for pid in pids:
+        os.kill(shim_of(pid), signal.SIGKILL)
+        wait_for(lambda: not _exists(pid), "the container's end")
+    d.start()
+    equal(d.stop(), 0)
+    d.start()
+    for container in made[4:]:
+        wait_for(lambda: d.state(container)["Status"] == "running", "all to be back")

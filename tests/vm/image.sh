@@ -1,17 +1,21 @@
 #!/bin/bash
 # image.sh DIR
-# Builds the guest that run.sh boots, a small Debian 12 with systemd: DIR/vmlinuz and DIR/root.img.
+# Builds the guest that run.sh boots, a small Debian 12 with systemd: DIR/vmlinuz and DIR/root.img,
+# and its disks for storage tests, DIR/xfs.img (project quota) and DIR/btrfs.img.
 # Does nothing when DIR holds the same guest already.  Runs as root; needs mmdebstrap and e2fsprogs.
 set -euo pipefail
-[ $# -eq 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+[ $# -eq 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 for tool in mmdebstrap mke2fs; do
     command -v $tool >/dev/null || { echo "image.sh: $tool is missing" >&2; exit 2; }
 done
 
 packages=(linux-image-cloud-amd64 systemd-sysv dbus udev kmod iproute2 nftables procps curl
     libmicrohttpd12 libjansson4 libuv1 libnl-3-200 libnl-route-3-200 libnftnl11 libmnl0
-    libsqlite3-0 libseccomp2 libarchive13 libzstd1 libssl3 libnettle8 libisal2)
-disk_size=4G # of the root file system; the file is sparse
+    libsqlite3-0 libseccomp2 libarchive13 libzstd1 libssl3 libnettle8 libisal2
+    apparmor xfsprogs btrfs-progs criu
+    python3-minimal python3-docker python3-yaml python3-jsonschema socat)
+disk_size=4G # of the root file system; the files are sparse
+data_size=2G # of the other disks
 
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
@@ -34,7 +38,12 @@ INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
 
 echo vm >"$root/etc/hostname"
 echo '127.0.0.1 localhost vm' >"$root/etc/hosts"
-echo '/dev/nvme0n1 / ext4 rw,noatime 0 0' >"$root/etc/fstab"
+cat >"$root/etc/fstab" <<'FSTAB'
+/dev/nvme0n1 / ext4 rw,noatime 0 0
+LABEL=xfs /srv/xfs xfs pquota,noatime,nofail 0 0
+LABEL=btrfs /srv/btrfs btrfs noatime,nofail 0 0
+FSTAB
+mkdir -p "$root/srv/xfs" "$root/srv/btrfs"
 for unit in getty@tty1.service serial-getty@ttyS0.service systemd-timesyncd.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer \
     e2scrub_all.timer e2scrub_reap.service; do
@@ -80,6 +89,12 @@ UNIT
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
 ln -s ../vm-job.service "$root/etc/systemd/system/multi-user.target.wants/vm-job.service"
 
+# By the guest's own tools, so that the host needs none.
+for fs in xfs btrfs; do
+    truncate -s $data_size "$root/data.img"
+    unshare --mount sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" mkfs.$2 -q -L $2 /data.img' - "$root" $fs
+    mv "$root/data.img" "$out/$fs.img"
+done
 cp "$root"/boot/vmlinuz-* "$out/vmlinuz"
 rm -rf "${root:?}"/boot/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
 rm -f "$out/root.img"

@@ -40,6 +40,10 @@ TMPDIR=$work setpriv --pdeathsig TERM timeout -k 5 "$limit" \
     -append "root=/dev/nvme0n1 rootfstype=ext4 rw console=ttyS0 panic=-1 mitigations=off loglevel=5 $words" \
     -drive "if=none,id=root,file=$image/root.img,format=raw,snapshot=on,cache=unsafe" \
     -device nvme,drive=root,serial=root \
+    -drive "if=none,id=xfs,file=$image/xfs.img,format=raw,snapshot=on,cache=unsafe" \
+    -device virtio-blk-pci,drive=xfs,serial=xfs \
+    -drive "if=none,id=btrfs,file=$image/btrfs.img,format=raw,snapshot=on,cache=unsafe" \
+    -device virtio-blk-pci,drive=btrfs,serial=btrfs \
     -drive "if=none,id=job,file=$work/job.tar,format=raw,readonly=on" \
     -device virtio-blk-pci,drive=job,serial=job \
     -serial "file:$work/console" -device virtio-serial-pci -device virtio-rng-pci \
