@@ -281,9 +281,10 @@ def test_exit_while_the_daemon_is_away(d):
 
 
 def _exists(pid):
+    """Does it run?  One that nobody has waited for yet does not."""
     try:
-        open(f"/proc/{pid}/stat").close()
-        return True
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 

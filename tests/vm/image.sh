@@ -38,11 +38,7 @@ INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
 
 echo vm >"$root/etc/hostname"
 echo '127.0.0.1 localhost vm' >"$root/etc/hosts"
-cat >"$root/etc/fstab" <<'FSTAB'
-/dev/nvme0n1 / ext4 rw,noatime 0 0
-LABEL=xfs /srv/xfs xfs pquota,noatime,nofail 0 0
-LABEL=btrfs /srv/btrfs btrfs noatime,nofail 0 0
-FSTAB
+echo '/dev/nvme0n1 / ext4 rw,noatime 0 0' >"$root/etc/fstab"
 mkdir -p "$root/srv/xfs" "$root/srv/btrfs"
 for unit in getty@tty1.service serial-getty@ttyS0.service systemd-timesyncd.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer \
@@ -55,18 +51,21 @@ done
 # boot is a crash.
 cat >"$root/usr/local/sbin/vm-job" <<'JOB'
 #!/bin/bash
-disk=/dev/disk/by-id/virtio-job port=/dev/virtio-ports/vm
+disk=/dev/disk/by-id/virtio port=/dev/virtio-ports/vm
 finish() { echo "$1" >$port.status; sync; sleep 0.1; poweroff -ff; }
-for ((i = 0; i < 600; i++)); do
-    [ -e $disk ] && [ -e $port.output ] && [ -e $port.status ] && break
+for ((i = 0; i < 1200; i++)); do
+    [ -e $disk-job ] && [ -e $disk-xfs ] && [ -e $disk-btrfs ] && [ -e $port.output ] &&
+        [ -e $port.status ] && break
     sleep 0.1
 done
+mount -t xfs -o pquota,noatime $disk-xfs /srv/xfs || finish 125
+mount -t btrfs -o noatime $disk-btrfs /srv/btrfs || finish 125
 if [ ! -e /job/again ]; then
     if [ -e /job ]; then
         echo "the guest came up again on its own" >$port.output
         finish 125
     fi
-    tar -xpf $disk -C / --keep-directory-symlink || finish 125
+    tar -xpf $disk-job -C / --keep-directory-symlink || finish 125
     sync
 fi
 cd /job || finish 125
@@ -81,7 +80,7 @@ After=basic.target dbus.socket
 [Service]
 Type=exec
 ExecStart=/usr/local/sbin/vm-job
-Environment=HOME=/root LC_ALL=C.UTF-8
+Environment=HOME=/root LC_ALL=C.UTF-8 CTL_TEST_XFS=/srv/xfs CTL_TEST_BTRFS=/srv/btrfs
 Delegate=yes
 TasksMax=infinity
 OOMPolicy=continue
@@ -92,7 +91,7 @@ ln -s ../vm-job.service "$root/etc/systemd/system/multi-user.target.wants/vm-job
 # By the guest's own tools, so that the host needs none.
 for fs in xfs btrfs; do
     truncate -s $data_size "$root/data.img"
-    unshare --mount sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" mkfs.$2 -q -L $2 /data.img' - "$root" $fs
+    unshare --mount sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" mkfs.$2 -q /data.img' - "$root" $fs
     mv "$root/data.img" "$out/$fs.img"
 done
 cp "$root"/boot/vmlinuz-* "$out/vmlinuz"

@@ -56,6 +56,11 @@ t_unified() {
     has "$(cat $parent/cgroup.subtree_control)" 'cpuset cpu io memory pids'
 }
 
+t_disks() {
+    has "$(findmnt -no FSTYPE,OPTIONS /srv/xfs)" prjquota
+    same "$(findmnt -no FSTYPE /srv/btrfs)" btrfs
+}
+
 t_run() {
     same "$(ctlc run --rm $image echo hello)" hello
     ctlc run --rm $image sh -c 'exit 3'
