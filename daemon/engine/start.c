@@ -32,6 +32,8 @@ struct start_job {
     struct health_check health;
     struct container_files files;
     char *run_dir;
+    const struct runtime *runtime;
+    char *apparmor; /* owned; its profile, "": none */
     uid_t root_uid;
     char **chain; /* owned: of the image's layers, bottom first */
     enum net_mode mode;
@@ -65,6 +67,7 @@ static void start_job_free(struct start_job *j)
     strv_free(j->lowers);
     strv_free(j->chain);
     free(j->run_dir);
+    free(j->apparmor);
     free(j->cgroup_parent);
     endpoint_specs_done(&j->specs);
     dns_sockets_close(&j->dns);
@@ -200,6 +203,8 @@ static int run_start(struct start_job *j)
     size_t n = 0;
     int r = prepare_files(j);
 
+    if (r >= 0)
+        r = runtime_prepare_apparmor(j->runtime, j->apparmor, &j->err);
     if (r >= 0)
         r = spawn(j);
     if (r >= 0)
@@ -515,6 +520,7 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
     j->used_volatile = c->auto_remove && c->started_ns > 0;
     container_files_plan(c, &j->files);
     j->run_dir = container_run_dir(c);
+    j->apparmor = xstrdup(runtime_apparmor(c->engine->runtime, c->host_config));
     endpoint_specs_of(c, &j->specs);
     j->wants_names = resolver_wanted(c);
     return 0;
@@ -579,6 +585,7 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
                             .cgroup_parent =
                                 xstrdup(json_get_str(c->host_config, "CgroupParent", "")),
                             .shim_exe = c->engine->shim_fd,
+                            .runtime = c->engine->runtime,
                             .worker = c->engine->config.worker_path,
                             .control = -EBADF,
                             .dns = DNS_SOCKETS_NONE,

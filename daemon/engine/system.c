@@ -164,6 +164,9 @@ static void describe_engine(struct engine *e, json_t *info)
         (int)events_counts(e->events).subscribers, "BridgeNfIptables", 0, "GenericResources");
     json_object_update(info, parts);
     json_decref(parts);
+    if (runtime_facts(e->runtime)->apparmor)
+        json_array_insert_new(json_object_get(info, "SecurityOptions"), 0,
+                              json_string("name=apparmor"));
     if (cgroup_is_unified(e->cgroup))
         json_array_append_new(json_object_get(info, "SecurityOptions"),
                               json_string("name=cgroupns"));

@@ -80,6 +80,14 @@ static void add_caps(struct plan *plan, uint64_t bounding, uint64_t effective)
     plan_add(plan, PLAN_CAPS, bounding, effective, 0, 0, NULL);
 }
 
+static void add_apparmor(const struct runtime *rt, const json_t *host_config, struct plan *plan)
+{
+    const char *profile = runtime_apparmor(rt, host_config);
+
+    if (*profile && !streq(profile, "unconfined"))
+        plan_add(plan, PLAN_APPARMOR, 0, 0, 0, 0, profile, NULL);
+}
+
 /* ---- environment ---- */
 
 static size_t key_len(const char *entry)
@@ -193,6 +201,7 @@ int process_plan(struct build *b)
         return r;
     warn_missing(b, missing);
     add_caps(b->plan, caps, caps);
+    add_apparmor(b->rt, b->hc, b->plan);
     if (b->security.no_new_privileges)
         plan_add(b->plan, PLAN_NO_NEW_PRIVS, 0, 0, 0, 0, NULL);
     if (!b->privileged) {
@@ -248,6 +257,7 @@ static int add_exec_security(struct runtime *rt, const struct runtime_exec_spec 
     if (privileged)
         caps = caps_all() & rt->facts.caps;
     add_caps(plan, caps, caps);
+    add_apparmor(rt, spec->host_config, plan); /* of a privileged one, too, as the stock engine */
     if (so.no_new_privileges)
         plan_add(plan, PLAN_NO_NEW_PRIVS, 0, 0, 0, 0, NULL);
     if (privileged || json_get_bool(spec->host_config, "Privileged", false))

@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "apparmor.h"
 #include "capability.h"
 #include "json.h"
 #include "logconf.h"
@@ -59,6 +60,7 @@ static void facts_read(struct runtime_facts *f)
         f->kernel = major << 16 | minor;
     for (int i = 0; i < RLIMIT_NLIMITS; i++)
         (void)getrlimit((__rlimit_resource_t)i, &f->limits[i]);
+    f->apparmor = apparmor_is_on();
     if (gethostname(f->hostname, sizeof(f->hostname) - 1) < 0)
         strcpy(f->hostname, "localhost");
 }
@@ -184,6 +186,19 @@ int runtime_warm(struct runtime *rt, struct err *reterr)
     r = cache_get(rt, caps_default & rt->facts.caps, &f, reterr);
     pthread_mutex_unlock(&rt->lock);
     return r;
+}
+
+/* ---- AppArmor ---- */
+
+const char *runtime_apparmor(const struct runtime *rt, const json_t *host_config)
+{
+    return rt->facts.apparmor ? apparmor_profile(host_config) : "";
+}
+
+int runtime_prepare_apparmor(const struct runtime *rt, const char *profile, struct err *reterr)
+{
+    return rt->facts.apparmor && streq(profile, APPARMOR_DEFAULT) ? apparmor_load_default(reterr)
+                                                                  : 0;
 }
 
 /* ---- the plan ---- */

@@ -25,6 +25,7 @@ struct runtime_facts {
     unsigned kernel; /* major << 16 | minor */
     struct rlimit limits[RLIMIT_NLIMITS];
     char hostname[65];
+    bool apparmor; /* profiles confine */
 };
 
 struct runtime;
@@ -100,6 +101,12 @@ struct runtime_exec_spec {
     const json_t *host_config; /* the container's */
     unsigned rows, columns;
 };
+
+/* The AppArmor profile of a container, "" where there is no AppArmor; borrowed from host_config or
+ * static. */
+const char *runtime_apparmor(const struct runtime *rt, const json_t *host_config);
+/* Make sure that the kernel has it, if it is the default one; any thread. */
+int runtime_prepare_apparmor(const struct runtime *rt, const char *profile, struct err *reterr);
 
 /* PLAN_STDIO and LAST operations of an exec. */
 int runtime_exec_plan(struct runtime *rt, const struct runtime_exec_spec *spec, struct plan *plan,

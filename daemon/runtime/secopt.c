@@ -33,7 +33,7 @@ static int parse_pair(const char *opt, const char *key, const char *value, struc
     if (streq(key, "label")) {
         so->ignored_label = !streq(value, "disable");
     } else if (streq(key, "apparmor")) {
-        so->ignored_apparmor = !streq(value, "unconfined") && *value;
+        so->apparmor = *value ? value : NULL;
     } else if (streq(key, "seccomp")) {
         so->seccomp_unconfined = streq(value, "unconfined");
         so->seccomp_json =

@@ -11,7 +11,8 @@ struct secopt {
     bool seccomp_unconfined;
     const char *seccomp_json; /* borrowed; NULL: the default profile */
     bool systempaths_unconfined;
-    bool ignored_label, ignored_apparmor; /* asked for, has no effect here */
+    const char *apparmor; /* borrowed; NULL: none is named */
+    bool ignored_label;   /* asked for, has no effect here */
 };
 
 int secopt_parse(const json_t *host_config, struct secopt *ret, struct err *reterr);

@@ -462,7 +462,7 @@ static int check_security(struct check *c)
 
     if (r < 0)
         return r;
-    if (so.ignored_apparmor)
+    if (so.apparmor && !streq(so.apparmor, "unconfined") && !c->rt->facts.apparmor)
         runtime_warn(c->warnings, "AppArmor profiles are not supported. Profile discarded.");
     if (so.ignored_label)
         runtime_warn(c->warnings, "SELinux labels are not supported. Label discarded.");

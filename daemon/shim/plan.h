@@ -53,8 +53,9 @@ enum plan_code {
                       the target directory is made if absent */
     PLAN_BIND,     /* s0 host path, s1 target, s2 "" or the mount namespace (/proc/PID/ns/mnt) in
                       which s0 is meant, s3 "" or a path below s0 that is bound instead, found
-                      without leaving s0; a0 PLAN_BIND_* flags, a1 MS_* propagation (with MS_REC), 0: MS_PRIVATE|MS_REC.  Taken with open_tree(2) on the host side; the
-                      target (file or directory as the source) is made if absent */
+                      without leaving s0; a0 PLAN_BIND_* flags, a1 MS_* propagation (with MS_REC), 0:
+                      MS_PRIVATE|MS_REC.  Taken with open_tree(2) on the host side; the     target (file or
+                      directory as the source) is made if absent */
     PLAN_DEVICE,   /* s0 path; a0 mode with S_IFMT, a1 makedev, a2 uid, a3 gid.  With a user
                       namespace: bind of the host's node (s1 its host path) instead of mknod */
     PLAN_SYMLINK,  /* s0 target, s1 link path; existing is fine */
@@ -81,12 +82,13 @@ enum plan_code {
     PLAN_CAPS, /* a0 bounding, a1 permitted = effective, a2 inheritable, a3 ambient masks; for a
                   user other than root permitted and effective end up as ambient */
     PLAN_NO_NEW_PRIVS,
-    PLAN_SECCOMP, /* blob: struct sock_filter[]; a0 bytes, a1 SECCOMP_FILTER_FLAG_* */
-    PLAN_CWD,     /* s0, made if absent (a0 1) */
-    PLAN_ENV,     /* s0... "K=V"; adds up over several operations */
-    PLAN_ARGV,    /* s0...; s0 is looked up in PATH of PLAN_ENV when it has no slash */
-    PLAN_INIT,    /* be the container's PID 1: run argv as a child, forward signals, reap */
-    PLAN_UMASK,   /* a0 */
+    PLAN_SECCOMP,  /* blob: struct sock_filter[]; a0 bytes, a1 SECCOMP_FILTER_FLAG_* */
+    PLAN_CWD,      /* s0, made if absent (a0 1) */
+    PLAN_ENV,      /* s0... "K=V"; adds up over several operations */
+    PLAN_ARGV,     /* s0...; s0 is looked up in PATH of PLAN_ENV when it has no slash */
+    PLAN_INIT,     /* be the container's PID 1: run argv as a child, forward signals, reap */
+    PLAN_UMASK,    /* a0 */
+    PLAN_APPARMOR, /* s0 name of the profile */
 };
 
 enum {

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "caps.h"
+#include "confine.h"
 #include "failure.h"
 #include "fd.h"
 #include "init.h"
@@ -340,6 +341,9 @@ static int enter(struct process *p, struct err *reterr)
 
     if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_sys(reterr, errno, "no_new_privs");
+    r = confine(p->plan, reterr);
+    if (r < 0)
+        return r;
     /* Without no_new_privs loading a filter takes CAP_SYS_ADMIN, which is about to go. */
     if (!no_new_privs)
         r = load_seccomp(p->plan, reterr);
