@@ -54,10 +54,6 @@ static int add_volume(struct container *c, const struct mount_spec *m, char ***m
     if (r > 0)
         *made = strv_append(*made, row.name);
     fs = volume_filesystem(&row);
-    if (fs && m->subpath)
-        return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
-                       "a path below a volume of type \"%s\" is not supported",
-                       json_get_str(fs, "Type", ""));
     source = volume_source(c->engine, &row);
     point = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b}", "Type", "volume", "Name",
                       row.name, "Source", source, "Destination", m->target, "Mode", m->mode, "RW",
@@ -183,7 +179,8 @@ int mounts_hold(struct container *c, struct err *reterr)
 
 /* ---- start and end ---- */
 
-/* {"Namespace","Path"}, or NULL if no container that is up has it, writable if that is wanted. */
+/* {"Namespace","Path"}, or NULL if no container that is up has all of it, writable if that is
+ * wanted. */
 static json_t *find_donor(const struct container *c, const char *name, bool writable)
 {
     _cleanup_free_ struct container **all = registry_sorted(c->engine);
@@ -196,7 +193,7 @@ static json_t *find_donor(const struct container *c, const char *name, bool writ
             _cleanup_free_ char *ns = NULL;
 
             if (all[i] == c || !container_is_up(all[i]) ||
-                !streq(json_get_str(p, "Name", ""), name) ||
+                !streq(json_get_str(p, "Name", ""), name) || json_get(p, "Subpath") ||
                 (writable && !json_get_bool(p, "RW", true)))
                 continue;
             ns = xasprintf("/proc/%d/ns/mnt", all[i]->pid);

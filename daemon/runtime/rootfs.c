@@ -230,8 +230,8 @@ static void add_user_mount(struct build *b, const struct mount_spec *m)
     if (m->type == MOUNT_TMPFS)
         add_mount(b, "tmpfs", "tmpfs", m->target, m->data, m->flags);
     else if (m->fstype && !m->donor)
-        add_mount(b, m->fstype, m->device, m->target, m->data,
-                  m->flags | (m->readonly ? MS_RDONLY : 0));
+        plan_add(b->plan, PLAN_MOUNT, m->flags | (m->readonly ? MS_RDONLY : 0), 0, 0, 0, m->fstype,
+                 m->device, m->target, m->data, m->subpath, NULL);
     else
         add_user_bind(b, m);
 }

@@ -21,6 +21,13 @@ int mount_resolve(int root, const char *path, uint64_t flags)
     return fd < 0 ? -errno : fd;
 }
 
+int mount_beneath(int dir, const char *path)
+{
+    int fd = sys_openat2(dir, path, O_PATH | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+
+    return fd < 0 ? -errno : fd;
+}
+
 static bool same_file(int a, int b)
 {
     struct stat sa, sb;

@@ -11,7 +11,10 @@
 /* O_PATH descriptor of path below root, symlinks kept inside; -errno. */
 int mount_resolve(int root, const char *path, uint64_t flags);
 
-/* The same, made if absent: a directory, or an empty file.  Refuses what resolves to the root
+/* O_PATH descriptor of path below dir; symlinks that lead out of dir are refused.  -errno. */
+int mount_beneath(int dir, const char *path);
+
+/* The same as mount_resolve(), made if absent: a directory, or an empty file.  Refuses what resolves to the root
  * itself: covering it would hide the image behind a mount the image chose. */
 int mount_target(int root, const char *path, bool directory);
 

@@ -43,8 +43,23 @@ static int make_source(const char *path)
     return mkdirat(dir, name, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+/* What is in path may be another container's to change: below it ("": itself) symlinks lead nowhere
+ * but below it. */
+static int clone_beneath(const char *path, const char *below, bool recursive)
+{
+    _cleanup_close_ int dir = -EBADF, fd = -EBADF;
+
+    if (!*below)
+        return mount_clone(AT_FDCWD, path, recursive);
+    dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return -errno;
+    fd = mount_beneath(dir, below);
+    return fd < 0 ? fd : mount_clone(fd, "", recursive);
+}
+
 /* A mount can only be cloned from inside its own mount namespace: a child goes there for it. */
-static int clone_elsewhere(const char *ns_path, const char *path, bool recursive)
+static int clone_elsewhere(const char *ns_path, const char *path, const char *below, bool recursive)
 {
     struct clone_args args = {.exit_signal = SIGCHLD};
     _cleanup_close_ int ns = open(ns_path, O_RDONLY | O_CLOEXEC), ours = -EBADF, theirs = -EBADF;
@@ -60,7 +75,7 @@ static int clone_elsewhere(const char *ns_path, const char *path, bool recursive
     if (pid < 0)
         return -errno;
     if (pid == 0) {
-        int fd = setns(ns, CLONE_NEWNS) < 0 ? -errno : mount_clone(AT_FDCWD, path, recursive);
+        int fd = setns(ns, CLONE_NEWNS) < 0 ? -errno : clone_beneath(path, below, recursive);
 
         fd_send(theirs, &fd, sizeof(fd), &fd, fd >= 0 ? 1 : 0);
         _exit(0);
@@ -75,17 +90,6 @@ static int clone_elsewhere(const char *ns_path, const char *path, bool recursive
     return result < 0 ? result : -ECHILD;
 }
 
-/* What is in s0 may be another container's to change: symlinks lead nowhere but below it. */
-static int clone_beneath(const char *path, const char *below, bool recursive)
-{
-    _cleanup_close_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -EBADF;
-
-    if (dir < 0)
-        return -errno;
-    fd = sys_openat2(dir, below, O_PATH | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
-    return fd < 0 ? -errno : mount_clone(fd, "", recursive);
-}
-
 static int clone_source(const struct plan_op *op)
 {
     const char *path =
@@ -94,7 +98,7 @@ static int clone_source(const struct plan_op *op)
     int fd;
 
     if (op->code == PLAN_BIND && *plan_str(op, 2))
-        return clone_elsewhere(plan_str(op, 2), path, recursive);
+        return clone_elsewhere(plan_str(op, 2), path, plan_str(op, 3), recursive);
     if (op->code == PLAN_BIND && *plan_str(op, 3))
         return clone_beneath(path, plan_str(op, 3), recursive);
     fd = mount_clone(AT_FDCWD, path, recursive);

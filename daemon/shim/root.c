@@ -105,6 +105,23 @@ static void note_devpts(struct stage *s, const struct plan_op *op, int fd)
     }
 }
 
+/* Only a part of the file system.  A clone can be taken of a mount that is attached (of a detached
+ * one since Linux 6.15 only), so it is for a moment, over the root: nothing else runs here yet. */
+static int attach_part(struct stage *s, int mount, const char *below, const char *target,
+                       struct err *reterr)
+{
+    _cleanup_close_ int fd = -EBADF, part = -EBADF;
+    int r = mount_attach(mount, s->root);
+
+    if (r < 0)
+        return err_sys(reterr, -r, "attach it");
+    fd = mount_beneath(mount, below);
+    part = fd < 0 ? fd : mount_clone(fd, "", false);
+    if (fchdir(mount) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return err_sys(reterr, errno, "cannot hide the rest of it");
+    return part < 0 ? err_sys(reterr, -part, "%s", below) : attach(s, part, target, reterr);
+}
+
 static int mount_one(struct stage *s, const struct plan_op *op, struct err *reterr)
 {
     const char *type = plan_str(op, 0), *target = plan_str(op, 2);
@@ -119,6 +136,12 @@ static int mount_one(struct stage *s, const struct plan_op *op, struct err *rete
     if (fd < 0)
         return err_sys(reterr, -fd, "error mounting \"%s\" to rootfs at \"%s\"", plan_str(op, 1),
                        target);
+    if (!str_empty(plan_str(op, 4))) {
+        r = attach_part(s, fd, plan_str(op, 4), target, reterr);
+        return r < 0 ? err_wrap(reterr, "error mounting \"%s\" to rootfs at \"%s\"",
+                                plan_str(op, 1), target)
+                     : r;
+    }
     r = attach(s, fd, target, reterr);
     if (r >= 0)
         note_devpts(s, op, fd);

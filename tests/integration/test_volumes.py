@@ -217,7 +217,15 @@ def test_file_systems_as_volumes(d):
     has(d.exec(other, "grep", " /m ", "/proc/mounts"), "ro,", "size=2048k")
     if not STOCK:
         equal(d.ctl("exec", other, "ls", "/m").out, "x\n", "the same one")
+    d.exec(container, "sh", "-c", "mkdir /m/below; echo part >/m/below/f; ln -s / /m/out; echo one >/m/one")
+    if not STOCK:
+        mount = "type=volume,src=memory,dst=/p,volume-subpath="
+        equal(d.ok("run", "--rm", "--mount", mount + "below", "busybox", "cat", "/p/f"), "part")
+        equal(d.ok("run", "--rm", "--mount", mount + "one,readonly", "busybox", "cat", "/p"), "one")
+        has(d.ctl("run", "--rm", "--mount", mount + "out", "busybox", "true").err, "error mounting")
     d.ok("rm", "-f", container, other)
+    if not STOCK:
+        has(d.ctl("run", "--rm", "--mount", mount + "below", "busybox", "true").err, "error mounting", "o such file")
     d.ok("volume", "create", "-o", "type=nfs", "-o", "device=:/export", "-o", "o=addr=127.0.0.1,nfsvers=4", "remote")
     done = d.ctl("run", "--rm", "-v", "remote:/r", "busybox", "true")
     assert done.code in (125, 126, 127), done
@@ -226,6 +234,28 @@ def test_file_systems_as_volumes(d):
                             (["nope=1"], 'invalid option: "nope"'), (["size=1g"], "quota size requested")):
         has(d.fails(1, "volume", "create", *[word for o in options for word in ("-o", o)], "bad"), wanted)
     d.ok("volume", "rm", "memory", "remote")
+
+
+def test_a_path_below_a_file_system(d):
+    """Of a file system that the container itself mounts, the part alone is there: nothing lies below it."""
+    low, top = f"{d.root}/layer-1", f"{d.root}/layer-2"
+    os.makedirs(f"{low}/a/b")
+    os.makedirs(f"{top}/a")
+    for path, text in ((f"{low}/a/b/f", "low"), (f"{top}/a/g", "top"), (f"{low}/secret", "hidden")):
+        with open(path, "w") as file:
+            file.write(text)
+    d.ok("volume", "create", "-o", "type=overlay", "-o", "device=overlay", "-o", f"o=lowerdir={top}:{low}", "layers")
+    mount = "type=volume,src=layers,dst=/v,volume-subpath="
+    equal(d.ok("run", "--rm", "-v", "layers:/v", "busybox", "cat", "/v/secret"), "hidden")
+    equal(d.ok("run", "--rm", "--mount", mount + "a", "busybox", "cat", "/v/b/f", "/v/g"), "lowtop")
+    equal(d.ok("run", "--rm", "--mount", mount + "a/g", "busybox", "cat", "/v"), "top")
+    out = d.ok("run", "--rm", "--privileged", "--mount", mount + "a", "busybox", "sh", "-c",
+               "grep -c ' /v ' /proc/mounts; umount /v; ls /v; cat /secret 2>/dev/null; ls / | grep -c secret; true")
+    equal(out, "1\n0")
+    os.symlink("../../..", f"{low}/a/far")
+    has(d.ctl("run", "--rm", "--mount", mount + "a/far", "busybox", "true").err, "error mounting")
+    has(d.ctl("run", "--rm", "--mount", mount + "a/none", "busybox", "true").err, "error mounting", "o such file")
+    d.ok("volume", "rm", "layers")
 
 
 def test_usage(d):
