@@ -91,9 +91,8 @@ struct run {
     void (*done)(struct image_job *job, const struct worker_result *result);
 };
 
-static void worker_progress(void *arg, int64_t bytes)
+void image_job_loading(struct image_job *job, int64_t bytes)
 {
-    struct image_job *job = ((struct run *)arg)->job;
     const struct load_layer *l;
 
     if (job->quiet || job->image >= job->plan.n_images)
@@ -104,8 +103,26 @@ static void worker_progress(void *arg, int64_t bytes)
                                       (json_int_t)job->input_size, "id", l->diff_id, (size_t)12));
 }
 
-/* The worker sees its directory as "/", and tells nothing but text. */
-static void name_the_disk(const struct image_job *job, struct err *e)
+static void worker_progress(void *arg, int64_t bytes)
+{
+    image_job_loading(((struct run *)arg)->job, bytes);
+}
+
+static void worker_file(void *arg, const char *name, int64_t size)
+{
+    struct image_job *job = ((struct run *)arg)->job;
+
+    job->on_file(job, name, size);
+}
+
+static void worker_wrote(void *arg, int64_t bytes)
+{
+    struct image_job *job = ((struct run *)arg)->job;
+
+    job->on_wrote(job, bytes);
+}
+
+void image_job_name_disk(const struct image_job *job, struct err *e)
 {
     static const int troubles[] = {ENOSPC, EDQUOT, EROFS, EIO};
 
@@ -130,7 +147,7 @@ static void worker_done(void *arg, const struct worker_result *result)
     } else if (result->status < 0) {
         struct err e = result->err;
 
-        name_the_disk(job, &e);
+        image_job_name_disk(job, &e);
         image_job_fail(job, &e);
     } else {
         worker_progress(run, job->input_size);
@@ -179,6 +196,8 @@ int image_job_run(struct image_job *job, const struct worker_options *opt,
     o.path = job->im->worker_path;
     o.arg = run;
     o.progress = worker_progress;
+    o.file = job->on_file ? worker_file : NULL;
+    o.wrote = job->on_wrote ? worker_wrote : NULL;
     o.done = worker_done;
     r = worker_start(&o, &job->worker, reterr);
     if (r < 0)

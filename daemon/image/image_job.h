@@ -29,6 +29,9 @@ struct image_job {
     void (*then)(struct image_job *job);
     void (*recorded)(struct image_job *job);
 
+    /* Of what the worker splits, worker.h; may be NULL. */
+    void (*on_file)(struct image_job *job, const char *name, int64_t size);
+    void (*on_wrote)(struct image_job *job, int64_t bytes);
     /* Of an operation that has more than one worker; may be NULL. */
     void *data;
     void (*on_cancel)(struct image_job *job); /* calls image_job_finish() when all is still */
@@ -70,6 +73,10 @@ int images_has_layer(struct images *im, struct load_layer *l, struct err *reterr
 /* Remove the stage in the pool, call done, free. */
 void image_job_finish(struct image_job *job);
 void image_job_progress(struct image_job *job, json_t *obj); /* takes obj */
+/* So many bytes of the current layer are read. */
+void image_job_loading(struct image_job *job, int64_t bytes);
+/* A worker sees its directory as "/", and tells nothing but text: which disk is full or broken. */
+void image_job_name_disk(const struct image_job *job, struct err *e);
 /* then() on the loop as soon as no other job runs: at once, or from inside the end of the last one.
  * One job at a time may wait. */
 void image_job_alone(struct image_job *job, void (*then)(struct image_job *job));

@@ -2,12 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "image_job.h"
-#include "path.h"
+#include "load_layers.h"
 #include "reference.h"
 
 #define ARCHIVE_DIR "in"
@@ -25,37 +24,6 @@ static void step(struct image_job *job)
         job->layer = 0;
         job->image++;
     }
-}
-
-static int check_layer(struct image_job *job, const struct load_layer *l,
-                       const struct worker_result *result, struct err *reterr)
-{
-    if (!streq(result->diff_id, l->diff_id))
-        return err_set(reterr, ERR_INVALID, EBADMSG,
-                       "invalid diffID for layer %zu: expected \"sha256:%s\", got \"sha256:%s\"",
-                       job->layer, l->diff_id, result->diff_id);
-    if (*l->kept.digest && !streq(result->blob, l->kept.digest))
-        return err_set(reterr, ERR_INVALID, EBADMSG,
-                       "invalid image archive: blob sha256:%s has the digest sha256:%s",
-                       l->kept.digest, result->blob);
-    return 0;
-}
-
-static void unpacked(struct image_job *job, const struct worker_result *result)
-{
-    struct load_layer *l = current(job);
-    struct err e;
-
-    if (check_layer(job, l, result, &e) < 0) {
-        image_job_fail(job, &e);
-        return;
-    }
-    l->size = result->bytes;
-    memcpy(l->kept.digest, result->blob, sizeof(l->kept.digest));
-    job->made = xrealloc(job->made, (job->n_made + 1) * sizeof(struct load_layer *));
-    job->made[job->n_made++] = l;
-    step(job);
-    unpack_next(job);
 }
 
 /* In the store, or unpacked a moment ago for another image of this archive. */
@@ -95,41 +63,37 @@ const char *load_media_type(int fd)
     return MEDIA_LAYER;
 }
 
-/* The file under a name of its own in the stage, whatever the archive called it. */
-static int keep_file(struct image_job *job, struct load_layer *l, int fd, int64_t size,
-                     struct err *reterr)
+static void unpacked(struct image_job *job, const struct err *err)
 {
-    char path[64];
+    struct err e;
 
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    snprintf(l->kept.file, sizeof(l->kept.file), "b%zu", job->n_made);
-    if (linkat(AT_FDCWD, path, job->stage.fd, l->kept.file, AT_SYMLINK_FOLLOW) < 0)
-        return err_sys(reterr, errno, "link %s/%s", job->stage.path, l->kept.file);
-    l->kept.size = size;
-    if (!*l->kept.media_type)
-        snprintf(l->kept.media_type, sizeof(l->kept.media_type), "%s", load_media_type(fd));
-    return 0;
+    if (err) {
+        e = *err;
+        image_job_name_disk(job, &e);
+        image_job_fail(job, &e);
+    } else if (load_layers_take(job->data, current(job), &e) < 0) {
+        image_job_fail(job, &e);
+    } else {
+        step(job);
+        unpack_next(job);
+    }
 }
 
-/* l<N>/diff, so that the finished directory is renamed as one. */
-static int start_unpack(struct image_job *job, struct load_layer *l, struct err *reterr)
+/* As load_layers_get(). */
+static int get_layer(struct image_job *job, struct load_layer *l, struct err *reterr)
 {
-    _cleanup_free_ char *name = xasprintf(ARCHIVE_DIR "/%s", l->blob);
-    _cleanup_close_ int fd =
-        path_open_in_root(job->stage.fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    struct stat sb;
+    const struct load_layer *below = job->layer > 0 ? l - 1 : NULL;
     int r;
 
-    if (fd < 0 || fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode))
-        return err_set(reterr, ERR_INVALID, ENOENT,
-                       "invalid image archive: layer %.200s is missing", l->blob);
-    job->input_size = sb.st_size;
-    snprintf(l->dir, sizeof(l->dir), "l%zu", job->n_made);
-    r = keep_file(job, l, fd, sb.st_size, reterr);
-    if (r < 0)
-        return r;
-    return image_job_unpack(job, &(struct worker_options){.in_fd = fd, .blob = true}, l->dir,
-                            job->layer > 0 ? l - 1 : NULL, unpacked, reterr);
+    /* One image of an archive may have the layers of another, made for that. */
+    for (size_t i = 0; below && i < job->n_made; i++) {
+        if (streq(job->made[i]->chain_id, below->chain_id))
+            below = job->made[i];
+    }
+    r = load_layers_get(job->data, l, below, unpacked, reterr);
+    if (r > 0)
+        r = load_layers_take(job->data, l, reterr) < 0 ? -EBADMSG : 1;
+    return r;
 }
 
 static void say_loaded(struct image_job *job)
@@ -154,17 +118,21 @@ static void say_loaded(struct image_job *job)
 static void unpack_next(struct image_job *job)
 {
     struct err e;
+    int r;
 
     while (job->image < job->plan.n_images) {
         if (job->plan.images[job->image].n_layers == 0) {
             job->image++;
-        } else if (is_here(job, current(job))) {
-            step(job);
-        } else {
-            if (start_unpack(job, current(job), &e) < 0)
-                image_job_fail(job, &e);
-            return;
+            continue;
         }
+        r = is_here(job, current(job)) ? 1 : get_layer(job, current(job), &e);
+        if (r < 0) {
+            image_job_name_disk(job, &e);
+            image_job_fail(job, &e);
+        }
+        if (r <= 0)
+            return;
+        step(job);
     }
     image_job_commit(job, say_loaded);
 }
@@ -185,6 +153,27 @@ static void split(struct image_job *job, const struct worker_result *result)
     image_job_pool(job, read_plan, unpack_next);
 }
 
+static void on_file(struct image_job *job, const char *name, int64_t size)
+{
+    load_layers_file(job->data, name, size);
+}
+
+static void on_wrote(struct image_job *job, int64_t bytes)
+{
+    load_layers_wrote(job->data, bytes);
+}
+
+static void on_cancel(struct image_job *job)
+{
+    if (load_layers_cancel(job->data))
+        image_job_finish(job);
+}
+
+static void on_free(struct image_job *job)
+{
+    load_layers_free(job->data);
+}
+
 struct image_job *images_load(struct images *im, int in_fd, bool quiet,
                               const struct image_job_callbacks *cb, struct err *reterr)
 {
@@ -195,6 +184,11 @@ struct image_job *images_load(struct images *im, int in_fd, bool quiet,
         return NULL;
     job->quiet = quiet;
     job->event = "load";
+    job->data = load_layers_new(job, ARCHIVE_DIR);
+    job->on_file = on_file;
+    job->on_wrote = on_wrote;
+    job->on_cancel = on_cancel;
+    job->on_free = on_free;
     if (image_job_worker(job, &(struct worker_options){.command = "split", .in_fd = fd},
                          ARCHIVE_DIR, split, reterr) < 0) {
         image_job_cancel(job);

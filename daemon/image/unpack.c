@@ -30,12 +30,14 @@ struct unpack {
     struct unpack_user *users; /* list */
     struct stage stage;
     struct worker *worker; /* frees itself */
-    /* Of a blob that is still coming. */
-    struct fetch_user *fetch; /* NULL: it is in the store */
-    int parent_fd;            /* owned; the layer below, -EBADF: none is needed */
+    int parent_fd;         /* owned; the layer below, -EBADF: none is needed */
+    /* Where its bytes come from, and may be coming yet: a fetch, a file of an archive, or with
+     * neither the store. */
+    struct fetch_user *fetch; /* NULL: none */
+    int file_fd;              /* owned; -EBADF: none */
     int follow_fd;            /* owned; the worker's eventfd */
     int64_t valid, fed;       /* bytes that are there; and that the worker knows of */
-    bool fetching;            /* not all are there and verified */
+    bool fetching;            /* not all are there and, of a fetch, verified */
     bool rewinding, clearing; /* a killed worker is to begin again; the pool empties the stage */
     int64_t size;
     bool ended, telling;
@@ -55,6 +57,14 @@ static void unlink_unpack(struct unpack *w)
     w->prev_next = NULL;
 }
 
+static void release(struct unpack *w)
+{
+    fd_close(w->follow_fd);
+    fd_close(w->file_fd);
+    fd_close(w->parent_fd);
+    free(w);
+}
+
 static void discard(uv_work_t *work)
 {
     struct unpack *w = work->data;
@@ -68,9 +78,7 @@ static void discarded(uv_work_t *work, int status)
     struct images *im = w->im;
 
     (void)status;
-    fd_close(w->follow_fd);
-    fd_close(w->parent_fd);
-    free(w);
+    release(w);
     images_done(im);
 }
 
@@ -126,13 +134,20 @@ static int check(struct unpack *w, const struct worker_result *result, struct er
 {
     if (result->status < 0) {
         *reterr = result->err;
-        return err_wrap(reterr, "failed to register layer sha256:%.12s", w->blob.digest);
+        return w->file_fd >= 0
+                   ? result->status
+                   : err_wrap(reterr, "failed to register layer sha256:%.12s", w->blob.digest);
+    }
+    w->size = result->bytes;
+    if (w->file_fd >= 0) {
+        memcpy(w->diff_id, result->diff_id, sizeof(w->diff_id));
+        memcpy(w->blob.digest, result->blob, sizeof(w->blob.digest));
+        return 0;
     }
     if (!streq(result->diff_id, w->diff_id))
         return err_set(reterr, ERR_SYSTEM, EBADMSG,
                        "layer sha256:%.12s unpacks to sha256:%s, its image says sha256:%s",
                        w->blob.digest, result->diff_id, w->diff_id);
-    w->size = result->bytes;
     return 0;
 }
 
@@ -165,12 +180,17 @@ static void on_done(void *arg, const struct worker_result *result)
     settle(w);
 }
 
+static bool follows(const struct unpack *w)
+{
+    return w->fetch || w->file_fd >= 0;
+}
+
 /* Tell the worker how much of its input is there. */
 static void feed(struct unpack *w)
 {
     uint64_t more = (uint64_t)(w->valid - w->fed);
 
-    if (!w->fetch || !w->worker || w->rewinding)
+    if (!follows(w) || !w->worker || w->rewinding)
         return;
     w->fed = w->valid;
     if (!w->fetching)
@@ -189,12 +209,19 @@ static int open_directory(struct unpack *w, const char **ret_tree, struct err *r
 
 static int open_input(struct unpack *w, struct err *reterr)
 {
-    if (!w->fetch)
+    int fd;
+
+    if (!follows(w))
         return blob_open(w->im->storage, w->blob.digest, NULL, reterr);
     fd_close(w->follow_fd);
     w->fed = 0;
     w->follow_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return w->follow_fd < 0 ? err_sys(reterr, errno, "eventfd") : fetch_open(w->fetch, reterr);
+    if (w->follow_fd < 0)
+        return err_sys(reterr, errno, "eventfd");
+    if (w->fetch)
+        return fetch_open(w->fetch, reterr);
+    fd = fcntl(w->file_fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? err_sys(reterr, errno, "dup") : fd;
 }
 
 static int start(struct unpack *w, struct err *reterr)
@@ -206,7 +233,8 @@ static int start(struct unpack *w, struct err *reterr)
 
     if (in < 0 || dir < 0)
         return in < 0 ? in : dir;
-    log_debug("layer sha256:%s: unpack blob sha256:%.12s", w->chain_id, w->blob.digest);
+    if (w->file_fd < 0)
+        log_debug("layer sha256:%s: unpack blob sha256:%.12s", w->chain_id, w->blob.digest);
     r = worker_start(&(struct worker_options){.loop = w->im->loop,
                                               .path = w->im->worker_path,
                                               .command = "unpack",
@@ -214,7 +242,8 @@ static int start(struct unpack *w, struct err *reterr)
                                               .dir_fd = dir,
                                               .tree = tree,
                                               .parent_fd = w->parent_fd,
-                                              .follow = w->fetch != NULL,
+                                              .blob = w->file_fd >= 0,
+                                              .follow = follows(w),
                                               .follow_fd = w->follow_fd,
                                               .arg = w,
                                               .progress = on_progress,
@@ -284,6 +313,21 @@ static void on_restarted(void *arg)
         begin_again(w);
 }
 
+/* ---- the file ---- */
+
+void unpack_file_grown(struct unpack_user *u, int64_t bytes, bool whole)
+{
+    struct unpack *w = u->unpack;
+
+    if (!w->fetching)
+        return;
+    w->valid = bytes;
+    w->fetching = !whole;
+    feed(w);
+    if (whole)
+        settle(w);
+}
+
 /* ---- users ---- */
 
 /* The same layer from other bytes is another matter: it must not fail with these. */
@@ -309,58 +353,76 @@ static int begin(struct unpack *w, struct remote *remote, const struct load_laye
             storage_layer_open(w->im->storage, below->stage, below->dir, below->chain_id, reterr);
     if (r >= 0)
         r = remote ? fetch_join(w->im, remote, &w->blob, &cb, &w->fetch, reterr) : 0;
-
-    w->fetching = w->fetch != NULL;
-    if (w->fetch)
+    if (w->fetch) {
+        w->fetching = true;
         w->valid = fetch_bytes(w->fetch);
+    }
     return r < 0 ? r : start(w, reterr);
 }
 
-static int unpack_new(struct images *im, struct remote *remote, const struct load_layer *layer,
-                      const struct load_layer *below, const struct descriptor *blob,
-                      struct unpack **ret, struct err *reterr)
+/* Under way, or everything is as if it had never been; takes w. */
+static int launch(struct unpack *w, struct remote *remote, const struct load_layer *below,
+                  struct err *reterr)
+{
+    int r = begin(w, remote, below, reterr);
+
+    if (r >= 0) {
+        images_begin(w->im);
+        return 0;
+    }
+    if (w->fetch)
+        fetch_leave(w->fetch);
+    storage_stage_discard(w->im->storage, &w->stage); /* two empty directories */
+    release(w);
+    return r;
+}
+
+static struct unpack *unpack_new(struct images *im)
 {
     struct unpack *w = xcalloc(1, sizeof(*w));
-    int r;
 
     w->im = im;
-    memcpy(w->chain_id, layer->chain_id, sizeof(w->chain_id));
-    memcpy(w->diff_id, layer->diff_id, sizeof(w->diff_id));
-    w->blob = *blob;
     w->stage = STAGE_NONE;
-    w->follow_fd = w->parent_fd = -EBADF;
+    w->follow_fd = w->file_fd = w->parent_fd = -EBADF;
     w->work.data = w;
-    r = begin(w, remote, below, reterr);
-    if (r < 0) {
-        if (w->fetch)
-            fetch_leave(w->fetch);
-        fd_close(w->follow_fd);
-        fd_close(w->parent_fd);
-        storage_stage_discard(im->storage, &w->stage); /* two empty directories */
-        free(w);
-        return r;
-    }
+    return w;
+}
+
+/* Others may join from now on. */
+static void link_unpack(struct unpack *w, const char *chain_id)
+{
+    struct images *im = w->im;
+
+    memcpy(w->chain_id, chain_id, sizeof(w->chain_id));
     w->next = im->unpacks;
     w->prev_next = &im->unpacks;
     if (w->next)
         w->next->prev_next = &w->next;
     im->unpacks = w;
-    images_begin(im);
+}
+
+static int unpack_blob(struct images *im, struct remote *remote, const struct load_layer *layer,
+                       const struct load_layer *below, const struct descriptor *blob,
+                       struct unpack **ret, struct err *reterr)
+{
+    struct unpack *w = unpack_new(im);
+    int r;
+
+    memcpy(w->diff_id, layer->diff_id, sizeof(w->diff_id));
+    w->blob = *blob;
+    memcpy(w->chain_id, layer->chain_id, sizeof(w->chain_id));
+    r = launch(w, remote, below, reterr);
+    if (r < 0)
+        return r;
+    link_unpack(w, layer->chain_id);
     *ret = w;
     return 0;
 }
 
-int unpack_join(struct images *im, struct remote *remote, const struct load_layer *layer,
-                const struct load_layer *below, const struct descriptor *blob,
-                const struct unpack_callbacks *cb, struct unpack_user **ret, struct err *reterr)
+static struct unpack_user *add_user(struct unpack *w, const struct unpack_callbacks *cb)
 {
-    struct unpack *w = find(im, layer, blob);
-    struct unpack_user *u;
-    int r = w ? 0 : unpack_new(im, remote, layer, below, blob, &w, reterr);
+    struct unpack_user *u = xcalloc(1, sizeof(*u));
 
-    if (r < 0)
-        return r;
-    u = xcalloc(1, sizeof(*u));
     u->unpack = w;
     u->cb = *cb;
     u->told = w->ended;
@@ -369,8 +431,47 @@ int unpack_join(struct images *im, struct remote *remote, const struct load_laye
     if (u->next)
         u->next->prev_next = &u->next;
     w->users = u;
-    *ret = u;
-    return u->told;
+    return u;
+}
+
+int unpack_join(struct images *im, struct remote *remote, const struct load_layer *layer,
+                const struct load_layer *below, const struct descriptor *blob,
+                const struct unpack_callbacks *cb, struct unpack_user **ret, struct err *reterr)
+{
+    struct unpack *w = find(im, layer, blob);
+    int r = w ? 0 : unpack_blob(im, remote, layer, below, blob, &w, reterr);
+
+    if (r < 0)
+        return r;
+    *ret = add_user(w, cb);
+    return (*ret)->told;
+}
+
+int unpack_file(struct images *im, int fd, const struct load_layer *below,
+                const struct unpack_callbacks *cb, struct unpack_user **ret, struct err *reterr)
+{
+    struct unpack *w = unpack_new(im);
+    int r;
+
+    w->fetching = true;
+    w->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (w->file_fd < 0) {
+        r = err_sys(reterr, errno, "dup");
+        release(w);
+        return r;
+    }
+    r = launch(w, NULL, below, reterr);
+    if (r >= 0)
+        *ret = add_user(w, cb);
+    return r;
+}
+
+void unpack_file_is(struct unpack_user *u, const struct load_layer *layer)
+{
+    struct unpack *w = u->unpack;
+
+    if (!w->prev_next)
+        link_unpack(w, layer->chain_id);
 }
 
 void unpack_leave(struct unpack_user *u)
@@ -390,4 +491,11 @@ void unpack_result(const struct unpack_user *u, struct load_layer *layer)
     layer->stage = &u->unpack->stage;
     layer->size = u->unpack->size;
     memcpy(layer->dir, LAYER_DIR, sizeof(LAYER_DIR));
+}
+
+void unpack_digests(const struct unpack_user *u, char ret_diff_id[ID_LEN + 1],
+                    char ret_blob[ID_LEN + 1])
+{
+    memcpy(ret_diff_id, u->unpack->diff_id, ID_LEN + 1);
+    memcpy(ret_blob, u->unpack->blob.digest, ID_LEN + 1);
 }

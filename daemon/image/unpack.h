@@ -26,6 +26,20 @@ struct unpack_callbacks {
 int unpack_join(struct images *im, struct remote *remote, const struct load_layer *layer,
                 const struct load_layer *below, const struct descriptor *blob,
                 const struct unpack_callbacks *cb, struct unpack_user **ret, struct err *reterr);
+/* The bytes are a file (fd is borrowed) that may still grow: nothing of it is read before
+ * unpack_file_grown() says that it is there, and done() does not come before it said that it is
+ * whole.  Which layer it is nobody needs to know yet; as `below` above, who does not know it passes
+ * NULL and has asked storage_layers_depend(). */
+int unpack_file(struct images *im, int fd, const struct load_layer *below,
+                const struct unpack_callbacks *cb, struct unpack_user **ret, struct err *reterr);
+/* So many bytes are there, never fewer than before; whole: and there will be no more, which may
+ * call done() at once. */
+void unpack_file_grown(struct unpack_user *u, int64_t bytes, bool whole);
+/* Of what unpack_file() is done with: the digests of the uncompressed tar, and of the file. */
+void unpack_digests(const struct unpack_user *u, char ret_diff_id[ID_LEN + 1],
+                    char ret_blob[ID_LEN + 1]);
+/* It was this layer, which its caller has verified: others may join it. */
+void unpack_file_is(struct unpack_user *u, const struct load_layer *layer);
 /* At any time; without users the worker is killed and the stage removed. */
 void unpack_leave(struct unpack_user *u);
 /* Of a layer that is done: where it is, and the bytes of its files.  Valid until unpack_leave(). */

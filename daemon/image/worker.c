@@ -81,13 +81,27 @@ static void take_progress(struct worker *w, const char *args)
         w->opt.progress(w->opt.arg, strtoll(args, NULL, 10));
 }
 
+static void take_file(struct worker *w, const char *args)
+{
+    char *name;
+    long long size = strtoll(args, &name, 10);
+
+    if (w->opt.file && size > 0 && *name == ' ')
+        w->opt.file(w->opt.arg, name + 1, size);
+}
+
+static void take_wrote(struct worker *w, const char *args)
+{
+    if (w->opt.wrote)
+        w->opt.wrote(w->opt.arg, strtoll(args, NULL, 10));
+}
+
 static const struct {
     const char *word;
     void (*take)(struct worker *w, const char *args);
-} reports[] = {{"progress ", take_progress},
-               {"ok ", take_ok},
-               {"error ", take_error},
-               {"refused ", take_refused}};
+} reports[] = {{"progress ", take_progress}, {"wrote ", take_wrote},
+               {"file ", take_file},         {"ok ", take_ok},
+               {"error ", take_error},       {"refused ", take_refused}};
 
 static void take_line(struct worker *w, const char *line)
 {

@@ -39,6 +39,10 @@ struct worker_options {
     int parent_fd;    /* with tree: the directory of the layer below, -EBADF: none */
     void *arg;
     void (*progress)(void *arg, int64_t bytes); /* may be NULL */
+    /* split; both or none NULL: name, below dir_fd, begins like a layer and will have size bytes;
+     * so many are there.  Both are the worker's word, nobody has looked at it. */
+    void (*file)(void *arg, const char *name, int64_t size);
+    void (*wrote)(void *arg, int64_t bytes);
     /* Exactly once after a successful start, when process and pipe are gone; the worker with it. */
     void (*done)(void *arg, const struct worker_result *result);
 };

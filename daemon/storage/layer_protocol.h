@@ -44,6 +44,9 @@
  *       symlink (as far as it exists), a NUL behind each, then the tar.  Never O_NONBLOCK
  * fd 3  reports, one line each:
  *         progress BYTES         of input consumed (pack: of tar made), at most every 100 ms
+ *         file BYTES NAME        split: what follows of the archive is this file of the directory,
+ *             which begins like a layer; not said if the name has control characters or is long
+ *         wrote BYTES            so many of it are there; after the last ones it is no more spoken of
  *         ok DIFF_ID BYTES BLOB LENGTH
  *             DIFF_ID, BYTES: sha256 of the uncompressed tar, size of the files in it ("-" and the
  *             size of all files for split; "-" and the number of records for changes)

@@ -8,6 +8,7 @@
 #include "str.h"
 
 #define PROGRESS_INTERVAL_NS (100 * 1000000LL)
+#define REPORT_NAME_MAX 900
 
 static void say(const char *line)
 {
@@ -25,6 +26,34 @@ void report_progress(int64_t bytes)
         return;
     last = now;
     snprintf(line, sizeof(line), "progress %lld\n", (long long)bytes);
+    say(line);
+}
+
+static bool is_plain(const char *name)
+{
+    for (const char *p = name; *p; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+bool report_file(int64_t size, const char *name)
+{
+    char line[LAYER_LINE_MAX];
+
+    if (strlen(name) > REPORT_NAME_MAX || !is_plain(name))
+        return false;
+    snprintf(line, sizeof(line), "file %lld %s\n", (long long)size, name);
+    say(line);
+    return true;
+}
+
+void report_wrote(int64_t bytes)
+{
+    char line[64];
+
+    snprintf(line, sizeof(line), "wrote %lld\n", (long long)bytes);
     say(line);
 }
 

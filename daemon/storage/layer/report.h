@@ -1,6 +1,7 @@
 /* The worker's words to the daemon (layer_protocol.h) and its way out. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -14,6 +15,9 @@ struct report {
 };
 
 void report_progress(int64_t bytes); /* says nothing more often than every 100 ms */
+/* False: the name is none that can be told. */
+bool report_file(int64_t size, const char *name);
+void report_wrote(int64_t bytes); /* of the file that was told last */
 void report_ok(const struct report *r);
 void report_error(const struct err *e);
 void report_refusal(const struct err *e); /* with its kind */

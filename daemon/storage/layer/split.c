@@ -6,12 +6,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "decode.h"
 #include "fd.h"
 #include "files.h"
 #include "path.h"
 #include "report.h"
 #include "str.h"
 #include "tree.h"
+
+/* pax(1): every tar of today has it in its first header. */
+#define USTAR_MAGIC "ustar"
+#define USTAR_MAGIC_AT 257
 
 /* A link is made when all files are there: it may come before what it points to. */
 struct link {
@@ -59,15 +64,30 @@ static int too_large(const struct split *s, struct err *reterr)
                    (long long)s->limits->max_bytes);
 }
 
-static int write_file(struct split *s, int fd, const char *path, struct err *reterr)
+/* A file with holes does not grow steadily: nobody follows it. */
+static bool begins_like_layer(struct archive_entry *e, const char *data, size_t len)
+{
+    if (archive_entry_sparse_count(e) > 0)
+        return false;
+    if (decode_find(data, len))
+        return true;
+    return len > USTAR_MAGIC_AT + strlen(USTAR_MAGIC) &&
+           memcmp(data + USTAR_MAGIC_AT, USTAR_MAGIC, strlen(USTAR_MAGIC)) == 0;
+}
+
+static int write_file(struct split *s, int fd, const char *path, struct archive_entry *e,
+                      struct err *reterr)
 {
     struct archive *a = source_archive(s->src);
+    bool told = false;
     const void *data;
     la_int64_t offset;
     size_t len;
     int r;
 
     while ((r = archive_read_data_block(a, &data, &len, &offset)) == ARCHIVE_OK) {
+        if (offset == 0 && begins_like_layer(e, data, len))
+            told = report_file(archive_entry_size(e), path);
         s->written += (int64_t)len;
         if (s->written > s->limits->max_bytes)
             return too_large(s, reterr);
@@ -76,6 +96,8 @@ static int write_file(struct split *s, int fd, const char *path, struct err *ret
         r = fd_write_all(fd, data, len);
         if (r < 0)
             return err_sys(reterr, -r, "write %s", path);
+        if (told)
+            report_wrote(offset + (int64_t)len);
         report_progress(source_length(s->src));
     }
     return r == ARCHIVE_EOF ? 0 : source_fail(s->src, path, reterr);
@@ -97,7 +119,7 @@ static int split_file(struct split *s, const char *path, struct archive_entry *e
     fd = openat(dirfd, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_sys(reterr, errno, "create %s", path);
-    return write_file(s, fd, path, reterr);
+    return write_file(s, fd, path, e, reterr);
 }
 
 static int split_entry(struct split *s, struct archive_entry *e, struct err *reterr)

@@ -1,0 +1,166 @@
+"""Archives that tell only at their end what is in them: layers are unpacked while they come."""
+import gzip
+import json
+import os
+import random
+import socket
+import tarfile
+import time
+
+from harness import STOCK, equal, has, wait_for
+from imagemaker import archive, config_of, docker_archive, layer, link, sha256
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+def load(d, files):
+    """The lines of the answer to an archive of {name: bytes}."""
+    data = files if isinstance(files, bytes) else archive(files)
+    reply = d.api("POST", "/images/load", data, {"Content-Type": "application/x-tar"}, quiet="1", status=200)
+    return [json.loads(line) for line in reply.body.splitlines() if line.strip()]
+
+
+def loaded(d, files, *names):
+    equal([line["stream"] for line in load(d, files)], [f"Loaded image: {name}\n" for name in names])
+
+
+def image(layers, names, tag, number=0):
+    """The files that make an image of layers which the archive has under these names, and its part of
+    the manifest."""
+    config = config_of(layers)
+    return {f"c{number}.json": config}, {"Config": f"c{number}.json", "RepoTags": [tag], "Layers": names}
+
+
+def manifest(*parts):
+    return {"manifest.json": json.dumps(parts).encode()}
+
+
+def directories(d, tag):
+    """Of an image's layers, by the names of its chain."""
+    chain, found = None, []
+    for one in d.api("GET", f"/images/{tag}/json", status=200).json["RootFS"]["Layers"]:
+        chain = f"sha256:{sha256(f'{chain} {one}'.encode())}" if chain else one
+        found.append(f"{d.data}/layers/{chain[7:]}/diff")
+    return found
+
+
+def content(d, tag):
+    """The names in each layer, bottom first."""
+    return [sorted(os.listdir(path)) for path in directories(d, tag)]
+
+
+def only(d, *tags):
+    """Nothing is there but what these images need."""
+    if STOCK:
+        return
+    needed = {path.split("/")[-2] for tag in (*tags, "busybox:latest") for path in directories(d, tag)}
+    wait_for(lambda: set(os.listdir(f"{d.data}/layers")) == needed, "no other layer to be left")
+    wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "an empty stage")
+
+
+def remove(d, *tags):
+    for tag in tags:
+        d.api("DELETE", f"/images/{tag}", status=200)
+
+
+def test_any_order(d):
+    """Layers from the top, the manifest before, between and behind them."""
+    layers = [layer({f"f{n}": noise(400_000, n)}) for n in range(5)]
+    names = [f"l{n}.tar" for n in range(5)]
+    described, part = image(layers, names, "order:1")
+    by_name = dict(zip(names, layers))
+    for order in (["manifest.json", "c0.json", *names], [*names[::-1], "c0.json", "manifest.json"],
+                  [*names[3:], "manifest.json", *names[:3], "c0.json"]):
+        everything = {**described, **manifest(part), **by_name}
+        loaded(d, {name: everything[name] for name in order}, "order:1")
+        equal(content(d, "order:1"), [[f"f{n}"] for n in range(5)])
+        for number, path in enumerate(directories(d, "order:1")):
+            with open(f"{path}/f{number}", "rb") as file:
+                assert file.read() == noise(400_000, number), path
+        only(d, "order:1")
+        remove(d, "order:1")
+
+
+def test_one_file_in_several_images(d):
+    bottoms, common = [layer({f"bottom{n}": b"x"}) for n in range(3)], layer({"common": noise(300_000)})
+    files, parts = {"common.tar": common, **{f"b{n}.tar": bottoms[n] for n in range(3)}}, []
+    for n in range(3):
+        more, part = image([bottoms[n], common], [f"b{n}.tar", "common.tar"], f"several:{n}", n)
+        files.update(more)
+        parts.append(part)
+    more, part = image([common, common], ["common.tar", "common.tar"], "several:3", 3)
+    loaded(d, {**files, **more, **manifest(*parts, part)}, *(f"several:{n}" for n in range(4)))
+    for n in range(3):
+        equal(content(d, f"several:{n}"), [[f"bottom{n}"], ["common"]])
+    only(d, *(f"several:{n}" for n in range(4)))
+    remove(d, *(f"several:{n}" for n in range(4)))
+
+
+def test_links_to_layers(d):
+    layers = [layer({"a": noise(200_000, 3)}), layer({"b": b"b"})]
+    described, part = image(layers, ["one/layer.tar", "two/layer.tar"], "linked:1")
+    files = {"one/layer.tar": link("../real/layer.tar"), "real/layer.tar": layers[0],
+             "two/layer.tar": link("second.tar", tarfile.LNKTYPE), "second.tar": layers[1]}
+    loaded(d, {**files, **described, **manifest(part)}, "linked:1")
+    equal(content(d, "linked:1"), [["a"], ["b"]])
+    remove(d, "linked:1")
+
+
+def test_the_last_file_of_a_name_is_the_layer(d):
+    """And not what was unpacked while the first one came."""
+    good = layer({"good": noise(300_000)})
+    described, part = image([good], ["l.tar"], "twice:1")
+    bad = layer({"bad": noise(500_000)})
+    first = archive({"l.tar": bad})[:512 + (len(bad) + 511) // 512 * 512]
+    loaded(d, first + archive({"l.tar": good, **described, **manifest(part)}), "twice:1")
+    equal(content(d, "twice:1"), [["good"]])
+    only(d, "twice:1")
+    remove(d, "twice:1")
+
+
+def test_what_nobody_asks_for(d):
+    """Whatever it is, it neither stays nor does harm."""
+    good, big = layer({"good": b"x"}), layer({"big": noise(3 << 20)})
+    described, part = image([good], ["good.tar"], "asked:1")
+    junk = {"big.tar": big, "cut.tar": big[:1 << 20], "cut.gz": gzip.compress(big)[:1 << 19],
+            "noise.gz": b"\x1f\x8b\x08" + noise(100_000), "up.tar": layer({"../../escaped": b"x"}),
+            "empty.tar": b"", "name\nok - 1 - 1\n": layer({"f": b"x"}),
+            **{f"small{n}.tar": layer({f"f{n}": b"x"}) for n in range(150)}}
+    loaded(d, {**junk, "good.tar": good, **described, **manifest(part)}, "asked:1")
+    only(d, "asked:1")
+    for name, words in (("cut.tar", "truncated"), ("cut.gz", "gzip"), ("up.tar", "..")):
+        broken, part = image([junk[name]], [name], "broken:1")
+        answer = load(d, {**junk, **broken, **manifest(part)})
+        equal(len(answer), 1, answer)
+        if not STOCK:
+            has(answer[0]["error"].lower(), words)
+        d.api("GET", "/images/broken:1/json", status=404)
+        only(d, "asked:1")
+    remove(d, "asked:1")
+
+
+def test_more_layers_than_workers(d):
+    layers = [layer({f"f{n}": noise(100_000, n)}) for n in range(40)]
+    loaded(d, docker_archive(layers, ["many:1"], compress=True, old_names=True), "many:1")
+    equal(content(d, "many:1"), [[f"f{n}"] for n in range(40)])
+    # And now that it is there.
+    loaded(d, docker_archive(layers, ["many:2"], compress=True, old_names=True), "many:2")
+    only(d, "many:1", "many:2")
+    remove(d, "many:1", "many:2")
+
+
+def test_the_client_goes_away(d):
+    if STOCK:
+        return  # keeps what it has until its next start
+    data = docker_archive([layer({"f": noise(6 << 20, n)}) for n in range(3)], ["away:1"])
+    for part in (600, 1 << 20, 7 << 20, len(data) - 1):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(d.sock)
+            sock.sendall(b"POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-tar\r\n"
+                         b"Content-Length: %d\r\n\r\n" % len(data))
+            sock.sendall(data[:part])
+            time.sleep(0.1)
+        only(d)
+        d.api("GET", "/images/away:1/json", status=404)
