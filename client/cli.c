@@ -10,6 +10,7 @@
 #include "help.h"
 #include "json.h"
 #include "str.h"
+#include "suggest.h"
 
 struct global_options {
     const char *host, *config, *context, *log_level;
@@ -152,6 +153,9 @@ static int run_command(struct client *c, const struct command *cmd, const char *
 
     if (cmd->defaults)
         memcpy(fields, cmd->defaults, cmd->options_size);
+    if (cmd->raw)
+        return cmd->run(&(struct invocation){
+            .client = c, .command = cmd, .path = path, .args = argv, .n_args = argc});
     if (options_parse(&cmd->options, !cmd->stop_at_argument, argc, argv, &p, &e) < 0) {
         code = usage_error(path, cmd->usage, e.message);
     } else if (p.help) {
@@ -175,8 +179,7 @@ static int run_command(struct client *c, const struct command *cmd, const char *
     return code;
 }
 
-/* The command that these words select, how many of them it takes, and its canonical name. */
-static const struct command *find_command(int argc, char **argv, int *ret_words, char **ret_path)
+const struct command *cli_find_command(int argc, char **argv, int *ret_words, char **ret_path)
 {
     for (const struct command *cmd = commands; cmd->names; cmd++) {
         char *group_name = NULL; /* the first of the two-word names is the canonical one */
@@ -210,14 +213,20 @@ static const struct command *find_command(int argc, char **argv, int *ret_words,
 
 static int unknown_command(const char *group, const char *word)
 {
+    _cleanup_buf_ struct buf meant = {0};
+
+    suggest_commands(group, word, &meant);
+    buf_append(&meant, "", 1);
     if (group)
-        fprintf(stderr,
-                "ctlc: unknown command: ctlc %s %s\n\nUsage:  ctlc %s\n\nRun 'ctlc %s --help' for "
-                "more information\n",
-                group, word, group, group);
+        fprintf(
+            stderr,
+            "ctlc: unknown command: ctlc %s %s%s\n\nUsage:  ctlc %s\n\nRun 'ctlc %s --help' for "
+            "more information\n",
+            group, word, buf_head(&meant), group, group);
     else
         fprintf(stderr,
-                "ctlc: unknown command: ctlc %s\n\nRun 'ctlc --help' for more information\n", word);
+                "ctlc: unknown command: ctlc %s%s\n\nRun 'ctlc --help' for more information\n",
+                word, buf_head(&meant));
     return 1;
 }
 
@@ -234,14 +243,14 @@ static int run_words(struct client *c, int argc, char **argv)
         }
         argv++;
         argc--;
-        cmd = find_command(argc, argv, &words, &path);
+        cmd = cli_find_command(argc, argv, &words, &path);
         if (cmd)
             help_command(cmd, path);
         else if (!help_group(argv[0], stdout))
             return unknown_command(NULL, argv[0]);
         return 0;
     }
-    cmd = find_command(argc, argv, &words, &path);
+    cmd = cli_find_command(argc, argv, &words, &path);
     if (cmd)
         return run_command(c, cmd, path, argc - words, argv + words);
     if (!help_is_group(argv[0]))

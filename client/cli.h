@@ -26,9 +26,10 @@ struct command {
     const char *names;   /* "ps|container ls|container list": the words that select it */
     const char *aliases; /* those that --help lists, as names; NULL: none */
     const char *usage;   /* after the name: "[OPTIONS] CONTAINER [CONTAINER...]" */
-    const char *help;
+    const char *help; /* NULL: hidden */
     int min_args, max_args; /* max -1: any number */
     bool stop_at_argument;  /* what follows the first argument is not ours to read */
+    bool raw;               /* all words are arguments, options too */
     bool error_prefix;      /* errors start with "ctlc: " and exit with EXIT_DAEMON (run, create) */
     size_t options_size;
     const void *defaults; /* options_size bytes, or NULL for zeros */
@@ -40,6 +41,9 @@ struct command {
 extern const struct command commands[];
 
 int cli_main(int argc, char **argv);
+/* The command that these words select, how many of them it takes, and its canonical name (owned by
+ * the caller); NULL if there is none. */
+const struct command *cli_find_command(int argc, char **argv, int *ret_words, char **ret_path);
 
 /* Print an error the way the command does and return its exit code. */
 int cli_fail(const struct invocation *inv, const struct err *e);

@@ -18,21 +18,21 @@ static const char *first_set(const char *a, const char *b)
 int client_init(struct client *c, const char *host, struct err *reterr)
 {
     const char *version = first_set(getenv("CTLC_API_VERSION"), getenv("DOCKER_API_VERSION"));
+    int r;
 
     host = first_set(host, first_set(getenv("CTLC_HOST"), getenv("DOCKER_HOST")));
-    *c = (struct client){.host = first_set(host, DEFAULT_HOST), .idle = -EBADF};
-    if (!str_starts(c->host, "unix://"))
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "unsupported daemon address \"%s\": only unix:// sockets are supported",
-                       c->host);
-    c->path = c->host + strlen("unix://");
+    *c = (struct client){.idle = -EBADF};
     snprintf(c->version, sizeof(c->version), "%s", first_set(version, API_VERSION));
-    return 0;
+    r = transport_parse(first_set(host, DEFAULT_HOST), &c->transport, reterr);
+    if (r < 0)
+        client_done(c);
+    return r;
 }
 
 void client_done(struct client *c)
 {
     c->idle = fd_close(c->idle);
+    transport_done(&c->transport);
 }
 
 bool client_version_at_least(const struct client *c, const char *version)
@@ -58,18 +58,6 @@ void conn_release(struct client *c, struct conn *conn)
         buf_size(&conn->in) == 0 && c->idle < 0)
         c->idle = TAKE_FD(conn->fd);
     conn_done(conn);
-}
-
-static int connect_error(const struct client *c, int errnum, struct err *reterr)
-{
-    if (errnum == EACCES || errnum == EPERM)
-        return err_set(reterr, ERR_UNAVAILABLE, errnum,
-                       "permission denied while trying to connect to the containerd-lite daemon "
-                       "socket at %s: connect: permission denied",
-                       c->host);
-    return err_set(reterr, ERR_UNAVAILABLE, errnum,
-                   "Cannot connect to the containerd-lite daemon at %s. Is the daemon running?",
-                   c->host);
 }
 
 static int write_all(int fd, const void *data, size_t len)
@@ -140,6 +128,19 @@ static void format_request(const struct client *c, const struct request *req, st
         buf_append_str(out, json);
 }
 
+/* The daemon went away; with ssh it was never reached, which ssh itself has told. */
+static int gone(const struct client *c, const struct request *req, int errnum, struct err *reterr)
+{
+    const char *hint =
+        c->transport.socket
+            ? ""
+            : "\nMake sure that the address is right and that ctlc is installed there";
+
+    return err_set(reterr, ERR_UNAVAILABLE, errnum ? errnum : EPIPE,
+                   "error during connect: %s %s: %s%s", req->method, req->path,
+                   errnum ? err_text(errnum) : "EOF", hint);
+}
+
 int client_send(struct client *c, const struct request *req, bool fresh, struct conn *ret,
                 struct err *reterr)
 {
@@ -149,14 +150,13 @@ int client_send(struct client *c, const struct request *req, bool fresh, struct 
     conn_done(ret);
     *ret = CONN_INIT;
     ret->reused = !fresh && c->idle >= 0;
-    ret->fd = ret->reused ? TAKE_FD(c->idle) : unix_connect(c->path, SOCK_STREAM);
+    ret->fd = ret->reused ? TAKE_FD(c->idle) : transport_connect(&c->transport, reterr);
     if (ret->fd < 0)
-        return connect_error(c, -ret->fd, reterr);
+        return ret->fd;
     format_request(c, req, &out);
     r = write_all(ret->fd, buf_head(&out), buf_size(&out));
     if (r < 0)
-        return err_set(reterr, ERR_UNAVAILABLE, -r, "error during connect: %s %s: %s", req->method,
-                       req->path, err_text(-r));
+        return gone(c, req, -r, reterr);
     return req->body_fd > 0 ? send_stream(ret->fd, req->body_fd, reterr) : 0;
 }
 
@@ -261,7 +261,8 @@ static int reply_error(struct client *c, struct conn *conn, const struct request
     return -EREMOTEIO;
 }
 
-static int read_head(struct conn *conn, const struct request *req, struct err *reterr)
+static int read_head(const struct client *c, struct conn *conn, const struct request *req,
+                     struct err *reterr)
 {
     ssize_t n = 1;
     int head;
@@ -282,9 +283,7 @@ static int read_head(struct conn *conn, const struct request *req, struct err *r
         }
         n = read_more(conn);
         if (n <= 0)
-            return err_set(reterr, ERR_UNAVAILABLE, n < 0 ? (int)-n : EPIPE,
-                           "error during connect: %s %s: %s", req->method, req->path,
-                           n < 0 ? err_text((int)-n) : "EOF");
+            return gone(c, req, n < 0 ? (int)-n : 0, reterr);
     }
     free(conn->path_stat);
     conn->path_stat =
@@ -297,7 +296,7 @@ static int read_head(struct conn *conn, const struct request *req, struct err *r
 int client_receive(struct client *c, const struct request *req, struct conn *conn,
                    struct err *reterr)
 {
-    int r = read_head(conn, req, reterr);
+    int r = read_head(c, conn, req, reterr);
 
     if (r < 0)
         return r;

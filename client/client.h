@@ -1,4 +1,4 @@
-/* The daemon as the commands see it: requests over a unix socket, replies as JSON, streams, or
+/* The daemon as the commands see it: requests over a stream socket, replies as JSON, streams, or
  * upgraded connections.  One idle connection is kept for the next request.  No version is
  * negotiated beforehand: a daemon that finds ours too new says what it can do, and the request is
  * sent once more with that. */
@@ -12,15 +12,14 @@
 #include "err.h"
 #include "fd.h"
 #include "http.h"
+#include "transport.h"
 
 #define API_VERSION "1.51"
-#define DEFAULT_HOST "unix:///var/run/daemon.sock"
 /* A reply that is taken into memory whole may not be longer than this. */
 #define REPLY_MAX ((size_t)256 << 20)
 
 struct client {
-    const char *host; /* as given, for messages; borrowed */
-    const char *path; /* of the socket, within host */
+    struct transport transport;
     char version[16]; /* API version that requests carry */
     int idle;         /* fd of a connection that can take a request, or -EBADF */
 };

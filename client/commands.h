@@ -285,3 +285,11 @@ struct df_options {
 };
 extern const struct opt df_opts[];
 int cmd_system_df(struct invocation *inv);
+
+/* complete.c */
+int cmd_completion(struct invocation *inv);
+int cmd_complete(struct invocation *inv);
+
+/* compose.c, dial.c */
+int cmd_compose(struct invocation *inv);
+int cmd_dial_stdio(struct invocation *inv);

@@ -19,6 +19,11 @@ static const struct {
 static const char *const common[] = {"run",    "exec", "ps",      "pull",
                                      "images", "load", "version", "info"};
 
+const char *help_group_name(size_t i)
+{
+    return i < ARRAY_SIZE(groups) ? groups[i].name : NULL;
+}
+
 bool help_is_group(const char *word)
 {
     for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
@@ -57,7 +62,7 @@ static void list_commands(FILE *f, bool want_common)
     for (const struct command *cmd = commands; cmd->names; cmd++) {
         _cleanup_free_ char *name = nth_name(cmd->names, 0);
 
-        if (!strchr(name, ' ') && is_common(name) == want_common)
+        if (cmd->help && !strchr(name, ' ') && is_common(name) == want_common)
             fprintf(f, "  %-11s %s\n", name, cmd->help);
     }
 }
@@ -94,7 +99,8 @@ void help_command(const struct command *cmd, const char *path)
 {
     _cleanup_buf_ struct buf out = {0};
 
-    printf("Usage:  ctlc %s%s%s\n\n%s\n", path, *cmd->usage ? " " : "", cmd->usage, cmd->help);
+    printf("Usage:  ctlc %s%s%s\n\n%s\n", path, *cmd->usage ? " " : "", cmd->usage,
+           cmd->help ? cmd->help : "");
     if (cmd->aliases)
         list_aliases(cmd->aliases);
     options_help(&cmd->options, tty_columns(STDOUT_FILENO) - 1, &out);
@@ -119,7 +125,7 @@ static size_t collect_group(const char *word, struct entry *ret)
     size_t n = 0, len = strlen(word);
 
     for (const struct command *cmd = commands; cmd->names && n < GROUP_MAX; cmd++) {
-        bool ours = false;
+        bool ours = !cmd->help;
         char *name;
 
         for (int i = 0; !ours && (name = nth_name(cmd->names, i)); i++) {

@@ -9,7 +9,7 @@
 
 static const struct opt help_opt = {.name = "help", .parse = value_bool, .help = "Print usage"};
 
-static const struct opt *next_opt(const struct option_set *set, size_t *table, size_t *i)
+const struct opt *options_next(const struct option_set *set, size_t *table, size_t *i)
 {
     while (*table < OPTION_TABLES_MAX && set->tables[*table]) {
         const struct opt *o = &set->tables[*table][(*i)++];
@@ -26,7 +26,7 @@ static const struct opt *find_long(const struct option_set *set, const char *nam
 {
     const struct opt *o;
 
-    for (size_t t = 0, i = 0; (o = next_opt(set, &t, &i));) {
+    for (size_t t = 0, i = 0; (o = options_next(set, &t, &i));) {
         if (strlen(o->name) == len && memcmp(o->name, name, len) == 0)
             return o;
     }
@@ -37,7 +37,7 @@ static const struct opt *find_letter(const struct option_set *set, char letter)
 {
     const struct opt *o;
 
-    for (size_t t = 0, i = 0; (o = next_opt(set, &t, &i));) {
+    for (size_t t = 0, i = 0; (o = options_next(set, &t, &i));) {
         if (o->letter == letter)
             return o;
     }
@@ -230,7 +230,7 @@ void options_free(const struct option_set *set, void *fields)
 {
     const struct opt *o;
 
-    for (size_t t = 0, i = 0; (o = next_opt(set, &t, &i));) {
+    for (size_t t = 0, i = 0; (o = options_next(set, &t, &i));) {
         if (o->field == FIELD_LIST) {
             char ***list = (char ***)(void *)((char *)fields + o->offset);
 
@@ -318,7 +318,7 @@ void options_help(const struct option_set *set, int columns, struct buf *out)
     const struct opt *o, *shown[160];
     size_t n = 0, widest = 0;
 
-    for (size_t t = 0, i = 0; (o = next_opt(set, &t, &i)) && n < ARRAY_SIZE(shown);) {
+    for (size_t t = 0, i = 0; (o = options_next(set, &t, &i)) && n < ARRAY_SIZE(shown);) {
         size_t at;
 
         if (!o->help)

@@ -108,6 +108,9 @@ void parsed_done(struct parsed *p);
 /* Free the lists in the fields struct. */
 void options_free(const struct option_set *set, void *fields);
 
+/* The next option of the set, NULL after the last; *table and *i start at 0. */
+const struct opt *options_next(const struct option_set *set, size_t *table, size_t *i);
+
 /* Set, append or merge a value (reference taken over) at a dotted path of object members. */
 void json_put_path(json_t **root, const char *path, enum opt_mode mode, json_t *value);
 /* The value at a dotted path; borrowed, NULL if absent. */
