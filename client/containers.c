@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "json.h"
 #include "run_body.h"
+#include "run_values.h"
 #include "str.h"
 #include "table.h"
 #include "url.h"
@@ -255,6 +256,8 @@ int cmd_diff(struct invocation *inv)
 const struct opt update_opts[] = {
     OPT_JSON("blkio-weight", 0, "uint16", value_uint16, "BlkioWeight",
              "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
+    OPT_JSON("cpu-burst", 0, "int", value_int, "CpuBurst",
+             "Let unused CPU CFS quota be used later, up to this many microseconds"),
     OPT_JSON("cpu-period", 0, "int", value_int, "CpuPeriod",
              "Limit CPU CFS (Completely Fair Scheduler) period"),
     OPT_JSON("cpu-quota", 0, "int", value_int, "CpuQuota",
@@ -269,7 +272,23 @@ const struct opt update_opts[] = {
              "CPUs in which to allow execution (0-3, 0,1)"),
     OPT_JSON("cpuset-mems", 0, "string", value_string, "CpusetMems",
              "MEMs in which to allow execution (0-3, 0,1)"),
+    OPT_JSON_LIST("device-cgroup-rule", 0, "list", value_device_rule, "DeviceCgroupRules",
+                  "Allow devices by these rules in place of those given before"),
+    OPT_JSON_LIST("device-read-bps", 0, "list", value_device_bps, "BlkioDeviceReadBps",
+                  "Limit read rate (bytes per second) from a device"),
+    OPT_JSON_LIST("device-read-iops", 0, "list", value_device_iops, "BlkioDeviceReadIOps",
+                  "Limit read rate (IO per second) from a device"),
+    OPT_JSON_LIST("device-write-bps", 0, "list", value_device_bps, "BlkioDeviceWriteBps",
+                  "Limit write rate (bytes per second) to a device"),
+    OPT_JSON_LIST("device-write-iops", 0, "list", value_device_iops, "BlkioDeviceWriteIOps",
+                  "Limit write rate (IO per second) to a device"),
+    OPT_JSON_LIST("hugetlb-limit", 0, "list", value_hugetlb_limit, "HugepageLimits",
+                  "Limit the use of huge pages, as SIZE:BYTES"),
+    OPT_JSON("kernel-memory", 0, "bytes", value_bytes, "KernelMemory",
+             "Kernel memory limit (deprecated)"),
     OPT_JSON("memory", 'm', "bytes", value_bytes, "Memory", "Memory limit"),
+    OPT_JSON("memory-high", 0, "bytes", value_bytes, "MemoryHigh",
+             "Memory use from which on the container is slowed down (cgroup v2)"),
     OPT_JSON("memory-reservation", 0, "bytes", value_bytes, "MemoryReservation",
              "Memory soft limit"),
     OPT_JSON("memory-swap", 0, "bytes", value_bytes_swap, "MemorySwap",

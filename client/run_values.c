@@ -244,6 +244,76 @@ int value_device_iops(const char *value, json_t **ret_json, struct err *reterr)
     return 0;
 }
 
+/* ---- limits that Docker has no options for ---- */
+
+int value_hugetlb_limit(const char *value, json_t **ret_json, struct err *reterr)
+{
+    const char *colon = strchr(value, ':');
+    struct err ignored;
+    int64_t limit;
+
+    if (!colon || colon == value || parse_bytes(colon + 1, &limit, &ignored) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "bad format for hugetlb-limit: %s (wanted: 2MB:BYTES)", value);
+    *ret_json = json_pack("{s:s%, s:I}", "PageSize", value, (size_t)(colon - value), "Limit",
+                          (json_int_t)limit);
+    return 0;
+}
+
+int value_net_priority(const char *value, json_t **ret_json, struct err *reterr)
+{
+    const char *colon = strchr(value, ':');
+    uint64_t priority;
+
+    if (!colon || colon == value || str_parse_u64(colon + 1, UINT32_MAX, &priority) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "bad format for net-prio: %s (wanted: INTERFACE:NUMBER)", value);
+    *ret_json = json_pack("{s:s%, s:I}", "Interface", value, (size_t)(colon - value), "Priority",
+                          (json_int_t)priority);
+    return 0;
+}
+
+static bool rdma_count(const char *text, size_t len, json_t *limit)
+{
+    static const char *const names[][2] = {{"hca_handle=", "HcaHandles"},
+                                           {"hca_object=", "HcaObjects"}};
+    _cleanup_free_ char *part = xstrndup(text, len);
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        uint64_t n;
+
+        if (!str_starts(part, names[i][0]))
+            continue;
+        if (str_parse_u64(part + strlen(names[i][0]), UINT32_MAX, &n) < 0)
+            return false;
+        json_object_set_new(limit, names[i][1], json_integer((json_int_t)n));
+        return true;
+    }
+    return false;
+}
+
+int value_rdma_limit(const char *value, json_t **ret_json, struct err *reterr)
+{
+    const char *colon = strchr(value, ':'), *p = colon;
+    json_t *limit = json_pack("{s:s%}", "Device", value, colon ? (size_t)(colon - value) : 0);
+    bool ok = colon && colon > value;
+
+    while (ok && *p) {
+        size_t n = strcspn(++p, ",");
+
+        ok = rdma_count(p, n, limit);
+        p += n;
+    }
+    if (!ok) {
+        json_decref(limit);
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "bad format for rdma-limit: %s (wanted: DEVICE:hca_handle=N,hca_object=N)",
+                       value);
+    }
+    *ret_json = limit;
+    return 0;
+}
+
 static int gpu_count(const char *s, json_int_t *ret, struct err *reterr)
 {
     int64_t n;

@@ -16,4 +16,7 @@ int value_device_rule(const char *value, json_t **ret_json, struct err *reterr);
 int value_device_weight(const char *value, json_t **ret_json, struct err *reterr);
 int value_device_bps(const char *value, json_t **ret_json, struct err *reterr);
 int value_device_iops(const char *value, json_t **ret_json, struct err *reterr);
+int value_hugetlb_limit(const char *value, json_t **ret_json, struct err *reterr);
+int value_rdma_limit(const char *value, json_t **ret_json, struct err *reterr);
+int value_net_priority(const char *value, json_t **ret_json, struct err *reterr);
 int value_gpus(const char *value, json_t **ret_json, struct err *reterr);

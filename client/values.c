@@ -256,15 +256,25 @@ int value_int(const char *value, json_t **ret_json, struct err *reterr)
     return r;
 }
 
-int value_uint16(const char *value, json_t **ret_json, struct err *reterr)
+static int value_unsigned(const char *value, uint64_t max, json_t **ret_json, struct err *reterr)
 {
     uint64_t v = 0;
-    int r = str_parse_u64(value, UINT16_MAX, &v);
+    int r = str_parse_u64(value, max, &v);
 
     if (r < 0)
         return number_error(reterr, "ParseUint", value, r == -ERANGE);
     *ret_json = json_integer((json_int_t)v);
     return 0;
+}
+
+int value_uint16(const char *value, json_t **ret_json, struct err *reterr)
+{
+    return value_unsigned(value, UINT16_MAX, ret_json, reterr);
+}
+
+int value_uint32(const char *value, json_t **ret_json, struct err *reterr)
+{
+    return value_unsigned(value, UINT32_MAX, ret_json, reterr);
 }
 
 int value_bytes(const char *value, json_t **ret_json, struct err *reterr)

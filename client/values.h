@@ -15,6 +15,7 @@ int value_bool(const char *value, json_t **ret_json, struct err *reterr);
 int value_string(const char *value, json_t **ret_json, struct err *reterr);
 int value_int(const char *value, json_t **ret_json, struct err *reterr);
 int value_uint16(const char *value, json_t **ret_json, struct err *reterr);
+int value_uint32(const char *value, json_t **ret_json, struct err *reterr);
 int value_bytes(const char *value, json_t **ret_json, struct err *reterr);      /* "64m" -> bytes */
 int value_bytes_swap(const char *value, json_t **ret_json, struct err *reterr); /* and "-1" */
 int value_cpus(const char *value, json_t **ret_json, struct err *reterr);       /* "1.5" -> 1e-9 */

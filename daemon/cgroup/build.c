@@ -44,19 +44,20 @@ static void emit_write(void *arg, enum cgroup_controller c, const char *file, co
         add_write(b, dir, file, value, false);
 }
 
-/* Each mkdir costs some 30 us, so hierarchies that give a container nothing are left out: a v1
- * cpuset without a setting, and those of hugetlb, perf_event, net_cls, net_prio, for which the API
- * has no knob.  A privileged container may write to what it is shown, so it has its own of each.
- * cgroup2 is always there: cgroup.kill, CLONE_INTO_CGROUP. */
+/* Each mkdir costs some 30 us, so hierarchies that give a container nothing are left out: those of
+ * cpuset, hugetlb, rdma, net_cls and net_prio on v1 without a setting.  perf_event has none: to be
+ * in it is the use of it (perf stat --for-each-cgroup).  A privileged container may write to what
+ * it is shown, so it has its own of each. cgroup2 is always there: cgroup.kill, CLONE_INTO_CGROUP.
+ */
 static bool is_used(const struct cgroup *cg, const struct cgroup_spec *spec,
                     const struct cgroup_hierarchy *h)
 {
     unsigned used = CGROUP_BIT(CGROUP_CPU) | CGROUP_BIT(CGROUP_CPUACCT) |
                     CGROUP_BIT(CGROUP_MEMORY) | CGROUP_BIT(CGROUP_DEVICES) |
-                    CGROUP_BIT(CGROUP_FREEZER) | CGROUP_BIT(CGROUP_BLKIO) | CGROUP_BIT(CGROUP_PIDS);
+                    CGROUP_BIT(CGROUP_FREEZER) | CGROUP_BIT(CGROUP_BLKIO) |
+                    CGROUP_BIT(CGROUP_PIDS) | CGROUP_BIT(CGROUP_PERF_EVENT);
 
-    if (cgroup_wants_cpuset(cg, spec->host_config))
-        used |= CGROUP_BIT(CGROUP_CPUSET);
+    used |= cgroup_wanted(cg, spec->host_config);
     return h->v2 || h->named || spec->all_devices || h->controllers & used;
 }
 

@@ -22,17 +22,24 @@ static const struct {
     [FEATURE_MEMORY] = {CGROUP_MEMORY, "memory.limit_in_bytes", "memory.max"},
     [FEATURE_SWAP] = {CGROUP_MEMORY, "memory.memsw.limit_in_bytes", "memory.swap.max"},
     [FEATURE_RESERVATION] = {CGROUP_MEMORY, "memory.soft_limit_in_bytes", "memory.low"},
+    [FEATURE_HIGH] = {CGROUP_MEMORY, NULL, "memory.high"},
+    [FEATURE_KMEM] = {CGROUP_MEMORY, "memory.kmem.limit_in_bytes", NULL},
+    [FEATURE_KMEM_TCP] = {CGROUP_MEMORY, "memory.kmem.tcp.limit_in_bytes", NULL},
     [FEATURE_SWAPPINESS] = {CGROUP_MEMORY, "memory.swappiness", NULL},
     [FEATURE_OOM_DISABLE] = {CGROUP_MEMORY, "memory.oom_control", NULL},
     [FEATURE_SHARES] = {CGROUP_CPU, "cpu.shares", "cpu.weight"},
     [FEATURE_CFS] = {CGROUP_CPU, "cpu.cfs_quota_us", "cpu.max"},
+    [FEATURE_BURST] = {CGROUP_CPU, "cpu.cfs_burst_us", "cpu.max.burst"},
     [FEATURE_RT] = {CGROUP_CPU, "cpu.rt_runtime_us", NULL},
     [FEATURE_CPUSET] = {CGROUP_CPUSET, "cpuset.cpus", "cpuset.cpus"},
     [FEATURE_PIDS] = {CGROUP_PIDS, "pids.max", "pids.max"},
     [FEATURE_BLK_WEIGHT] = {CGROUP_BLKIO, "blkio.weight", "io.weight"},
     [FEATURE_BLK_BFQ_WEIGHT] = {CGROUP_BLKIO, "blkio.bfq.weight", "io.bfq.weight"},
-    [FEATURE_BLK_WEIGHT_DEVICE] = {CGROUP_BLKIO, "blkio.weight_device", "io.bfq.weight"},
+    [FEATURE_BLK_WEIGHT_DEVICE] = {CGROUP_BLKIO, "blkio.weight_device", "io.weight"},
+    [FEATURE_BLK_BFQ_WEIGHT_DEVICE] = {CGROUP_BLKIO, "blkio.bfq.weight_device", "io.bfq.weight"},
     [FEATURE_BLK_THROTTLE] = {CGROUP_BLKIO, "blkio.throttle.read_bps_device", "io.max"},
+    [FEATURE_NET_CLS] = {CGROUP_NET_CLS, "net_cls.classid", NULL},
+    [FEATURE_NET_PRIO] = {CGROUP_NET_PRIO, "net_prio.ifpriomap", NULL},
 };
 
 char *cgroup_read(const char *dir, const char *file)
@@ -124,8 +131,9 @@ static void delegate_v2(const struct cgroup_hierarchy *h, const char *dir)
         enum cgroup_controller c;
         const char *enable;
     } wanted[] = {
-        {CGROUP_CPU, "+cpu"},  {CGROUP_CPUSET, "+cpuset"}, {CGROUP_MEMORY, "+memory"},
-        {CGROUP_BLKIO, "+io"}, {CGROUP_PIDS, "+pids"},
+        {CGROUP_CPU, "+cpu"},   {CGROUP_CPUSET, "+cpuset"}, {CGROUP_MEMORY, "+memory"},
+        {CGROUP_BLKIO, "+io"},  {CGROUP_PIDS, "+pids"},     {CGROUP_HUGETLB, "+hugetlb"},
+        {CGROUP_RDMA, "+rdma"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
@@ -177,6 +185,34 @@ int cgroup_make_parent(const struct cgroup *cg, const char *parent, struct err *
     return 0;
 }
 
+/* Since Linux 5.16 a limit of kernel memory is refused, since 6.6 taken and forgotten
+ * (mm/memcontrol-v1.c): only a number that is read back was kept.  This one limits nothing. */
+static bool keeps_number(const char *dir, const char *file)
+{
+    const int64_t pebi = INT64_C(1) << 50;
+    bool kept =
+        cgroup_write(dir, file, "1125899906842624") >= 0 && cgroup_read_int(dir, file) == pebi;
+
+    (void)cgroup_write(dir, file, "-1");
+    return kept;
+}
+
+static void probe_kernel_memory(struct cgroup *cg)
+{
+    static const enum cgroup_feature which[] = {FEATURE_KMEM, FEATURE_KMEM_TCP};
+    const struct cgroup_hierarchy *h = cgroup_of(cg, CGROUP_MEMORY);
+
+    for (size_t i = 0; i < ARRAY_SIZE(which); i++) {
+        _cleanup_free_ char *dir = NULL;
+
+        if (!cgroup_feature(cg, which[i]))
+            continue;
+        dir = path_join(h->mount, cg->parent);
+        if (!keeps_number(dir, features[which[i]].v1))
+            cg->features &= ~(1u << which[i]);
+    }
+}
+
 static void probe_features(struct cgroup *cg)
 {
     for (unsigned f = 0; f < FEATURES; f++) {
@@ -193,6 +229,7 @@ static void probe_features(struct cgroup *cg)
         if (access(path, F_OK) == 0)
             cg->features |= 1u << f;
     }
+    probe_kernel_memory(cg);
 }
 
 static void index_controllers(struct cgroup *cg)

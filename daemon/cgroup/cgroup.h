@@ -38,6 +38,7 @@ enum cgroup_controller {
     CGROUP_PERF_EVENT,
     CGROUP_NET_CLS,
     CGROUP_NET_PRIO,
+    CGROUP_RDMA,
     CGROUP_CONTROLLERS,
 };
 
@@ -151,9 +152,18 @@ void cgroup_mounts_done(struct cgroup_mounts *mounts);
 int cgroup_check(const struct cgroup *cg, const json_t *host_config, json_t *warnings,
                  struct err *reterr);
 
-/* Change limits of a running container: keys present in delta (HostConfig subset) are written. */
-int cgroup_update(const struct cgroup *cg, const char *parent, const char *id, const json_t *delta,
-                  json_t *warnings, struct err *reterr);
+/* New limits of a running container.  from and to are its whole HostConfig before and after; what
+ * differs is written, in an order that the kernel takes.  If one value is refused those before it
+ * are taken back, and the error is ERR_SYSTEM with the kernel's errno (ENOENT: the container's
+ * cgroup has gone).  *ret can take all of it back later.  Borrows cg; blocks: pool thread. */
+struct cgroup_change;
+int cgroup_change_apply(const struct cgroup *cg, const char *parent, const char *id,
+                        const json_t *from, const json_t *to, struct cgroup_change **ret,
+                        struct err *reterr);
+/* Write what was there before; best effort, the last error is returned.  Pool thread. */
+int cgroup_change_revert(struct cgroup_change *change);
+void cgroup_change_free(struct cgroup_change *change);
+DEFINE_FREEP(struct cgroup_change *, cgroup_change_free)
 
 /* ---- life of a container's cgroup ---- */
 

@@ -20,17 +20,24 @@ enum cgroup_feature {
     FEATURE_MEMORY,
     FEATURE_SWAP,
     FEATURE_RESERVATION,
+    FEATURE_HIGH,
+    FEATURE_KMEM,
+    FEATURE_KMEM_TCP,
     FEATURE_SWAPPINESS,
     FEATURE_OOM_DISABLE,
     FEATURE_SHARES,
     FEATURE_CFS,
+    FEATURE_BURST,
     FEATURE_RT,
     FEATURE_CPUSET,
     FEATURE_PIDS,
     FEATURE_BLK_WEIGHT,
     FEATURE_BLK_BFQ_WEIGHT,
     FEATURE_BLK_WEIGHT_DEVICE,
+    FEATURE_BLK_BFQ_WEIGHT_DEVICE,
     FEATURE_BLK_THROTTLE,
+    FEATURE_NET_CLS,
+    FEATURE_NET_PRIO,
     FEATURES,
 };
 
@@ -83,7 +90,7 @@ void cgroup_join_named(struct cgroup *cg);
 /* Make the shims' cgroup. */
 void cgroup_shims_prepare(struct cgroup *cg);
 
-/* ---- limits.c ---- */
+/* ---- knobs.c ---- */
 
 /* A change of one file; calls come in an order that the kernel accepts for a new cgroup. */
 typedef void cgroup_emit_fn(void *arg, enum cgroup_controller c, const char *file,
@@ -92,8 +99,9 @@ typedef void cgroup_emit_fn(void *arg, enum cgroup_controller c, const char *fil
 /* Turn HostConfig's resources into writes; emit may be NULL to collect warnings only. */
 int cgroup_limits(const struct cgroup *cg, const json_t *host_config, cgroup_emit_fn *emit,
                   void *arg, json_t *warnings, struct err *reterr);
-/* Do these settings need the container's own cpuset? */
-bool cgroup_wants_cpuset(const struct cgroup *cg, const json_t *host_config);
+/* Controllers (1u << enum cgroup_controller) that these settings need and a v1 container would not
+ * join otherwise. */
+unsigned cgroup_wanted(const struct cgroup *cg, const json_t *host_config);
 
 /* cpu.shares (2..262144, default 1024) to cpu.weight (1..10000, default 100), by the formula that
  * runc has since 1.3 (opencontainers/cgroups ConvertCPUSharesToCgroupV2Value): quadratic in

@@ -16,6 +16,7 @@ static const char *const controller_names[CGROUP_CONTROLLERS] = {
     [CGROUP_BLKIO] = "blkio",     [CGROUP_PIDS] = "pids",
     [CGROUP_HUGETLB] = "hugetlb", [CGROUP_PERF_EVENT] = "perf_event",
     [CGROUP_NET_CLS] = "net_cls", [CGROUP_NET_PRIO] = "net_prio",
+    [CGROUP_RDMA] = "rdma",
 };
 
 static unsigned controller_bit(const char *name, size_t len)

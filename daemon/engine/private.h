@@ -100,6 +100,7 @@ struct container {
     bool removing;
     bool connecting;      /* a network comes or goes, on the pool: one at a time */
     bool exit_waits;      /* it has ended meanwhile */
+    bool updating;        /* its limits change: one request at a time */
     bool freezing;        /* a pause or unpause is on the pool */
     bool frozen_for_us;   /* by a commit: whoever finds it so later thaws it */
     bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */
@@ -130,6 +131,7 @@ struct container {
     bool view_held; /* a worker has its upper directory mounted: no start, no other */
     struct pending *remove_pending;
     struct pending *connect_pending; /* what must wait for `connecting` */
+    struct pending *update_pending;  /* what must wait for `updating` */
     bool remove_after_exit;
     bool remove_volumes; /* and the anonymous volumes with it */
     struct waiter *waiters;

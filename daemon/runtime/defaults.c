@@ -18,6 +18,7 @@ enum member_kind {
     M_LIST,   /* [] */
     M_MAP,    /* {} */
     M_OMIT,   /* left out when absent, null or empty */
+    M_NUMBER, /* left out when absent, null or 0 */
 };
 
 struct member {
@@ -94,6 +95,8 @@ static const struct member host_members[] = {
     {"Devices", M_LIST},
     {"DeviceCgroupRules", M_NULL},
     {"DeviceRequests", M_NULL},
+    {"KernelMemory", M_NUMBER},
+    {"KernelMemoryTCP", M_NUMBER},
     {"MemoryReservation", M_INT},
     {"MemorySwap", M_INT},
     {"MemorySwappiness", M_NULL},
@@ -104,6 +107,12 @@ static const struct member host_members[] = {
     {"CpuPercent", M_INT},
     {"IOMaximumIOps", M_INT},
     {"IOMaximumBandwidth", M_INT},
+    {"CpuBurst", M_NUMBER},
+    {"MemoryHigh", M_NUMBER},
+    {"HugepageLimits", M_OMIT},
+    {"RdmaLimits", M_OMIT},
+    {"NetClassId", M_NUMBER},
+    {"NetPriorities", M_OMIT},
     {"Mounts", M_OMIT},
     {"MaskedPaths", M_NULL},
     {"ReadonlyPaths", M_NULL},
@@ -127,6 +136,7 @@ static json_t *default_of(enum member_kind kind)
     case M_NULL:
         return json_null();
     case M_OMIT:
+    case M_NUMBER:
         break;
     }
     return NULL;
@@ -139,6 +149,12 @@ static bool is_empty(const json_t *v)
            (json_is_string(v) && !*json_string_value(v));
 }
 
+static bool is_omitted(enum member_kind kind, const json_t *v)
+{
+    return (kind == M_OMIT && is_empty(v)) ||
+           (kind == M_NUMBER && (!json_is_integer(v) || json_integer_value(v) == 0));
+}
+
 /* Rebuild obj with exactly these members, in this order, under their right names. */
 static void shape(json_t *obj, const struct member *members, size_t n)
 {
@@ -148,9 +164,9 @@ static void shape(json_t *obj, const struct member *members, size_t n)
     for (size_t i = 0; i < n; i++) {
         json_t *v = json_get(old, members[i].key);
 
-        if (v && !(members[i].kind == M_OMIT && is_empty(v)))
+        if (v && !is_omitted(members[i].kind, v))
             json_object_set(obj, members[i].key, v);
-        else if (members[i].kind != M_OMIT)
+        else if (members[i].kind != M_OMIT && members[i].kind != M_NUMBER)
             json_object_set_new(obj, members[i].key, default_of(members[i].kind));
     }
 }
@@ -229,8 +245,8 @@ static void default_memory(const struct runtime *rt, json_t *hc)
         json_object_set_new(hc, "OomKillDisable", json_false());
     if (json_get_int(hc, "ShmSize", 0) == 0)
         json_object_set_new(hc, "ShmSize", json_integer(SHM_DEFAULT));
-    if (json_get_int(hc, "CpuShares", 0) < 0)
-        json_object_set_new(hc, "CpuShares", json_integer(2));
+    if (json_get_int(hc, "CpuPercent", 0) > 0) /* Windows'; warned of */
+        json_object_set_new(hc, "CpuPercent", json_integer(0));
 }
 
 static void default_objects(json_t *hc)

@@ -150,7 +150,10 @@ static int add_requested(struct device_list *list, const json_t *item, struct er
     if (stat(host, &st) < 0)
         r = errno;
     else if (!is_device(&st) && !S_ISDIR(st.st_mode))
-        r = ENODEV;
+        return err_set(reterr, ERR_SYSTEM, ENODEV,
+                       "error gathering device information while adding custom device \"%s\": not "
+                       "a device node",
+                       host);
     if (r)
         return err_sys(reterr, r,
                        "error gathering device information while adding custom device \"%s\"",

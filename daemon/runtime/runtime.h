@@ -21,6 +21,7 @@
 struct runtime_facts {
     uint64_t caps;   /* bounding set of the daemon, 1 << CAP_* */
     unsigned cpus;   /* online */
+    unsigned mems;   /* memory nodes, at least 1 */
     int64_t memory;  /* bytes of RAM */
     unsigned kernel; /* major << 16 | minor */
     struct rlimit limits[RLIMIT_NLIMITS];

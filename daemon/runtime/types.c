@@ -14,6 +14,8 @@ enum type {
     T_BOOL,
     T_INT,
     T_UINT,
+    T_UINT16,
+    T_UINT32,
     T_STRINGS,    /* []string */
     T_WORDS,      /* string or []string */
     T_STRING_MAP, /* map[string]string */
@@ -68,13 +70,32 @@ static const struct field binding_fields[] = {
 
 static const struct field weight_fields[] = {
     {"Path", T_STRING, "string", NULL},
-    {"Weight", T_UINT, "uint16", NULL},
+    {"Weight", T_UINT16, "uint16", NULL},
     END,
 };
 
 static const struct field rate_fields[] = {
     {"Path", T_STRING, "string", NULL},
     {"Rate", T_UINT, "uint64", NULL},
+    END,
+};
+
+static const struct field hugepage_fields[] = {
+    {"PageSize", T_STRING, "string", NULL},
+    {"Limit", T_INT, "int64", NULL},
+    END,
+};
+
+static const struct field rdma_fields[] = {
+    {"Device", T_STRING, "string", NULL},
+    {"HcaHandles", T_UINT32, "uint32", NULL},
+    {"HcaObjects", T_UINT32, "uint32", NULL},
+    END,
+};
+
+static const struct field priority_fields[] = {
+    {"Interface", T_STRING, "string", NULL},
+    {"Priority", T_UINT32, "uint32", NULL},
     END,
 };
 
@@ -132,7 +153,7 @@ static const struct field mount_fields[] = {
 #define RESOURCE_FIELDS                                                                            \
     {"CpuShares", T_INT, "int64", NULL}, {"Memory", T_INT, "int64", NULL},                         \
         {"NanoCpus", T_INT, "int64", NULL}, {"CgroupParent", T_STRING, "string", NULL},            \
-        {"BlkioWeight", T_UINT, "uint16", NULL},                                                   \
+        {"BlkioWeight", T_UINT16, "uint16", NULL},                                                 \
         {"BlkioWeightDevice", T_OBJECTS, "[]*blkiodev.WeightDevice", weight_fields},               \
         {"BlkioDeviceReadBps", T_OBJECTS, "[]*blkiodev.ThrottleDevice", rate_fields},              \
         {"BlkioDeviceWriteBps", T_OBJECTS, "[]*blkiodev.ThrottleDevice", rate_fields},             \
@@ -150,7 +171,13 @@ static const struct field mount_fields[] = {
         {"PidsLimit", T_INT, "int64", NULL},                                                       \
         {"Ulimits", T_OBJECTS, "[]*units.Ulimit", ulimit_fields},                                  \
         {"CpuCount", T_INT, "int64", NULL}, {"CpuPercent", T_INT, "int64", NULL},                  \
-        {"IOMaximumIOps", T_UINT, "uint64", NULL},                                                 \
+        {"IOMaximumIOps", T_UINT, "uint64", NULL}, {"CpuBurst", T_INT, "int64", NULL},             \
+        {"MemoryHigh", T_INT, "int64", NULL},                                                      \
+        {"HugepageLimits", T_OBJECTS, "[]container.HugepageLimit", hugepage_fields},               \
+        {"RdmaLimits", T_OBJECTS, "[]container.RdmaLimit", rdma_fields},                           \
+        {"NetClassId", T_UINT32, "uint32", NULL},                                                  \
+        {"NetPriorities", T_OBJECTS, "[]container.NetPriority", priority_fields},                  \
+                                                                                                   \
     {                                                                                              \
         "IOMaximumBandwidth", T_UINT, "uint64", NULL                                               \
     }
@@ -418,6 +445,12 @@ static int check_value(const json_t *v, const struct field *f, const char *path,
     case T_UINT:
         return json_is_integer(v) && json_integer_value(v) >= 0 ? 0
                                                                 : mismatch(path, v, f->go, reterr);
+    case T_UINT16:
+    case T_UINT32:
+        return json_is_integer(v) && json_integer_value(v) >= 0 &&
+                       json_integer_value(v) <= (f->type == T_UINT16 ? UINT16_MAX : UINT32_MAX)
+                   ? 0
+                   : mismatch(path, v, f->go, reterr);
     case T_WORDS:
         if (json_is_string(v))
             return check_string(v, path, f->go, reterr);

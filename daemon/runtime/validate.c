@@ -13,6 +13,7 @@
 #include "str.h"
 
 #define HOSTNAME_MAX 63
+#define CPUSET_MAX 8192             /* dockerd's bound on numbers of processors and memory nodes */
 #define HEALTH_INTERVAL_MIN 1000000 /* 1 ms in ns */
 
 struct check {
@@ -21,6 +22,7 @@ struct check {
     unsigned api;
     json_t *warnings;
     struct err *reterr;
+    bool update; /* of a container that has limits already */
 };
 
 #define INVALID(c, ...) err_set((c)->reterr, ERR_INVALID, EINVAL, __VA_ARGS__)
@@ -142,24 +144,39 @@ static int check_memory(struct check *c)
     int64_t memory = json_get_int(c->hc, "Memory", 0), swap = json_get_int(c->hc, "MemorySwap", 0);
     int64_t swappiness = json_get_int(c->hc, "MemorySwappiness", -1);
     int64_t reservation = json_get_int(c->hc, "MemoryReservation", 0);
+    int64_t high = json_get_int(c->hc, "MemoryHigh", 0);
 
     if (memory != 0 && memory < VALIDATE_MEMORY_MIN)
         return INVALID(c, "Minimum memory limit allowed is 6MB");
     if (memory > 0 && swap > 0 && swap < memory)
         return INVALID(c, "Minimum memoryswap limit should be larger than memory limit, see usage");
-    if (memory == 0 && swap > 0)
+    if (memory == 0 && swap > 0 && !c->update)
         return INVALID(c, "You should always set the Memory limit when using Memoryswap limit, see "
                           "usage");
-    if (swap < -1)
-        return INVALID(c, "invalid MemorySwap: %lld", (long long)swap);
     if (swappiness < -1 || swappiness > 100)
         return INVALID(c, "Invalid value: %lld, valid memory swappiness range is 0-100",
                        (long long)swappiness);
-    if (reservation != 0 && reservation < VALIDATE_MEMORY_MIN)
+    if (reservation > 0 && reservation < VALIDATE_MEMORY_MIN)
         return INVALID(c, "Minimum memory reservation allowed is 6MB");
     if (memory > 0 && reservation > memory)
         return INVALID(c, "Minimum memory limit can not be less than memory reservation limit, see "
                           "usage");
+    if (high != 0 && high < VALIDATE_MEMORY_MIN)
+        return INVALID(c, "Minimum memory high limit allowed is 6MB");
+    return 0;
+}
+
+/* Gone from the API since 1.42; older clients are told so. */
+static int check_kernel_memory(struct check *c)
+{
+    int64_t kernel = json_get_int(c->hc, "KernelMemory", 0);
+
+    if (c->api >= 42 || kernel <= 0)
+        return 0;
+    if (kernel < VALIDATE_MEMORY_MIN)
+        return INVALID(c, "Minimum kernel memory limit allowed is 6MB");
+    runtime_warn(c->warnings, "Specifying a kernel memory limit is deprecated and will be removed "
+                              "in a future release.");
     return 0;
 }
 
@@ -168,6 +185,7 @@ static int check_cpu(struct check *c)
     int64_t nano = json_get_int(c->hc, "NanoCpus", 0), cpus = (int64_t)c->rt->facts.cpus;
     int64_t period = json_get_int(c->hc, "CpuPeriod", 0),
             quota = json_get_int(c->hc, "CpuQuota", 0);
+    int64_t rt_period = json_get_int(c->hc, "CpuRealtimePeriod", 0);
 
     if (nano > 0 && period > 0)
         return INVALID(c, "Conflicting options: Nano CPUs and CPU Period cannot both be set");
@@ -183,50 +201,67 @@ static int check_cpu(struct check *c)
                           "(i.e. 1000000)");
     if (quota > 0 && quota < 1000)
         return INVALID(c, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
+    if (rt_period > 0 && json_get_int(c->hc, "CpuRealtimeRuntime", 0) > rt_period)
+        return INVALID(c, "cpu real-time runtime cannot be higher than cpu real-time period");
+    if (json_get_int(c->hc, "CpuBurst", 0) < 0)
+        return INVALID(c, "CPU cfs burst can not be less than 0");
     return 0;
 }
 
-/* "0-3,7": each number at most max; *ret_beyond is set when one is larger. */
-static bool is_number_set(const char *s, int64_t max, bool *ret_beyond)
+/* "0-3,7".  Largest number, or -1: malformed. */
+static int64_t number_set_max(const char *s)
 {
+    int64_t max = 0;
+
     while (*s) {
         size_t n = strcspn(s, ",");
         char part[32], *dash;
         int64_t low, high;
 
         if (n == 0 || n >= sizeof(part))
-            return false;
+            return -1;
         memcpy(part, s, n);
         part[n] = '\0';
         dash = strchr(part, '-');
         if (dash)
             *dash = '\0';
-        if (str_parse_i64(part, 0, 65535, &low) < 0 ||
-            str_parse_i64(dash ? dash + 1 : part, low, 65535, &high) < 0)
-            return false;
-        *ret_beyond |= high > max;
+        if (str_parse_i64(part, 0, INT32_MAX, &low) < 0 ||
+            str_parse_i64(dash ? dash + 1 : part, low, INT32_MAX, &high) < 0)
+            return -1;
+        max = high > max ? high : max;
         s += n;
         if (*s == ',' && !*++s)
-            return false;
+            return -1;
     }
-    return true;
+    return max;
+}
+
+/* Docker names a lone number as such: "0" and not "0-0". */
+static int check_set(struct check *c, const char *key, const char *noun, const char *plural,
+                     unsigned there)
+{
+    const char *set = json_get_str(c->hc, key, "");
+    int64_t max = number_set_max(set);
+
+    if (max < 0)
+        return INVALID(c, "Invalid value %s for cpuset %s: invalid format: %s", set, noun, set);
+    if (max > CPUSET_MAX)
+        return INVALID(c, "Invalid value %s for cpuset %s: value of out range, maximum is %d", set,
+                       noun, CPUSET_MAX);
+    if (!*set || max < there)
+        return 0;
+    if (there == 1)
+        return INVALID(c, "Requested %s are not available - requested %s, available: 0", plural,
+                       set);
+    return INVALID(c, "Requested %s are not available - requested %s, available: 0-%u", plural, set,
+                   there - 1);
 }
 
 static int check_cpusets(struct check *c)
 {
-    const char *cpus = json_get_str(c->hc, "CpusetCpus", "");
-    const char *mems = json_get_str(c->hc, "CpusetMems", "");
-    bool beyond = false;
+    int r = check_set(c, "CpusetCpus", "cpus", "CPUs", c->rt->facts.cpus);
 
-    if (!is_number_set(cpus, (int64_t)c->rt->facts.cpus - 1, &beyond))
-        return INVALID(c, "Invalid value %s for cpuset cpus: invalid format: %s", cpus, cpus);
-    if (beyond)
-        return INVALID(c, "Requested CPUs are not available - requested %s, available: 0-%u", cpus,
-                       c->rt->facts.cpus - 1);
-    /* Which memory nodes there are is the kernel's to say at start. */
-    if (!is_number_set(mems, 65535, &beyond))
-        return INVALID(c, "Invalid value %s for cpuset mems: invalid format: %s", mems, mems);
-    return 0;
+    return r < 0 ? r : check_set(c, "CpusetMems", "mems", "memory nodes", c->rt->facts.mems);
 }
 
 static int check_ulimits(struct check *c)
@@ -282,9 +317,8 @@ static int check_devices(struct check *c)
 
 static int check_resources(struct check *c)
 {
-    static int (*const checks[])(struct check *) = {check_memory, check_cpu, check_cpusets,
-                                                    check_ulimits};
-    int64_t weight = json_get_int(c->hc, "BlkioWeight", 0);
+    static int (*const checks[])(struct check *) = {check_memory, check_kernel_memory, check_cpu,
+                                                    check_cpusets, check_ulimits};
 
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
         int r = checks[i](c);
@@ -292,10 +326,16 @@ static int check_resources(struct check *c)
         if (r < 0)
             return r;
     }
-    if (weight != 0 && (weight < 10 || weight > 1000))
-        return INVALID(c, "Range of blkio weight is from 10 to 1000");
     if (json_get_int(c->hc, "ShmSize", 0) < 0)
         return INVALID(c, "SHM size can not be less than 0");
+    if (json_get_int(c->hc, "IOMaximumBandwidth", 0) > 0)
+        return INVALID(c, "Invalid QoS settings: linux does not support configuration of maximum "
+                          "bandwidth");
+    if (json_get_int(c->hc, "IOMaximumIOps", 0) > 0)
+        return INVALID(c, "Invalid QoS settings: linux does not support configuration of maximum "
+                          "IOPs");
+    if (json_get_int(c->hc, "CpuPercent", 0) > 0)
+        runtime_warn(c->warnings, "linux does not support CPU percent. Percent discarded.");
     return 0;
 }
 
@@ -383,7 +423,7 @@ const char *runtime_sysctl_refusal(const json_t *hc, const char *name)
         is_ipc |= streq(ipc[i], name);
     if (is_ipc)
         return runtime_ns_mode(hc, RUNTIME_NS_IPC, NULL) == RUNTIME_NS_HOST
-                   ? "not allowed in host ipc namespace"
+                   ? "is not allowed in the hosts ipc namespace"
                    : NULL;
     if (str_starts(name, "net."))
         return runtime_ns_mode(hc, RUNTIME_NS_NET, NULL) == RUNTIME_NS_HOST
@@ -573,7 +613,12 @@ int validate_create(const struct runtime *rt, const json_t *config, const json_t
         check_mode_conflicts, check_sysctls,   check_log,     check_caps,    check_security,
         check_mounts,         check_ports,     check_lists,   check_rest,
     };
-    struct check c = {rt, config, host_config, api, warnings, reterr};
+    struct check c = {.rt = rt,
+                      .config = config,
+                      .hc = host_config,
+                      .api = api,
+                      .warnings = warnings,
+                      .reterr = reterr};
 
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
         int r = checks[i](&c);
@@ -584,12 +629,16 @@ int validate_create(const struct runtime *rt, const json_t *config, const json_t
     return 0;
 }
 
-int validate_resources(const struct runtime *rt, const json_t *host_config, struct err *reterr)
+int validate_update(const struct runtime *rt, const json_t *host_config, json_t *warnings,
+                    struct err *reterr)
 {
-    struct check c = {.rt = rt, .hc = host_config, .reterr = reterr};
+    struct check c = {
+        .rt = rt, .hc = host_config, .warnings = warnings, .reterr = reterr, .update = true};
     int r = check_resources(&c);
 
-    return r < 0 ? r : check_restart(&c);
+    if (r >= 0)
+        r = check_restart(&c);
+    return r < 0 || !rt->cg ? r : cgroup_check(rt->cg, host_config, warnings, reterr);
 }
 
 int validate_exec(const json_t *exec, struct err *reterr)

@@ -29,8 +29,9 @@ int validate_update_types(const json_t *body, struct err *reterr);
 int validate_create(const struct runtime *rt, const json_t *config, const json_t *host_config,
                     unsigned api, json_t *warnings, struct err *reterr);
 int validate_exec(const json_t *exec, struct err *reterr);
-/* Resource members only, as /update sends them. */
-int validate_resources(const struct runtime *rt, const json_t *host_config, struct err *reterr);
+/* Resource members and the restart policy, as /update sends them: what is absent stays. */
+int validate_update(const struct runtime *rt, const json_t *host_config, json_t *warnings,
+                    struct err *reterr);
 
 /* Lower bounds of memory limits, 6 MiB: below it nothing starts. */
 #define VALIDATE_MEMORY_MIN (6 << 20)

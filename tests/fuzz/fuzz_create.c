@@ -98,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (validate_exec_types(body, &e) >= 0)
         validate_exec(body, &e);
     if (validate_update_types(body, &e) >= 0)
-        validate_resources(rt, body, &e);
+        validate_update(rt, body, NULL, &e);
     create(body);
     return 0;
 }
