@@ -78,13 +78,26 @@ static void fill_cpuset(struct build *b, const struct cgroup_hierarchy *h, const
     }
 }
 
+/* An update may want one of these later: what is executed then must go there, too. */
+static void add_later(struct build *b, const struct cgroup_hierarchy *h, const char *parent)
+{
+    _cleanup_free_ char *dir = NULL;
+
+    if (!(h->controllers & cgroup_optional()))
+        return;
+    dir = cgroup_dir(b->cg, h, parent, b->spec->id);
+    plan_add(b->plan, PLAN_CGROUP_MKDIR, PLAN_CGROUP_JOIN | PLAN_CGROUP_LATER, 0, 0, 0, dir, NULL);
+}
+
 static void make_dirs(struct build *b, const char *parent)
 {
     for (unsigned i = 0; i < b->cg->layout.n; i++) {
         const struct cgroup_hierarchy *h = &b->cg->layout.hierarchy[i];
 
-        if (!is_used(b->cg, b->spec, h))
+        if (!is_used(b->cg, b->spec, h)) {
+            add_later(b, h, parent);
             continue;
+        }
         b->dir[i] = cgroup_dir(b->cg, h, parent, b->spec->id);
         plan_add(b->plan, PLAN_CGROUP_MKDIR, PLAN_CGROUP_JOIN | (h->v2 ? PLAN_CGROUP_V2 : 0), 0, 0,
                  0, b->dir[i], NULL);

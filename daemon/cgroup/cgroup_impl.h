@@ -99,13 +99,15 @@ typedef void cgroup_emit_fn(void *arg, enum cgroup_controller c, const char *fil
 /* Turn HostConfig's resources into writes; emit may be NULL to collect warnings only. */
 int cgroup_limits(const struct cgroup *cg, const json_t *host_config, cgroup_emit_fn *emit,
                   void *arg, json_t *warnings, struct err *reterr);
-/* Controllers (1u << enum cgroup_controller) that these settings need and a v1 container would not
+/* Controllers (1u << enum cgroup_controller) that a v1 container joins only for a setting. */
+unsigned cgroup_optional(void);
+/* Those that these settings need and a v1 container would not
  * join otherwise. */
 unsigned cgroup_wanted(const struct cgroup *cg, const json_t *host_config);
 
-/* cpu.shares (2..262144, default 1024) to cpu.weight (1..10000, default 100), by the formula that
- * runc has since 1.3 (opencontainers/cgroups ConvertCPUSharesToCgroupV2Value): quadratic in
- * log2(shares), so that minimum, default and maximum meet.  0 stays 0: unset. */
+/* cpu.shares (2..262144, default 1024) to cpu.weight (1..10000, default 100) in proportion, as
+ * systemd does: shares are a ratio, and 1024 to 512 stays 2 to 1, beside processes that have the
+ * default, too.  (runc's formulas keep the ends of the ranges and give 1.7 to 1.)  0: unset. */
 uint64_t cgroup_shares_to_weight(uint64_t shares);
 /* blkio.weight (10..1000) to io.weight (1..10000), linear as runc's. */
 uint64_t cgroup_blkio_to_io_weight(uint64_t weight);

@@ -1,6 +1,5 @@
 /* Shares, bandwidth and sets of processors. */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,21 +9,20 @@
 #define CFS_PERIOD_DEFAULT 100000 /* us; the kernel's own default */
 #define CFS_QUOTA_MIN 1000        /* us; the kernel's (kernel/sched/core.c, min_cfs_quota_period) */
 #define SHARES_MIN 2
+#define SHARES_DEFAULT 1024
 #define SHARES_MAX 262144
+#define WEIGHT_DEFAULT 100
+#define WEIGHT_MAX 10000
 
 uint64_t cgroup_shares_to_weight(uint64_t shares)
 {
-    double log, exponent;
+    uint64_t weight = shares * WEIGHT_DEFAULT / SHARES_DEFAULT;
 
     if (shares == 0)
         return 0;
-    if (shares <= SHARES_MIN)
+    if (weight < 1)
         return 1;
-    if (shares >= SHARES_MAX)
-        return 10000;
-    log = log2((double)shares);
-    exponent = (log * log + 125 * log) / 612.0 - 7.0 / 34.0;
-    return (uint64_t)ceil(pow(10, exponent));
+    return weight > WEIGHT_MAX ? WEIGHT_MAX : weight;
 }
 
 int limit_shares(struct limits *l, const struct knob *k)

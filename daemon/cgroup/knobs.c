@@ -222,6 +222,15 @@ int cgroup_limits(const struct cgroup *cg, const json_t *host_config, cgroup_emi
     return 0;
 }
 
+unsigned cgroup_optional(void)
+{
+    unsigned bits = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(knobs); i++)
+        bits |= knobs[i].flags & KNOB_OWN_DIR ? CGROUP_BIT(knobs[i].controller) : 0;
+    return bits;
+}
+
 unsigned cgroup_wanted(const struct cgroup *cg, const json_t *host_config)
 {
     unsigned wanted = 0;

@@ -99,7 +99,7 @@ int cgroup_make(const void *plan, struct err *reterr)
     int r = 0;
 
     while (r >= 0 && (op = plan_next(plan, op))) {
-        if (op->code == PLAN_CGROUP_MKDIR && !is_joined_v2(op))
+        if (op->code == PLAN_CGROUP_MKDIR && !is_joined_v2(op) && !(op->arg[0] & PLAN_CGROUP_LATER))
             r = make_dir(op, reterr);
         else if (op->code == PLAN_CGROUP_WRITE)
             r = write_value(op, reterr);
@@ -142,7 +142,7 @@ int cgroup_join(const void *plan, pid_t pid, bool with_v2, struct err *reterr)
         if (!(op->arg[0] & PLAN_CGROUP_JOIN) || (is_joined_v2(op) && !with_v2))
             continue;
         r = write_pid(plan_str(op, 0), pid);
-        if (r < 0)
+        if (r < 0 && (r != -ENOENT || !(op->arg[0] & PLAN_CGROUP_LATER)))
             return err_sys(reterr, -r, "cannot enter cgroup %s", plan_str(op, 0));
     }
     return 0;

@@ -102,8 +102,10 @@ enum {
     PLAN_ROOTFS_VOLATILE = 1 << 1, /* the upper directory need not survive a crash of the host (a
                                       container that is removed at its end): nothing is synced */
 
-    PLAN_CGROUP_JOIN = 1 << 0, /* the processes belong here */
-    PLAN_CGROUP_V2 = 1 << 1,   /* a cgroup2 directory: cgroup.kill, CLONE_INTO_CGROUP */
+    PLAN_CGROUP_JOIN = 1 << 0,  /* the processes belong here */
+    PLAN_CGROUP_V2 = 1 << 1,    /* a cgroup2 directory: cgroup.kill, CLONE_INTO_CGROUP */
+    PLAN_CGROUP_LATER = 1 << 2, /* not made at the start; the daemon may make it for a new limit,
+                                   and from then on processes belong here */
 
     PLAN_BIND_RDONLY = 1 << 0,
     PLAN_BIND_RECURSIVE = 1 << 1,

@@ -52,7 +52,7 @@ def test_v2_limits(d):
         ("", "memory.max"): 64 * MIB, ("", "memory.swap.max"): 36 * MIB, ("", "memory.low"): 32 * MIB})
     expect(d, ["--cpus", "0.5"], {("", "cpu.max"): "50000 100000"})
     expect(d, ["--cpu-quota", "20000", "--cpu-period", "50000", "--cpu-shares", "1024"], {
-        ("", "cpu.max"): "20000 50000", ("", "cpu.weight"): 39})
+        ("", "cpu.max"): "20000 50000", ("", "cpu.weight"): 100})
     expect(d, ["--cpuset-cpus", str(cpus - 1)], {("", "cpuset.cpus"): cpus - 1})
     expect(d, ["--pids-limit", "123"], {("", "pids.max"): 123})
     expect(d, [], {("", "memory.max"): "max", ("", "pids.max"): "max"})

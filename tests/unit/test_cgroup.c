@@ -209,8 +209,8 @@ static char *plan_text(const struct plan *p)
         const struct plan_op *op = (const void *)(p->buf.data + at);
 
         if (op->code == PLAN_CGROUP_MKDIR)
-            buf_printf(&out, "mkdir %s%s\n", plan_str(op, 0) + skip,
-                       op->arg[0] & PLAN_CGROUP_V2 ? " v2" : "");
+            buf_printf(&out, "%s %s%s\n", op->arg[0] & PLAN_CGROUP_LATER ? "later" : "mkdir",
+                       plan_str(op, 0) + skip, op->arg[0] & PLAN_CGROUP_V2 ? " v2" : "");
         else if (op->code == PLAN_CGROUP_WRITE)
             buf_printf(&out, "%s=%s\n", plan_str(op, 0) + skip, plan_str(op, 1));
         else if (op->code == PLAN_CGROUP_BPF)
@@ -245,6 +245,7 @@ START_TEST(plan_without_limits)
     _cleanup_free_ char *text = plan_of(cg, "{}", NULL);
 
     ck_assert_str_eq(text, "mkdir cpu/p/id\n"
+                           "later cpuset/p/id\n"
                            "mkdir memory/p/id\n"
                            "mkdir devices/p/id\n"
                            "mkdir pids/p/id\n"
@@ -302,7 +303,7 @@ START_TEST(plan_with_limits_v2)
                            "p/id/memory.max=67108864\n"
                            "p/id/memory.swap.max=0\n"
                            "p/id/memory.low=8388608\n"
-                           "p/id/cpu.weight=174\n"
+                           "p/id/cpu.weight=200\n"
                            "p/id/pids.max=max\n"
                            "p/id/io.weight=10000\n"
                            "p/id/cpu.max=5000 10000\n"
@@ -433,8 +434,8 @@ END_TEST
 
 START_TEST(weights)
 {
-    static const uint64_t shares[][2] = {{0, 0},    {2, 1},          {1024, 100},     {2048, 174},
-                                         {512, 59}, {262144, 10000}, {1 << 30, 10000}};
+    static const uint64_t shares[][2] = {{0, 0},    {2, 1},          {1024, 100},     {2048, 200},
+                                         {512, 50}, {262144, 10000}, {1 << 30, 10000}};
 
     for (size_t i = 0; i < ARRAY_SIZE(shares); i++)
         ck_assert_uint_eq(cgroup_shares_to_weight(shares[i][0]), shares[i][1]);

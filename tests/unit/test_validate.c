@@ -11,7 +11,8 @@
 static struct runtime *machine(void)
 {
     struct runtime_facts f = {.caps = caps_all() & ~CAP_BIT(CAP_SYS_RESOURCE),
-                              .cpus = 2, .mems = 1,
+                              .cpus = 2,
+                              .mems = 1,
                               .memory = 1 << 30,
                               .kernel = 6u << 16 | 1,
                               .hostname = "host"};
