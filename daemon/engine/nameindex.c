@@ -1,5 +1,6 @@
 /* Who goes by which name on a network: looked up for each query, made again after a change of
  * containers when the next query comes. */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -10,6 +11,7 @@
 struct name_index {
     uint64_t generation; /* of the engine's names when it was made */
     struct map names;    /* name in lower case -> struct named, owned */
+    struct map owners;   /* address as text -> name of the container, owned */
 };
 
 void names_changed(struct engine *e)
@@ -29,6 +31,10 @@ static void clear(struct name_index *index)
     }
     map_done(&index->names);
     index->names = (struct map){0};
+    for (size_t i = 0; (m = map_next(&index->owners, &i));)
+        free(m->value);
+    map_done(&index->owners);
+    index->owners = (struct map){0};
 }
 
 void name_index_free(struct name_index *index)
@@ -67,6 +73,14 @@ static void add(struct name_index *index, const char *name, const struct endpoin
     named->list[named->n++] = (struct named_address){ep->address, ep->address6};
 }
 
+static void add_owner(struct name_index *index, int family, const void *address, const char *name)
+{
+    char key[INET6_ADDRSTRLEN];
+
+    if (inet_ntop(family, address, key, sizeof(key)) && !map_get(&index->owners, key))
+        map_put(&index->owners, key, xstrdup(name));
+}
+
 static void add_container(struct name_index *index, const struct container *c,
                           const struct net *net)
 {
@@ -79,6 +93,9 @@ static void add_container(struct name_index *index, const struct container *c,
         return;
     aliases = json_get(container_endpoint_config(c, net->name), "Aliases");
     snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID_LEN, c->id);
+    add_owner(index, AF_INET, &ep->address, c->name);
+    if (ep->address6.prefix)
+        add_owner(index, AF_INET6, ep->address6.address, c->name);
     add(index, c->name, ep);
     add(index, short_id, ep);
     add(index, json_get_str(c->config, "Hostname", ""), ep);
@@ -112,4 +129,11 @@ const struct named *name_index_find(struct net *net, const char *name)
 
     to_lower(name, key);
     return map_get(&get(net)->names, key);
+}
+
+const char *name_index_owner(struct net *net, int family, const void *address)
+{
+    char key[INET6_ADDRSTRLEN];
+
+    return inet_ntop(family, address, key, sizeof(key)) ? map_get(&get(net)->owners, key) : NULL;
 }

@@ -537,6 +537,8 @@ struct named {
 void names_changed(struct engine *e);
 /* Any case; NULL: nobody.  Borrowed until the next change. */
 const struct named *name_index_find(struct net *net, const char *name);
+/* The container that has an address (in network order), or NULL.  Borrowed as above. */
+const char *name_index_owner(struct net *net, int family, const void *address);
 void name_index_free(struct name_index *index);
 
 /* ---- resolver.c: name servers ---- */

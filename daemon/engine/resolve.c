@@ -110,33 +110,19 @@ int engine_networks_resolve(struct engine *e, const char *container_id, const ch
     return known;
 }
 
-/* Has the endpoint that address?  Of either family. */
-static bool is_address(const struct endpoint *ep, int family, const void *address)
-{
-    if (family == AF_INET)
-        return memcmp(&ep->address, address, sizeof(ep->address)) == 0;
-    return ep->address6.prefix && memcmp(ep->address6.address, address, INET6_LEN) == 0;
-}
-
 int engine_networks_reverse(struct engine *e, const char *container_id, int family,
                             const void *address, char ret[NET_NAME_MAX])
 {
     struct container *c = asking_container(e, container_id);
-    struct map_entry *m;
 
     if (!c)
         return -ENOENT;
-    for (size_t i = 0; (m = map_next(&e->by_id, &i));) {
-        const struct container *other = m->value;
+    for (size_t i = 0; i < c->n_endpoints; i++) {
+        struct net *net = c->endpoints[i].net;
+        const char *owner = net_has_names(net) ? name_index_owner(net, family, address) : NULL;
 
-        for (size_t k = 0; container_is_up(other) && k < other->n_endpoints; k++) {
-            const struct endpoint *ep = &other->endpoints[k];
-
-            if (!is_address(ep, family, address) || !net_has_names(ep->net) ||
-                !container_endpoint(c, ep->net))
-                continue;
-            return snprintf(ret, NET_NAME_MAX, "%s.%s", other->name, ep->net->name) < NET_NAME_MAX;
-        }
+        if (owner)
+            return snprintf(ret, NET_NAME_MAX, "%s.%s", owner, net->name) < NET_NAME_MAX;
     }
     return 0;
 }

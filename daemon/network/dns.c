@@ -18,6 +18,12 @@ uint16_t dns_random(struct dns *dns)
     return dns->random[--dns->random_left];
 }
 
+void dns_resume_at(struct dns *dns, uint64_t time_ms)
+{
+    if (time_ms < dns->resume_ms)
+        dns->resume_ms = time_ms;
+}
+
 static void resume(struct dns *dns, uint64_t now_ms)
 {
     struct dns_server *server;
@@ -26,7 +32,7 @@ static void resume(struct dns *dns, uint64_t now_ms)
         return;
     dns->resume_ms = UINT64_MAX;
     LIST_FOREACH(server, &dns->servers, of_dns)
-    dns_server_resume(server);
+    dns_resume_at(dns, dns_server_resume(server, now_ms));
 }
 
 static void on_timer(uv_timer_t *timer)

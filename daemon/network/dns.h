@@ -23,6 +23,10 @@
 /* What each container has even where others have taken all there is. */
 #define DNS_SERVER_FORWARD_BYTES_SURE (16 << 10)
 #define DNS_TCP_CLIENTS_SURE 2
+/* Datagrams of one container: more wait in its own socket's buffer, so that one that floods takes a
+ * part of the loop's time only. */
+#define DNS_SERVER_RATE 40 /* in a millisecond */
+#define DNS_SERVER_BURST 4000
 #define DNS_UPSTREAMS_MAX 8     /* servers of one list; more are not asked */
 #define DNS_TRY_TIMEOUT_MS 2500 /* then the next server, or the only one again */
 #define DNS_ROUNDS 2            /* through the list, then SERVFAIL */

@@ -1,6 +1,7 @@
 /* TCP connections of a container to its name server: one query of each at a time, the next is read
  * when that is answered. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ struct dns_client {
     uint64_t deadline_ms;
     struct dns_forward *forward; /* that it waits for */
     bool advancing;
+    bool half_closed; /* no more queries will come; the last one's answer is still wanted */
     struct buf in, out;
 };
 
@@ -89,6 +91,9 @@ static int fill(struct dns_client *client)
     return n > 0 ? 0 : -EPIPE;
 }
 
+/* Poll for nothing: the answer to what was forwarded is what goes on. */
+#define WAIT_FOR_ANSWER INT_MAX
+
 /* One step: 0 to go on at once, else the events to wait for; < 0 ends the connection. */
 static int step(struct dns_client *client)
 {
@@ -100,7 +105,7 @@ static int step(struct dns_client *client)
         return r == -EAGAIN || r == -EINTR ? UV_WRITABLE : r;
     }
     if (client->forward)
-        return UV_DISCONNECT;
+        return client->half_closed ? WAIT_FOR_ANSWER : UV_DISCONNECT;
     if (has_query(client, &len)) {
         struct dns_origin origin = {.client = client};
 
@@ -125,6 +130,8 @@ static void advance(struct dns_client *client)
     client->advancing = false;
     if (events < 0)
         dns_client_close(client);
+    else if (events == WAIT_FOR_ANSWER)
+        uv_poll_stop(&client->poll);
     else /* enough for now: writable at once, most likely */
         uv_poll_start(&client->poll, events > 0 ? events : UV_WRITABLE, on_event);
 }
@@ -133,7 +140,16 @@ static void on_event(uv_poll_t *poll, int status, int events)
 {
     struct dns_client *client = poll->data;
 
-    if (status < 0 || events & UV_DISCONNECT)
+    uint8_t byte;
+
+    /* Who has sent all its queries may close that direction and still read (RFC 9293, 3.6); a
+     * reset is the end. */
+    if (events & UV_DISCONNECT)
+        client->half_closed = true;
+    if (client->half_closed && recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+        errno != EAGAIN && errno != EINTR)
+        status = -errno;
+    if (status < 0)
         dns_client_close(client);
     else
         advance(client);
@@ -218,8 +234,8 @@ void dns_clients_accept(struct dns_server *server)
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             /* The connection stays in the queue: waiting for it would be a busy loop. */
             uv_poll_stop(&server->tcp);
-            server->accept_paused = true;
-            dns->resume_ms = uv_now(dns->loop) + RESUME_MS;
+            server->accept_ms = uv_now(dns->loop) + RESUME_MS;
+            dns_resume_at(dns, server->accept_ms);
         }
         break;
     }

@@ -82,7 +82,7 @@ struct dns {
     size_t forward_bytes;
     struct dns_client_queue clients; /* in order of their deadlines */
     size_t n_clients;
-    uint64_t resume_ms; /* when to accept again, or UINT64_MAX */
+    uint64_t resume_ms; /* when to look at paused servers again, or UINT64_MAX */
     uv_timer_t timer;
     size_t random_left;
     uint16_t random[256];
@@ -95,7 +95,10 @@ struct dns_server {
     char *id;
     struct dns_sockets sockets;
     uv_poll_t udp, tcp;
-    bool accept_paused;             /* no descriptors were left */
+    uint64_t accept_ms;             /* no descriptors were left: when to try again; 0: it waits */
+    uint64_t receive_ms;            /* as accept_ms, after more queries than its share */
+    uint64_t filled_ms;             /* when the allowance was counted */
+    unsigned allowance;             /* datagrams that it may send now */
     unsigned n_handles;             /* to be closed before it is freed */
     struct dns_upstreams upstreams; /* own ones; n == 0: the host's */
     struct dns_forward_list forwards;
@@ -116,8 +119,10 @@ void dns_serve(struct dns_server *server, const uint8_t *data, size_t len,
 void dns_reply(struct dns_server *server, const struct dns_origin *origin, const uint8_t *data,
                size_t len);
 
-/* Accept connections again. */
-void dns_server_resume(struct dns_server *server);
+/* Go on with what was paused and is due; when to come again, UINT64_MAX: need not. */
+uint64_t dns_server_resume(struct dns_server *server, uint64_t now_ms);
+/* Be asked so then, at the latest. */
+void dns_resume_at(struct dns *dns, uint64_t time_ms);
 
 /* ---- dns_client.c: connections of a container ---- */
 

@@ -114,6 +114,28 @@ void dns_serve(struct dns_server *server, const uint8_t *data, size_t len,
 
 /* ---- sockets ---- */
 
+#define PAUSE_MS 5
+
+/* May it ask once more?  If not, it is left alone for a moment. */
+static bool take_allowance(struct dns_server *server)
+{
+    uint64_t now = uv_now(server->dns->loop), more = (now - server->filled_ms) * DNS_SERVER_RATE;
+
+    if (more > 0) {
+        server->allowance = (unsigned)MIN(more + server->allowance, (uint64_t)DNS_SERVER_BURST);
+        server->filled_ms = now;
+    }
+    if (server->allowance > 0) {
+        server->allowance--;
+        return true;
+    }
+    uv_poll_stop(&server->udp);
+    server->receive_ms = now + PAUSE_MS;
+    dns_resume_at(server->dns, server->receive_ms);
+    dns_schedule(server->dns);
+    return false;
+}
+
 static void on_datagram(uv_poll_t *poll, int status, int events)
 {
     struct dns_server *server = poll->data;
@@ -122,7 +144,7 @@ static void on_datagram(uv_poll_t *poll, int status, int events)
     (void)events;
     if (status < 0) /* an error that belongs to none of the next packets */
         uv_poll_start(poll, UV_READABLE, on_datagram);
-    for (int i = 0; i < DNS_EVENT_MAX; i++) {
+    for (int i = 0; i < DNS_EVENT_MAX && take_allowance(server); i++) {
         struct dns_origin origin = {0};
         socklen_t size = sizeof(origin.address);
         ssize_t n = recvfrom(server->sockets.udp, packet, DNS_MESSAGE_MAX, MSG_DONTWAIT,
@@ -223,9 +245,21 @@ void dns_server_close(struct dns_server *server)
     server_unref(server);
 }
 
-void dns_server_resume(struct dns_server *server)
+/* *time_ms: when, 0 is never.  Returns when to come again. */
+static uint64_t resume(uv_poll_t *poll, uv_poll_cb callback, uint64_t *time_ms, uint64_t now_ms)
 {
-    if (server->accept_paused)
-        uv_poll_start(&server->tcp, UV_READABLE, on_connection);
-    server->accept_paused = false;
+    if (*time_ms > now_ms)
+        return *time_ms;
+    if (*time_ms > 0)
+        uv_poll_start(poll, UV_READABLE, callback);
+    *time_ms = 0;
+    return UINT64_MAX;
+}
+
+uint64_t dns_server_resume(struct dns_server *server, uint64_t now_ms)
+{
+    uint64_t udp = resume(&server->udp, on_datagram, &server->receive_ms, now_ms),
+             tcp = resume(&server->tcp, on_connection, &server->accept_ms, now_ms);
+
+    return MIN(udp, tcp);
 }

@@ -498,20 +498,28 @@ START_TEST(answers_by_tcp)
 }
 END_TEST
 
+static int accept_upstream(void)
+{
+    int fd = -1;
+
+    for (int i = 0; i < 2000 && fd < 0; i++) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        fd = accept4(upstream_tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        usleep(1000);
+    }
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
 START_TEST(forwards_by_tcp)
 {
     static uint8_t big[2 + 40000];
     uint8_t out[256];
     size_t n = tcp_query(out, 5, "example.com", DNS_TYPE_A), sent = 0;
-    int fd = connect_client(), up = -1;
+    int fd = connect_client(), up;
 
     send(fd, out, n, 0);
-    for (int i = 0; i < 2000 && up < 0; i++) {
-        uv_run(&loop, UV_RUN_NOWAIT);
-        up = accept4(upstream_tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        usleep(1000);
-    }
-    ck_assert_int_ge(up, 0);
+    up = accept_upstream();
     tcp_read(up, big, n);
     ck_assert_mem_eq(big + 4, out + 4, n - 4);
     big[0] = 40000 >> 8;
@@ -526,14 +534,70 @@ START_TEST(forwards_by_tcp)
     tcp_read(fd, packet, sizeof(big));
     ck_assert_uint_eq(dns_id(packet + 2), 5);
     ck_assert_mem_eq(packet + 4, big + 4, sizeof(big) - 4);
-    send(fd, out, n, 0); /* the client leaves before the answer is there */
-    run_until(upstream_tcp);
-    run_some();
     fd_close(fd);
     run_some();
     ck_assert(TAILQ_EMPTY(&dns->in_flight));
     ck_assert_uint_eq(dns->n_clients, 0);
     fd_close(up);
+}
+END_TEST
+
+/* How a client leaves before the answer is there: what it sent last is answered unless it is gone
+ * for good. */
+START_TEST(half_closed_connections)
+{
+    static const struct linger at_once = {.l_onoff = 1};
+    uint8_t out[256];
+    size_t n = tcp_query(out, 5, "example.com", DNS_TYPE_A);
+    int fd = connect_client(), up;
+
+    send(fd, out, n, 0);
+    shutdown(fd, SHUT_WR);
+    up = accept_upstream();
+    tcp_read(up, packet, n);
+    ck_assert(!TAILQ_EMPTY(&dns->in_flight));
+    packet[4] |= 0x80; /* now an answer */
+    send(up, packet, n, 0);
+    tcp_read(fd, packet, n);
+    ck_assert_uint_eq(dns_id(packet + 2), 5);
+    run_some();
+    ck_assert_int_eq(recv(fd, packet, 1, MSG_DONTWAIT), 0);
+    ck_assert_uint_eq(dns->n_clients, 0);
+    fd_close(fd);
+    fd_close(up);
+
+    fd = connect_client();
+    send(fd, out, n, 0);
+    up = accept_upstream();
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    fd_close(fd);
+    run_some();
+    ck_assert(TAILQ_EMPTY(&dns->in_flight));
+    ck_assert_uint_eq(dns->n_clients, 0);
+    fd_close(up);
+}
+END_TEST
+
+/* More than its share waits in the container's socket, and is not lost. */
+START_TEST(floods_wait)
+{
+    uint8_t out[64];
+    size_t n = make_query(out, 9, "web", DNS_TYPE_A), answered = 0;
+
+    server->allowance = 0;
+    server->filled_ms = uv_now(&loop);
+    for (int i = 0; i < 200; i++)
+        ck_assert_int_eq(send(client, out, n, 0), (int)n);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    ck_assert_uint_gt(server->receive_ms, 0);
+    for (int i = 0; i < 2000 && answered < 200; i++) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        while (recv(client, packet, sizeof(packet), MSG_DONTWAIT) > 0)
+            answered++;
+        usleep(1000);
+    }
+    ck_assert_uint_eq(answered, 200);
+    ck_assert_uint_eq(server->receive_ms, 0);
 }
 END_TEST
 
@@ -654,6 +718,8 @@ int main(void)
                                   malformed_packets_do_not_hurt,
                                   answers_by_tcp,
                                   forwards_by_tcp,
+                                  half_closed_connections,
+                                  floods_wait,
                                   connections_are_bounded,
                                   others_leave_something_for_each,
                                   ended_listener_is_left_alone,
