@@ -127,6 +127,7 @@ static int open_engine(struct program *p, struct err *reterr)
                               .log_driver = o->log_driver,
                               .log_opts = (const char *const *)o->log_opts,
                               .default_init = o->init,
+                              .publish_obeys_input = o->publish_obeys_input,
                               .keep_dynmods = o->no_favordynmods,
                               .debug = o->debug,
                               .mtu = o->mtu};

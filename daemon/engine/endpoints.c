@@ -23,6 +23,15 @@ struct endpoint *container_gateway(const struct container *c)
     return NULL;
 }
 
+bool container_port_on_ipv6(const struct container *c, const struct port_lease *port)
+{
+    const struct endpoint *gateway = container_gateway(c);
+
+    return gateway && lease_on_ipv6(port) &&
+           (gateway->address6.prefix ||
+            (port->proto == IPPROTO_TCP && fabric_relays_ipv6(c->engine->fabric)));
+}
+
 /* json_get() would not mind the case. */
 json_t *container_endpoint_config(const struct container *c, const char *network)
 {
@@ -281,6 +290,27 @@ static int parse_host_port(const char *text, struct port_request *req, struct er
     return 0;
 }
 
+/* An address, with or without brackets where it is IPv6; "": the network's default. */
+static int parse_host_ip(const struct container *c, const char *text, struct port_request *req,
+                         struct err *reterr)
+{
+    size_t len = strlen(text);
+    _cleanup_free_ char *bare =
+        text[0] == '[' && text[len - 1] == ']' ? xstrndup(text + 1, len - 2) : xstrdup(text);
+
+    req->family = 0;
+    req->host_ip = net_host_binding(container_gateway(c)->net);
+    memset(req->host_ip6, 0, sizeof(req->host_ip6));
+    if (!len)
+        return 0;
+    req->host_ip = INADDR_ANY;
+    req->family = strchr(bare, ':') ? AF_INET6 : AF_INET;
+    if ((req->family == AF_INET6 ? inet6_parse_address(bare, req->host_ip6)
+                                 : inet4_parse_address(bare, &req->host_ip)) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid IP address: %s", text);
+    return 0;
+}
+
 static int take_port(struct container *c, const struct port_request *req, struct err *reterr)
 {
     c->ports = xrealloc(c->ports, (c->n_ports + 1) * sizeof(*c->ports));
@@ -318,14 +348,9 @@ static int take_bindings(struct container *c, const char *port, const json_t *bi
     if (r < 0)
         return r;
     json_array_foreach (bindings, i, b) {
-        const char *ip = json_get_str(b, "HostIp", "");
-
-        req.host_ip = net_host_binding(container_gateway(c)->net);
-        if (strchr(ip, ':'))
-            continue; /* IPv6 addresses: no such network yet */
-        if (*ip && inet4_parse_address(ip, &req.host_ip) < 0)
-            return err_set(reterr, ERR_INVALID, EINVAL, "invalid IP address: %s", ip);
-        r = parse_host_port(json_get_str(b, "HostPort", ""), &req, reterr);
+        r = parse_host_ip(c, json_get_str(b, "HostIp", ""), &req, reterr);
+        if (r >= 0)
+            r = parse_host_port(json_get_str(b, "HostPort", ""), &req, reterr);
         if (r >= 0)
             r = take_port(c, &req, reterr);
         if (r < 0)

@@ -34,8 +34,6 @@ static json_t *port_map(const struct container *c)
 {
     const json_t *exposed = json_get(c->config, "ExposedPorts");
     json_t *out = json_object(), *v;
-    const struct endpoint *gateway = container_gateway(c);
-    bool six = gateway && gateway->address6.prefix;
     const char *port;
 
     if (c->n_endpoints == 0 || !container_is_up(c))
@@ -44,19 +42,19 @@ static json_t *port_map(const struct container *c)
         json_object_set_new(out, port, json_null());
     for (size_t i = 0; i < c->n_ports; i++) {
         const struct port_lease *p = &c->ports[i];
-        char key[32], ip[INET4_STR_MAX], host_port[8];
+        char key[32], ip[LEASE_IP_MAX], host_port[8];
         json_t *list;
 
         snprintf(key, sizeof(key), "%u/%s", p->container_port, proto_name(p->proto));
         snprintf(host_port, sizeof(host_port), "%u", p->host_port);
-        inet4_format_address(p->host_ip, ip);
+        lease_format_ip(p, ip);
         list = json_object_get(out, key);
         if (!json_is_array(list)) {
             list = json_array();
             json_object_set_new(out, key, list);
         }
         json_array_append_new(list, json_pack("{s:s, s:s}", "HostIp", ip, "HostPort", host_port));
-        if (six && p->host_ip == INADDR_ANY)
+        if (lease_on_ipv4(p) && container_port_on_ipv6(c, p))
             json_array_append_new(list,
                                   json_pack("{s:s, s:s}", "HostIp", "::", "HostPort", host_port));
     }

@@ -283,6 +283,12 @@ static int parse_query(struct engine *e, const json_t *filters, struct query *re
 
 /* ---- entries ---- */
 
+static json_t *port_json(const struct port_lease *p, const char *ip)
+{
+    return json_pack("{s:s, s:i, s:i, s:s}", "IP", ip, "PrivatePort", p->container_port,
+                     "PublicPort", p->host_port, "Type", proto_name(p->proto));
+}
+
 static json_t *ports_json(const struct container *c)
 {
     const json_t *exposed = json_get(c->config, "ExposedPorts");
@@ -293,12 +299,12 @@ static json_t *ports_json(const struct container *c)
         return out;
     for (size_t i = 0; i < c->n_ports; i++) {
         const struct port_lease *p = &c->ports[i];
-        char ip[INET4_STR_MAX];
+        char ip[LEASE_IP_MAX];
 
-        inet4_format_address(p->host_ip, ip);
-        json_array_append_new(out, json_pack("{s:s, s:i, s:i, s:s}", "IP", ip, "PrivatePort",
-                                             p->container_port, "PublicPort", p->host_port, "Type",
-                                             proto_name(p->proto)));
+        lease_format_ip(p, ip);
+        json_array_append_new(out, port_json(p, ip));
+        if (lease_on_ipv4(p) && container_port_on_ipv6(c, p))
+            json_array_append_new(out, port_json(p, "::"));
     }
     json_object_foreach ((json_t *)exposed, port, v) {
         unsigned number = (unsigned)atoi(port);

@@ -328,7 +328,7 @@ int networks_fabric(struct engine *e, struct err *reterr)
 
     if (e->fabric)
         return 0;
-    r = fabric_open(e->table, &e->fabric, reterr);
+    r = fabric_open(e->table, e->config.publish_obeys_input, &e->fabric, reterr);
     return r < 0 ? r : networks_watch(e, reterr);
 }
 

@@ -282,6 +282,8 @@ int container_stop(struct container *c, int64_t timeout, const char *signal, str
  * change. */
 struct endpoint *container_endpoint(const struct container *c, const struct net *net);
 struct endpoint *container_gateway(const struct container *c);
+/* Is a port of all addresses reachable at those of IPv6, too? */
+bool container_port_on_ipv6(const struct container *c, const struct port_lease *port);
 /* What the client asked for on that network, or NULL; borrowed. */
 json_t *container_endpoint_config(const struct container *c, const char *network);
 /* Leases for all networks it wants, and its ports: c->endpoints; all or nothing. */

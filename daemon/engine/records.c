@@ -13,8 +13,12 @@ static json_t *ports_to_json(const struct container *c)
     for (size_t i = 0; i < c->n_ports; i++) {
         const struct port_lease *p = &c->ports[i];
 
-        json_array_append_new(out, json_pack("[i,I,i,i]", p->proto, (json_int_t)p->host_ip,
-                                             p->host_port, p->container_port));
+        char ip[LEASE_IP_MAX];
+
+        lease_format_ip(p, ip);
+        json_array_append_new(out, json_pack("[i,I,i,i,i,s]", p->proto, (json_int_t)p->host_ip,
+                                             p->host_port, p->container_port, p->family,
+                                             p->family == AF_INET6 ? ip : ""));
     }
     return out;
 }
@@ -150,6 +154,9 @@ static void ports_from_json(struct container *c, const json_t *ports)
         c->ports[i].host_ip = (uint32_t)json_integer_value(json_array_get(p, 1));
         c->ports[i].host_port = (uint16_t)json_integer_value(json_array_get(p, 2));
         c->ports[i].container_port = (uint16_t)json_integer_value(json_array_get(p, 3));
+        c->ports[i].family = (uint8_t)json_integer_value(json_array_get(p, 4));
+        if (c->ports[i].family == AF_INET6)
+            inet6_parse_address(json_string_value(json_array_get(p, 5)), c->ports[i].host_ip6);
     }
 }
 

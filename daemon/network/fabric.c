@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 
@@ -5,6 +6,8 @@
 #include <linux/netlink.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <sys/socket.h>
 
 #include "conntrack.h"
 #include "fd.h"
@@ -17,9 +20,62 @@
 #include "ruleset.h"
 #include "str.h"
 
-int fabric_open(const char *table, struct fabric **ret, struct err *reterr)
+/* ---- where a relayed connection leads ---- */
+
+static bool leads(const struct port_lease *lease, const struct sockaddr_storage *host)
+{
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)host;
+    const struct sockaddr_in *four = (const struct sockaddr_in *)host;
+
+    if (lease->proto != IPPROTO_TCP)
+        return false;
+    if (host->ss_family == AF_INET6)
+        return lease_on_ipv6(lease) && lease->host_port == ntohs(six->sin6_port) &&
+               (lease_on_any(lease) || memcmp(lease->host_ip6, &six->sin6_addr, INET6_LEN) == 0);
+    return lease_on_ipv4(lease) && lease->host_port == ntohs(four->sin_port) &&
+           (lease_on_any(lease) || lease->host_ip == ntohl(four->sin_addr.s_addr));
+}
+
+/* On the relay's thread.  Containers are reached by IPv4: each has that. */
+static int relay_target(void *arg, const struct sockaddr_storage *host,
+                        struct sockaddr_storage *ret)
+{
+    struct fabric *fabric = arg;
+    struct map_entry *m;
+
+    LOCKED(&fabric->filter_lock);
+    for (size_t i = 0; (m = map_next(&fabric->published, &i));) {
+        const struct published *p = m->value;
+
+        for (size_t k = 0; k < p->n_ports; k++) {
+            if (leads(&p->ports[k], host)) {
+                *(struct sockaddr_in *)ret =
+                    (struct sockaddr_in){.sin_family = AF_INET,
+                                         .sin_port = htons(p->ports[k].container_port),
+                                         .sin_addr.s_addr = htonl(p->address)};
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+bool fabric_relays_ipv6(const struct fabric *fabric)
+{
+    return fabric && relay_port(fabric->relay, AF_INET6) != 0;
+}
+
+static struct ruleset ruleset_of(const struct fabric *fabric)
+{
+    return (struct ruleset){.obeys_input = fabric->obeys_input,
+                            .relay_port = relay_port(fabric->relay, AF_INET),
+                            .relay_port6 = relay_port(fabric->relay, AF_INET6)};
+}
+
+int fabric_open(const char *table, bool obeys_input, struct fabric **ret, struct err *reterr)
 {
     _cleanup_(fabric_closep) struct fabric *fabric = NULL;
+    int r;
 
     if (str_empty(table) || strlen(table) >= NETWORK_TABLE_MAX)
         return err_set(reterr, ERR_INVALID, EINVAL, "the nftables table needs a name");
@@ -35,6 +91,10 @@ int fabric_open(const char *table, struct fabric **ret, struct err *reterr)
     fabric->filter_fd = nl_open(NETLINK_NETFILTER);
     if (fabric->filter_fd < 0)
         return err_sys(reterr, -fabric->filter_fd, "open nftables socket");
+    fabric->obeys_input = obeys_input;
+    r = relay_open(obeys_input, relay_target, fabric, &fabric->relay, reterr);
+    if (r < 0 && obeys_input)
+        return r;
     *ret = TAKE_PTR(fabric);
     return 0;
 }
@@ -51,6 +111,8 @@ static void forget_published(struct fabric *fabric)
 
 void fabric_close(struct fabric *fabric)
 {
+    if (fabric->relay)
+        relay_close(fabric->relay);
     fd_close(fabric->route_fd);
     fd_close(fabric->filter_fd);
     pthread_mutex_destroy(&fabric->open_lock);
@@ -75,8 +137,31 @@ static struct member member_of(const struct network *network)
                            .masquerade = !c->no_masquerade && !c->internal};
 }
 
-static bool has_ipv6(const struct fabric *fabric)
+static struct nat_target target_of(const struct fabric *fabric, const struct published *p)
 {
+    return (struct nat_target){.address = p->address,
+                               .address6 = p->address6,
+                               .obeys_input = fabric->obeys_input,
+                               .ports = p->ports,
+                               .n_ports = p->n_ports};
+}
+
+static struct nat_target target_of_spec(const struct fabric *fabric,
+                                        const struct endpoint_spec *spec)
+{
+    return (struct nat_target){.address = spec->address,
+                               .address6 = spec->address6,
+                               .obeys_input = fabric->obeys_input,
+                               .ports = spec->ports,
+                               .n_ports = spec->n_ports};
+}
+
+static bool needs_ipv6(const struct fabric *fabric, const struct nat_target *targets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (nat_needs_ipv6(&targets[i]))
+            return true;
+    }
     for (size_t i = 0; i < fabric->n_networks; i++) {
         if (fabric->networks[i]->config.address6.prefix)
             return true;
@@ -87,8 +172,10 @@ static bool has_ipv6(const struct fabric *fabric)
 static void put_family(struct nl_batch *batch, const struct fabric *fabric, uint8_t nfproto,
                        const struct nat_target *targets, size_t n)
 {
+    struct ruleset ruleset = ruleset_of(fabric);
+
     nft_family(batch, nfproto);
-    ruleset_put(batch, fabric->table);
+    ruleset_put(batch, fabric->table, &ruleset);
     for (size_t i = 0; i < fabric->n_networks; i++) {
         struct member member = member_of(fabric->networks[i]);
 
@@ -107,13 +194,12 @@ static int rebuild(struct fabric *fabric, struct err *reterr)
     size_t n = 0;
 
     for (size_t i = 0; (m = map_next(&fabric->published, &i));) {
-        const struct published *p = m->value;
-
-        targets[n++] = (struct nat_target){p->address, p->address6, p->ports, p->n_ports};
+        targets[n++] = target_of(fabric, m->value);
     }
+    fabric->has_ipv6 = fabric->has_ipv6 || needs_ipv6(fabric, targets, n);
     nft_begin(&batch);
     put_family(&batch, fabric, NFPROTO_IPV4, targets, n);
-    if (has_ipv6(fabric))
+    if (fabric->has_ipv6)
         put_family(&batch, fabric, NFPROTO_IPV6, targets, n);
     nl_ask_ack(&batch);
     nft_end(&batch);
@@ -148,13 +234,25 @@ int fabric_rebuild(struct fabric *fabric, struct err *reterr)
     return rebuild(fabric, reterr);
 }
 
+static int ensure_ipv6(struct fabric *fabric, struct err *reterr)
+{
+    struct ruleset ruleset = ruleset_of(fabric);
+    int r = ruleset_ensure(fabric->filter_fd, NFPROTO_IPV6, fabric->table, &ruleset, reterr);
+
+    if (r >= 0)
+        fabric->has_ipv6 = true;
+    return r;
+}
+
 int fabric_add(struct fabric *fabric, struct network *network, struct err *reterr)
 {
     struct member member = member_of(network);
-    int r = ruleset_ensure(fabric->filter_fd, NFPROTO_IPV4, fabric->table, reterr), six = 0;
+    struct ruleset ruleset = ruleset_of(fabric);
+    int r = ruleset_ensure(fabric->filter_fd, NFPROTO_IPV4, fabric->table, &ruleset, reterr),
+        six = 0;
 
     if (r >= 0 && member.subnet6.prefix)
-        six = ruleset_ensure(fabric->filter_fd, NFPROTO_IPV6, fabric->table, reterr);
+        six = ensure_ipv6(fabric, reterr);
     if (r < 0 || six < 0)
         return r < 0 ? r : six;
     fabric->networks =
@@ -222,11 +320,17 @@ static int forget_early_flows(struct fabric *fabric, const struct endpoint_spec 
 
 int fabric_publish(struct fabric *fabric, const struct endpoint_spec *spec, struct err *reterr)
 {
-    struct nat_target target = {spec->address, spec->address6, spec->ports, spec->n_ports};
-    int r;
+    struct nat_target target = target_of_spec(fabric, spec);
+    int r = 0;
 
     if (spec->n_ports == 0 || network_is_macvlan(spec->network))
         return 0;
+    if (!fabric->has_ipv6 && nat_needs_ipv6(&target))
+        r = ensure_ipv6(fabric, reterr);
+    if (r >= 0 && fabric->relay)
+        r = relay_start(fabric->relay, reterr);
+    if (r < 0)
+        return r;
     r = nat_publish(fabric->filter_fd, fabric->table, &target, reterr);
     if (r == -ENOENT) { /* somebody ran `nft flush ruleset` */
         r = rebuild(fabric, reterr);
@@ -241,7 +345,7 @@ int fabric_publish(struct fabric *fabric, const struct endpoint_spec *spec, stru
 
 int fabric_withdraw(struct fabric *fabric, const struct endpoint_spec *spec, struct err *reterr)
 {
-    struct nat_target target = {spec->address, spec->address6, spec->ports, spec->n_ports};
+    struct nat_target target = target_of_spec(fabric, spec);
     bool has_udp = false;
     int r;
 
@@ -293,6 +397,8 @@ int fabric_reconcile(struct fabric *fabric, const struct endpoint_spec *specs, s
         }
         if (fabric->n_networks > 0)
             r = rebuild(fabric, reterr);
+        if (r >= 0 && fabric->relay && fabric->published.count > 0)
+            r = relay_start(fabric->relay, reterr);
     }
     for (size_t i = 0; r >= 0 && i < fabric->n_networks; i++)
         r = delete_stale_veths(fabric, fabric->networks[i]->bridge_index, &live, reterr);

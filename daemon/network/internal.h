@@ -5,6 +5,7 @@
 
 #include "map.h"
 #include "network.h"
+#include "relay.h"
 
 /* Sockets are kept open and shared by the pool's threads: the kernel serialises both protocols
  * anyway (rtnl lock, nf_tables commit lock). */
@@ -15,7 +16,10 @@ struct fabric {
     int route_fd; /* NETLINK_ROUTE, under route_lock */
     pthread_mutex_t filter_lock;
     int filter_fd; /* NETLINK_NETFILTER, under filter_lock */
+    bool obeys_input;
+    struct relay *relay; /* owned; NULL: this kernel has none */
     /* What the table holds, under filter_lock. */
+    bool has_ipv6;             /* the table of that family is there */
     struct network **networks; /* owned array of borrowed pointers */
     size_t n_networks;
     struct map published; /* veth -> struct published, owned */

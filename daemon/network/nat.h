@@ -1,11 +1,13 @@
-/* Published ports: elements of the two maps of the ruleset. */
+/* Published ports: elements of the two maps of the ruleset, and of the sets of relayed ones. */
 #pragma once
+
+#include <stdbool.h>
 
 #include "inet6.h"
 #include "leases.h"
 #include "netlink.h"
 
-#define NAT_KEY_MAX 12
+#define NAT_KEY_MAX 24
 #define NAT_DATA_LEN 8
 #define NAT_DATA6_LEN 20
 
@@ -16,10 +18,14 @@ void nat_data(const struct port_lease *lease, uint32_t address, uint8_t ret[NAT_
 /* Ports that lead to one container. */
 struct nat_target {
     uint32_t address;
-    struct inet6 address6; /* prefix 0: none; else ports on any address are published there, too */
+    struct inet6 address6;          /* prefix 0: none; what comes by IPv6 is then relayed */
+    bool obeys_input;               /* all that comes from outside is relayed */
     const struct port_lease *ports; /* borrowed */
     size_t n_ports;
 };
+
+/* Has it elements in the table of IPv6? */
+bool nat_needs_ipv6(const struct nat_target *target);
 
 /* Append requests that publish all of them, in the batch's family. */
 void nat_put(struct nl_batch *batch, const char *table, const struct nat_target *targets, size_t n);

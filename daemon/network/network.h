@@ -26,12 +26,17 @@
 
 struct fabric;
 
-/* table: name of the nftables table (families ip and, with the first network that has IPv6, ip6),
- * made when the first network is opened.  Opens two sockets, nothing else. */
-int fabric_open(const char *table, struct fabric **ret, struct err *reterr);
+/* table: name of the nftables table (families ip and, once something needs it, ip6), made when the
+ * first network is opened.  obeys_input: the INPUT chain of the host decides about what comes to
+ * published ports from outside.  Opens some sockets, nothing else. */
+int fabric_open(const char *table, bool obeys_input, struct fabric **ret, struct err *reterr);
 /* Close the networks first.  Everything in the kernel stays. */
 void fabric_close(struct fabric *fabric);
 DEFINE_FREEP(struct fabric *, fabric_close)
+
+/* Are TCP ports published on all addresses reachable at those of IPv6 even where the container has
+ * none?  NULL: no. */
+bool fabric_relays_ipv6(const struct fabric *fabric);
 
 /* One transaction: the table as it should be, with all networks and published ports, in place of
  * the one that is there or is gone.  Any thread. */

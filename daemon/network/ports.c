@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 #include "fd.h"
-#include "inet4.h"
 
 struct ports {
     struct db *db;      /* borrowed */
@@ -15,23 +14,40 @@ struct ports {
     void *userdata; /* borrowed, for probe */
 };
 
-static int probe_bind(void *userdata, uint8_t proto, uint32_t host_ip, uint16_t port)
+static int probe_family(const struct port_lease *lease, int family)
 {
-    struct sockaddr_in sin = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host_ip)};
-    _cleanup_close_ int fd = -EBADF;
-    int on = 1;
+    struct sockaddr_in sin = {.sin_family = AF_INET,
+                              .sin_port = htons(lease->host_port),
+                              .sin_addr.s_addr = htonl(lease->host_ip)};
+    struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6, .sin6_port = htons(lease->host_port)};
+    int type = lease->proto == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+    _cleanup_close_ int fd = socket(family, type | SOCK_CLOEXEC, lease->proto);
+    int on = 1, only = !lease_on_ipv4(lease), r;
 
-    (void)userdata;
-    if (proto == IPPROTO_SCTP) /* the module is rarely there, and so is a server */
-        return 0;
-    fd = socket(AF_INET, (proto == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, proto);
     if (fd < 0)
         return -errno;
     /* Lets connections in TIME_WAIT pass, not listeners; for UDP it would let servers share. */
-    if (proto == IPPROTO_TCP)
+    if (lease->proto == IPPROTO_TCP)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    return bind(fd, (const struct sockaddr *)&sin, sizeof(sin)) < 0 ? -errno : 0;
+    if (family == AF_INET)
+        return bind(fd, (const struct sockaddr *)&sin, sizeof(sin)) < 0 ? -errno : 0;
+    memcpy(&sin6.sin6_addr, lease->host_ip6, sizeof(lease->host_ip6));
+    r = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
+    return r < 0 || bind(fd, (const struct sockaddr *)&sin6, sizeof(sin6)) < 0 ? -errno : 0;
+}
+
+static int probe_bind(void *userdata, const struct port_lease *lease)
+{
+    int r;
+
+    (void)userdata;
+    if (lease->proto == IPPROTO_SCTP) /* the module is rarely there, and so is a server */
+        return 0;
+    /* One socket of IPv6 stands for both families, where there is IPv6. */
+    r = probe_family(lease, lease_on_ipv6(lease) ? AF_INET6 : AF_INET);
+    if ((r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) && lease_on_ipv6(lease) && lease_on_ipv4(lease))
+        r = probe_family(lease, AF_INET);
+    return r;
 }
 
 struct ports *ports_new(struct db *db)
@@ -59,13 +75,13 @@ void ports_set_probe(struct ports *ports, port_probe_fn probe, void *userdata)
 static int try_port(struct ports *ports, const char *container_id, const struct port_lease *lease,
                     struct err *reterr)
 {
-    char ip[INET4_STR_MAX];
-    int r = ports->probe(ports->userdata, lease->proto, lease->host_ip, lease->host_port);
+    char ip[LEASE_IP_MAX];
+    int r = ports->probe(ports->userdata, lease);
 
     if (r == -EADDRINUSE)
         return r;
     if (r < 0) {
-        inet4_format_address(lease->host_ip, ip);
+        lease_format_ip(lease, ip);
         return err_sys(reterr, -r, "failed to bind host port for %s:%u/%s", ip, lease->host_port,
                        proto_name(lease->proto));
     }
@@ -97,7 +113,7 @@ static int take_range(struct ports *ports, const char *container_id,
                       const struct port_request *request, struct port_lease *lease,
                       struct err *reterr)
 {
-    char ip[INET4_STR_MAX];
+    char ip[LEASE_IP_MAX];
     int r = -EINVAL;
 
     for (unsigned port = request->host_port_first; port <= request->host_port_last; port++) {
@@ -106,7 +122,7 @@ static int take_range(struct ports *ports, const char *container_id,
         if (!is_taken(r))
             return r;
     }
-    inet4_format_address(request->host_ip, ip);
+    lease_format_ip(lease, ip);
     if (request->host_port_first != request->host_port_last)
         return err_set(reterr, ERR_SYSTEM, EADDRINUSE,
                        "Bind for %s:%u-%u failed: all ports are allocated", ip,
@@ -123,10 +139,12 @@ int ports_take(struct ports *ports, const char *container_id, const struct port_
                struct port_lease *ret, struct err *reterr)
 {
     struct port_lease lease = {.proto = request->proto,
+                               .family = request->family,
                                .host_ip = request->host_ip,
                                .container_port = request->container_port};
     int r;
 
+    memcpy(lease.host_ip6, request->host_ip6, sizeof(lease.host_ip6));
     if (!proto_name(request->proto) || request->container_port == 0 ||
         request->host_port_last < request->host_port_first ||
         (request->host_port_first == 0 && request->host_port_last != 0))

@@ -12,7 +12,9 @@
 struct port_request {
     uint8_t proto; /* IPPROTO_* as in struct port_lease */
     uint16_t container_port;
-    uint32_t host_ip;         /* INADDR_ANY: all */
+    uint8_t family; /* these three as in struct port_lease */
+    uint32_t host_ip;
+    uint8_t host_ip6[16];
     uint16_t host_port_first; /* 0: any ephemeral one */
     uint16_t host_port_last;  /* = first, or the end of the range to choose from */
 };
@@ -20,7 +22,7 @@ struct port_request {
 struct ports;
 
 /* 0 if the port could be bound now, -EADDRINUSE, -EADDRNOTAVAIL (no address of this host), ... */
-typedef int (*port_probe_fn)(void *userdata, uint8_t proto, uint32_t host_ip, uint16_t port);
+typedef int (*port_probe_fn)(void *userdata, const struct port_lease *lease);
 
 struct ports *ports_new(struct db *db); /* db is borrowed */
 void ports_free(struct ports *ports);

@@ -20,7 +20,7 @@
 #include "str.h"
 
 /* Raise when chains, rules or maps below change: tables of older versions are then replaced. */
-#define RULESET_VERSION 3
+#define RULESET_VERSION 4
 #define COMMENT_MAX 96
 
 /* What differs between the tables of the two families. */
@@ -248,6 +248,13 @@ static void from_internal(struct nftnl_rule *rule, const struct family *f)
     match_set(rule, SET_INTERNAL, false);
 }
 
+static void not_from_bridge(struct nftnl_rule *rule, const struct family *f)
+{
+    (void)f;
+    load_meta(rule, NFT_META_IIFNAME, NFT_REG_1);
+    match_set(rule, SET_BRIDGES, true);
+}
+
 static void to_internal(struct nftnl_rule *rule, const struct family *f)
 {
     (void)f;
@@ -291,11 +298,17 @@ static void target_not_loopback(struct nftnl_rule *rule, const struct family *f)
     match_loopback(rule, f, false, NFT_CMP_NEQ);
 }
 
-/* Answers to ::1 would come in by a bridge, and the kernel takes them from the loopback only:
- * better refused at once, so that clients go on to 127.0.0.1, than never answered. */
+/* Answers to ::1 would come in by a bridge, and the kernel takes them from the loopback only: these
+ * are relayed. */
 static void target_not_loopback6(struct nftnl_rule *rule, const struct family *f)
 {
     if (f == &ipv6)
+        match_loopback(rule, f, false, NFT_CMP_NEQ);
+}
+
+static void target_not_loopback4(struct nftnl_rule *rule, const struct family *f)
+{
+    if (f == &ipv4)
         match_loopback(rule, f, false, NFT_CMP_NEQ);
 }
 
@@ -338,6 +351,48 @@ static void dnat_any(struct nftnl_rule *rule, const struct family *f)
     load_meta(rule, NFT_META_L4PROTO, NFT_REG_1);
     load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_01);
     dnat_by(rule, f, MAP_ANY);
+}
+
+static void relayed(struct nftnl_rule *rule, const struct family *f)
+{
+    (void)f;
+    load_meta(rule, NFT_META_L4PROTO, NFT_REG_1);
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_01);
+    match_set(rule, SET_RELAYED, false);
+}
+
+static void relayed_on(struct nftnl_rule *rule, const struct family *f)
+{
+    load_address(rule, f, false);
+    load_meta(rule, NFT_META_L4PROTO, f->after);
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, f->after + 1);
+    match_set(rule, SET_RELAYED_ON, false);
+}
+
+/* To the relay's socket; without one the rule ends here. */
+static void relay_it(struct nftnl_rule *rule, const struct family *f)
+{
+    static const uint8_t loopback6[16] = {[15] = 1};
+    uint32_t loopback4 = htonl(INADDR_LOOPBACK);
+    struct nftnl_expr *lookup = new_expr("lookup"), *address = new_expr("immediate"),
+                      *tproxy = new_expr("tproxy");
+
+    load_meta(rule, NFT_META_L4PROTO, NFT_REG_1);
+    nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+    nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_1);
+    nftnl_expr_set_str(lookup, NFTNL_EXPR_LOOKUP_SET, MAP_RELAY);
+    nftnl_rule_add_expr(rule, lookup);
+    nftnl_expr_set_u32(address, NFTNL_EXPR_IMM_DREG, NFT_REG_2);
+    if (f == &ipv6)
+        nftnl_expr_set(address, NFTNL_EXPR_IMM_DATA, loopback6, sizeof(loopback6));
+    else
+        nftnl_expr_set(address, NFTNL_EXPR_IMM_DATA, &loopback4, sizeof(loopback4));
+    nftnl_rule_add_expr(rule, address);
+    nftnl_expr_set_u32(tproxy, NFTNL_EXPR_TPROXY_FAMILY, f->nfproto);
+    nftnl_expr_set_u32(tproxy, NFTNL_EXPR_TPROXY_REG_ADDR, NFT_REG_2);
+    nftnl_expr_set_u32(tproxy, NFTNL_EXPR_TPROXY_REG_PORT, NFT_REG_1);
+    nftnl_rule_add_expr(rule, tproxy);
+    verdict(rule, NF_ACCEPT);
 }
 
 static void masquerade(struct nftnl_rule *rule, const struct family *f)
@@ -406,6 +461,7 @@ static const struct {
     int32_t priority; /* as NF_IP_PRI_* in linux/netfilter_ipv4.h */
 } chains[] = {
     {"raw", "filter", NF_INET_PRE_ROUTING, -300},
+    {"relay", "filter", NF_INET_PRE_ROUTING, -150},
     {"prerouting", "nat", NF_INET_PRE_ROUTING, -100},
     {"output", "nat", NF_INET_LOCAL_OUT, -100},
     {"postrouting", "nat", NF_INET_POST_ROUTING, 100},
@@ -414,7 +470,7 @@ static const struct {
     {"unmark", "filter", NF_INET_POST_ROUTING, 200},
 };
 
-#define STEPS_MAX 4
+#define STEPS_MAX 5
 
 static const struct {
     const char *chain;
@@ -424,6 +480,10 @@ static const struct {
      * containers reach what the host serves on its loopback (CVE-2020-8558). */
     {"raw", {from_bridge, target_loopback, drop_it}},
     {"raw", {from_bridge, source_loopback, drop_it}},
+
+    /* Not from containers: where br_netfilter is loaded, their packets lose the socket again. */
+    {"relay", {not_from_bridge, target_is_host, target_not_loopback4, relayed_on, relay_it}},
+    {"relay", {not_from_bridge, target_is_host, target_not_loopback4, relayed, relay_it}},
 
     /* Nothing that comes over a wire may use a port published on 127.0.0.1, whatever
      * route_localnet says on other links; the host's own packets pass `output`. */
@@ -462,10 +522,13 @@ static const struct {
     const char *name;
     uint32_t flags;
     int n_key;
-    uint8_t key[KEY_PARTS_MAX]; /* types; with NFT_SET_MAP the data is address . service */
+    uint8_t key[KEY_PARTS_MAX]; /* types; the data of a map is address . service */
 } sets[] = {
     {MAP_ANY, NFT_SET_MAP, 2, {TYPE_INET_PROTOCOL, TYPE_INET_SERVICE}},
     {MAP_SPECIFIC, NFT_SET_MAP, 3, {TYPE_ADDRESS, TYPE_INET_PROTOCOL, TYPE_INET_SERVICE}},
+    {SET_RELAYED, 0, 2, {TYPE_INET_PROTOCOL, TYPE_INET_SERVICE}},
+    {SET_RELAYED_ON, 0, 3, {TYPE_ADDRESS, TYPE_INET_PROTOCOL, TYPE_INET_SERVICE}},
+    {MAP_RELAY, NFT_SET_MAP, 1, {TYPE_INET_PROTOCOL}},
     {SET_BRIDGES, 0, 1, {TYPE_IFNAME}},
     {SET_INTERNAL, 0, 1, {TYPE_IFNAME}},
     {SET_SAME, 0, 2, {TYPE_IFNAME, TYPE_IFNAME}},
@@ -485,12 +548,14 @@ static uint32_t len_of(const struct family *f, uint8_t part)
 }
 
 /* What `nft list` shows as the table's comment, and what tells whether the table is current. */
-static void format_comment(char ret[COMMENT_MAX])
+static void format_comment(const struct ruleset *ruleset, char ret[COMMENT_MAX])
 {
-    snprintf(ret, COMMENT_MAX, "containerd-lite rules %d", RULESET_VERSION);
+    snprintf(ret, COMMENT_MAX, "containerd-lite rules %d%s", RULESET_VERSION,
+             ruleset->obeys_input ? ", ports obey input" : "");
 }
 
-static void put_table(struct nl_batch *batch, const char *what, uint16_t type, const char *table)
+static void put_table(struct nl_batch *batch, const char *what, uint16_t type, const char *table,
+                      const struct ruleset *ruleset)
 {
     struct nlmsghdr *nlh =
         nft_request(batch, what, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
@@ -501,7 +566,7 @@ static void put_table(struct nl_batch *batch, const char *what, uint16_t type, c
     if (type != NFT_MSG_NEWTABLE)
         return;
     mnl_attr_put_u32(nlh, NFTA_TABLE_FLAGS, 0);
-    format_comment(comment);
+    format_comment(ruleset, comment);
     udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
     if (!udata)
         abort();
@@ -549,25 +614,32 @@ static void put_sets(struct nl_batch *batch, const char *table)
         nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, type);
         nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, len);
         if (sets[i].flags & NFT_SET_MAP) {
-            nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, f->address_type << 6 | TYPE_INET_SERVICE);
-            nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, f->address_len + 4);
+            bool port_only = streq(sets[i].name, MAP_RELAY);
+
+            nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE,
+                              (port_only ? 0 : f->address_type << 6) | TYPE_INET_SERVICE);
+            nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, port_only ? 2 : f->address_len + 4);
         }
         nftnl_set_nlmsg_build_payload(nlh, set);
         nftnl_set_free(set);
     }
 }
 
-static void put_rules(struct nl_batch *batch, const char *table)
+static void put_rules(struct nl_batch *batch, const char *table, const struct ruleset *ruleset)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-        struct nlmsghdr *nlh =
-            nft_request(batch, "create rule", NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
-        struct nftnl_rule *rule = nftnl_rule_alloc();
+        struct nftnl_rule *rule;
+        struct nlmsghdr *nlh;
 
+        nlh = nft_request(batch, "create rule", NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+        rule = nftnl_rule_alloc();
         if (!rule)
             abort();
         nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, table);
         nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, rules[i].chain);
+        /* Where the INPUT chain of the host decides, nothing from outside is rewritten. */
+        if (ruleset->obeys_input && streq(rules[i].chain, "prerouting"))
+            from_bridge(rule, family_of(batch->family));
         for (size_t s = 0; s < STEPS_MAX && rules[i].steps[s]; s++)
             rules[i].steps[s](rule, family_of(batch->family));
         nftnl_rule_nlmsg_build_payload(nlh, rule);
@@ -575,15 +647,45 @@ static void put_rules(struct nl_batch *batch, const char *table)
     }
 }
 
-void ruleset_put(struct nl_batch *batch, const char *table)
+static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *data, size_t len)
+{
+    struct nlattr *nest = mnl_attr_nest_start(nlh, type);
+
+    mnl_attr_put(nlh, NFTA_DATA_VALUE, len, data);
+    mnl_attr_nest_end(nlh, nest);
+}
+
+static void put_relay_port(struct nl_batch *batch, const char *table, uint16_t port)
+{
+    uint8_t tcp[4] = {IPPROTO_TCP};
+    uint16_t wire = htons(port);
+    struct nlattr *list, *element;
+    struct nlmsghdr *nlh;
+
+    if (port == 0)
+        return;
+    nlh = nft_request(batch, "set relay port", NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+    mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, table);
+    mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, MAP_RELAY);
+    list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+    element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+    put_value(nlh, NFTA_SET_ELEM_KEY, tcp, sizeof(tcp));
+    put_value(nlh, NFTA_SET_ELEM_DATA, &wire, sizeof(wire));
+    mnl_attr_nest_end(nlh, element);
+    mnl_attr_nest_end(nlh, list);
+}
+
+void ruleset_put(struct nl_batch *batch, const char *table, const struct ruleset *ruleset)
 {
     /* Made first, so that deleting it works in every case. */
-    put_table(batch, "create table", NFT_MSG_NEWTABLE, table);
-    put_table(batch, "delete old table", NFT_MSG_DELTABLE, table);
-    put_table(batch, "create table", NFT_MSG_NEWTABLE, table);
+    put_table(batch, "create table", NFT_MSG_NEWTABLE, table, ruleset);
+    put_table(batch, "delete old table", NFT_MSG_DELTABLE, table, ruleset);
+    put_table(batch, "create table", NFT_MSG_NEWTABLE, table, ruleset);
     put_chains(batch, table);
     put_sets(batch, table);
-    put_rules(batch, table);
+    put_rules(batch, table, ruleset);
+    put_relay_port(batch, table,
+                   batch->family == NFPROTO_IPV6 ? ruleset->relay_port6 : ruleset->relay_port);
 }
 
 struct comment_query {
@@ -611,7 +713,8 @@ static int on_table(const struct nlmsghdr *reply, void *userdata)
     return 0;
 }
 
-int ruleset_ensure(int fd, uint8_t nfproto, const char *table, struct err *reterr)
+int ruleset_ensure(int fd, uint8_t nfproto, const char *table, const struct ruleset *ruleset,
+                   struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     char comment[COMMENT_MAX];
@@ -619,7 +722,7 @@ int ruleset_ensure(int fd, uint8_t nfproto, const char *table, struct err *reter
     struct nlmsghdr *nlh;
     int r;
 
-    format_comment(comment);
+    format_comment(ruleset, comment);
     nft_family(&batch, nfproto);
     nlh = nft_request(&batch, "get nftables table", NFT_MSG_GETTABLE, NLM_F_ACK);
     mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
@@ -629,7 +732,7 @@ int ruleset_ensure(int fd, uint8_t nfproto, const char *table, struct err *reter
     if (r >= 0 && query.matches)
         return 0;
     nft_begin(&batch);
-    ruleset_put(&batch, table);
+    ruleset_put(&batch, table, ruleset);
     /* The last one speaks for all: a transaction works as a whole or not at all. */
     nl_ask_ack(&batch);
     nft_end(&batch);

@@ -2,6 +2,9 @@
  * transaction.  Networks (members.h) and containers (nat.h) come and go as elements only. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "inet4.h"
 #include "netlink.h"
 
@@ -9,11 +12,22 @@
 #define MAP_ANY "published"         /* protocol . host port */
 #define MAP_SPECIFIC "published_on" /* host address . protocol . host port */
 
+/* Of the ports, those that the relay serves: protocol . port, address . protocol . port. */
+#define SET_RELAYED "relayed"
+#define SET_RELAYED_ON "relayed_on"
+#define MAP_RELAY "relay" /* protocol: the port that the relay listens on, on the loopback */
+
 #define SET_BRIDGES "bridges"       /* names of all our bridges */
 #define SET_INTERNAL "internal"     /* of these: nothing leads in or out */
 #define SET_SAME "same"             /* bridge . bridge where containers may talk to each other */
 #define SET_SUBNETS "subnets"       /* of all networks */
 #define SET_MASQUERADE "masquerade" /* of these: the host's address stands for them outside */
+
+/* What differs between one fabric's rules and another's. */
+struct ruleset {
+    bool obeys_input;                 /* published ports are not rewritten but relayed */
+    uint16_t relay_port, relay_port6; /* 0: none */
+};
 
 /* Append a request of the nf_tables subsystem to a batch opened with nft_begin(). */
 struct nlmsghdr *nft_request(struct nl_batch *batch, const char *what, uint16_t type,
@@ -27,9 +41,10 @@ void nft_end(struct nl_batch *batch);
  * or the argument's.
  *
  * Append the whole table, empty, in place of the one that is there. */
-void ruleset_put(struct nl_batch *batch, const char *table);
+void ruleset_put(struct nl_batch *batch, const char *table, const struct ruleset *ruleset);
 /* Make the table, or replace it if it was made by another version.
  * fd: NETLINK_NETFILTER.  1 if it was (re)made: its sets are empty; 0 if it was there. */
-int ruleset_ensure(int fd, uint8_t nfproto, const char *table, struct err *reterr);
+int ruleset_ensure(int fd, uint8_t nfproto, const char *table, const struct ruleset *ruleset,
+                   struct err *reterr);
 /* No such table is success. */
 int ruleset_delete(int fd, uint8_t nfproto, const char *table, struct err *reterr);

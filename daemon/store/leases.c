@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "column.h"
 #include "str.h"
@@ -34,6 +35,54 @@ int proto_parse(const char *name, uint8_t *ret)
         }
     }
     return -EINVAL;
+}
+
+bool lease_on_any(const struct port_lease *lease)
+{
+    static const uint8_t any[sizeof(lease->host_ip6)];
+
+    return lease->family == AF_INET6 ? memcmp(lease->host_ip6, any, sizeof(any)) == 0
+                                     : lease->host_ip == INADDR_ANY;
+}
+
+bool lease_on_ipv4(const struct port_lease *lease)
+{
+    return lease->family != AF_INET6;
+}
+
+bool lease_on_ipv6(const struct port_lease *lease)
+{
+    return lease->family == AF_INET6 || (lease->family == 0 && lease_on_any(lease));
+}
+
+void lease_format_ip(const struct port_lease *lease, char ret[LEASE_IP_MAX])
+{
+    struct in_addr in = {htonl(lease->host_ip)};
+
+    if (lease->family == AF_INET6)
+        inet_ntop(AF_INET6, lease->host_ip6, ret, LEASE_IP_MAX);
+    else
+        inet_ntop(AF_INET, &in, ret, LEASE_IP_MAX);
+}
+
+/* In the table: any address of both families. */
+#define BOTH "*"
+
+static int parse_ip(const char *text, struct port_lease *lease)
+{
+    struct in_addr in = {0};
+
+    if (streq(text, BOTH))
+        return 0;
+    if (inet_pton(AF_INET6, text, lease->host_ip6) == 1) {
+        lease->family = AF_INET6;
+        return 0;
+    }
+    if (inet_pton(AF_INET, text, &in) != 1)
+        return -EINVAL;
+    lease->family = AF_INET;
+    lease->host_ip = ntohl(in.s_addr);
+    return 0;
 }
 
 int leases_address_add(struct db *db, const char *network, uint32_t address,
@@ -146,17 +195,19 @@ int leases_address_drop_all(struct db *db, const char *container_id, struct err 
 int leases_port_add(struct db *db, const struct port_lease *lease, const char *container_id,
                     struct err *reterr)
 {
-    struct in_addr in = {htonl(lease->host_ip)};
-    char ip[INET_ADDRSTRLEN];
+    char ip[LEASE_IP_MAX] = BOTH;
     int r;
 
-    inet_ntop(AF_INET, &in, ip, sizeof(ip));
+    if (!lease_on_ipv4(lease) || !lease_on_ipv6(lease))
+        lease_format_ip(lease, ip);
     r = db_run(db,
                db_query(db,
                         "INSERT INTO ports(proto, host_port, host_ip, container_port,"
                         " container_id) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS(SELECT 1 FROM"
                         " ports WHERE proto=?1 AND host_port=?2 AND"
-                        " (host_ip=?3 OR host_ip='0.0.0.0' OR ?3='0.0.0.0'))",
+                        " (host_ip=?3 OR host_ip='*' OR ?3='*' OR ((host_ip IN('0.0.0.0', '::')"
+                        " OR ?3 IN('0.0.0.0', '::')) AND (host_ip LIKE '%:%')=(?3 LIKE"
+                        " '%:%'))))",
                         "sisis", proto_name(lease->proto), (int64_t)lease->host_port, ip,
                         (int64_t)lease->container_port, container_id),
                reterr);
@@ -181,12 +232,10 @@ int leases_port_list(struct db *db, const char *container_id, struct port_lease 
         const char *ip = (const char *)sqlite3_column_text(st, 2);
         struct port_lease lease = {.host_port = sqlite3_column_int(st, 1),
                                    .container_port = sqlite3_column_int(st, 3)};
-        struct in_addr in;
 
         /* A row in a form that only a newer version writes is not ours to publish. */
-        if (proto_parse(proto, &lease.proto) < 0 || inet_pton(AF_INET, ip, &in) != 1)
+        if (proto_parse(proto, &lease.proto) < 0 || parse_ip(ip, &lease) < 0)
             continue;
-        lease.host_ip = ntohl(in.s_addr);
         list = xrealloc(list, (n + 1) * sizeof(*list));
         list[n++] = lease;
     }

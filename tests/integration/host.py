@@ -191,7 +191,7 @@ def user_bridges(table):
 
 
 def nft_table_of(bridge):
-    for table in nft_tables():
+    for table in sorted(nft_tables()):
         if bridge and f'"{bridge}"' in tool("nft", "list", "table", *table):
             return table
     return None

@@ -124,3 +124,111 @@ def test_beside_dockerd_and_iptables_nft():
 
 def test_beside_dockerd_and_iptables_legacy():
     beside_dockerd("legacy")
+
+
+# Published ports at addresses of IPv6, and where the host's INPUT chain decides
+
+def ports_of(d, container):
+    return {(port, b["HostIp"], b["HostPort"]) for port, list_ in d.inspect(container)["NetworkSettings"]["Ports"].items() for b in list_ or ()}
+
+
+def test_published_on_ipv6():
+    if STOCK:
+        return
+    with own_network() as outside, Daemon() as d:
+        d.ok("network", "create", "--ipv6", "six")
+        d.ok("network", "create", "--ipv6", "other")
+        for network in ("bridge", "six"):  # without an address of IPv6, and with one
+            s = d.run_detached("--network", network, "-p", "8088:80", "-p", "[::1]:8089:80", "-p", "[2001:db8:9::1]:8090:80",
+                               "-p", "127.0.0.1:8091:80", "-p", "[::]:8092:80", "busybox", "sh", "-c", SERVER)
+            wait_for(lambda: fetch("127.0.0.1", 8088) == "served", "the server")
+            table = {("::1", 8088): True, ("2001:db8:9::1", 8088): True, ("::1", 8089): True, ("127.0.0.1", 8089): False,
+                     ("2001:db8:9::1", 8089): False, ("2001:db8:9::1", 8090): True, ("::1", 8090): False,
+                     ("127.0.0.1", 8091): True, ("::1", 8091): False, ("::1", 8092): True, ("127.0.0.1", 8092): False}
+            equal({key: fetch(*key) == "served" for key in table}, table, f"from the host, network {network}")
+            table = {("198.51.100.1", 8088): True, ("2001:db8:9::1", 8088): True, ("2001:db8:9::1", 8089): False,
+                     ("2001:db8:9::1", 8090): True, ("198.51.100.1", 8091): False, ("2001:db8:9::1", 8092): True,
+                     ("198.51.100.1", 8092): False}
+            equal({key: fetch(*key, outside) == "served" for key in table}, table, f"from outside, network {network}")
+            c = d.sleeper("--network", "other")
+            if network == "six":
+                has(d.exec(c, "wget", "-qO-", "http://[2001:db8:9::1]:8088/"), "served")
+            has(d.exec(c, "wget", "-qO-", "http://198.51.100.1:8088/"), "served")
+            equal(ports_of(d, s) & {("80/tcp", "::1", "8089"), ("80/tcp", "::", "8088"), ("80/tcp", "0.0.0.0", "8088"),
+                                    ("80/tcp", "2001:db8:9::1", "8090"), ("80/tcp", "::", "8092")},
+                  ports_of(d, s) - {("80/tcp", "127.0.0.1", "8091")})
+            for taken in ("8088:80", "[::1]:8088:80", "0.0.0.0:8088:80", "[::]:8089:80", "8090:80", "[::1]:8092:80"):
+                has(d.fails(125, "run", "--rm", "-p", taken, "busybox", "true"), "port is already allocated")
+            d.ok("run", "--rm", "-p", "127.0.0.1:8092:80", "-p", "[::1]:8091:80", "busybox", "true")
+            # Nothing is lost with the daemon; what is left of a table that was flushed comes back.
+            d.kill9()
+            d.start()
+            host.tool("nft", "flush", "ruleset")
+            wait_for(lambda: fetch("::1", 8088) == "served", "the relay")
+            equal((fetch("2001:db8:9::1", 8090, outside), fetch("198.51.100.1", 8088, outside)), ("served", "served"))
+            d.ok("rm", "-f", s, c)
+            equal((fetch("::1", 8088), fetch("::1", 8089)), (None, None))
+        with_server = "import socket; s = socket.create_server(('::1', 8095), family=socket.AF_INET6); print('up', flush=True); s.accept()"
+        other = subprocess.Popen(["/usr/bin/python3", "-c", with_server], stdout=subprocess.PIPE, text=True)
+        equal(other.stdout.readline(), "up\n")
+        for taken in ("[::1]:8095:80", "8095:80"):
+            has(d.fails(125, "run", "--rm", "-p", taken, "busybox", "true"), "address already in use")
+        other.kill()
+        other.wait()
+
+
+def test_much_through_the_relay():
+    """Bytes arrive whole both ways, an end of one direction is passed on, many connections at once."""
+    if STOCK:
+        return
+    client = """import hashlib, socket, threading
+failed = []
+def one(n):
+    data = bytes((n + i) % 251 for i in range(65536)) * 16
+    s = socket.create_connection(("::1", 8088), 20)
+    def send():
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+    t = threading.Thread(target=send); t.start()
+    got = b""
+    while chunk := s.recv(1 << 20):
+        got += chunk
+    t.join()
+    if got != data: failed.append((n, len(got)))
+threads = [threading.Thread(target=one, args=(n,)) for n in range(20)]
+[t.start() for t in threads]; [t.join() for t in threads]
+print(failed)"""
+    with own_network(), Daemon() as d:
+        d.run_detached("-p", "8088:80", "busybox", "nc", "-ll", "-p", "80", "-e", "cat")
+        wait_for(lambda: subprocess.run(["/usr/bin/python3", "-c", "import socket; socket.create_connection(('127.0.0.1', 8088))"],
+                                        stderr=subprocess.DEVNULL).returncode == 0, "the server")
+        done = subprocess.run(["/usr/bin/python3", "-c", client], capture_output=True, text=True)
+        equal((done.stdout.strip(), done.stderr), ("[]", ""))
+        wait_for(lambda: sum("pipe:" in link for link in host.links(d.pid)) <= 8, "the relay to let go of its pipes")
+
+
+def test_ports_obey_the_input_chain():
+    if STOCK:
+        return
+    with own_network() as outside, Daemon("--publish-obeys-input") as d:
+        d.ok("network", "create", "--ipv6", "six")
+        s = d.run_detached("--network", "six", "-p", "8088:80", "-p", "127.0.0.1:8089:80", "busybox", "sh", "-c", SERVER)
+        wait_for(lambda: fetch("127.0.0.1", 8088) == "served", "the server")
+        everywhere = [("198.51.100.1", 8088, outside), ("2001:db8:9::1", 8088, outside), ("198.51.100.1", 8088), ("::1", 8088)]
+        equal([fetch(*where) for where in everywhere], ["served"] * 4)
+        equal(fetch("198.51.100.1", 8089, outside), None)
+        c = d.sleeper()
+        has(d.exec(c, "wget", "-qO-", "http://198.51.100.1:8088/"), "served")
+        link = f"ctl-o{os.getpid()}"
+        for tool in ("iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"):
+            subprocess.run([tool, "-A", "INPUT", "-i", link, "-p", "tcp", "--dport", "8088", "-j", "DROP"], check=True)
+            number = 1 if tool.startswith("ip6") else 0
+            equal(fetch(*everywhere[number]), None, f"refused by {tool}")
+            equal(fetch(*everywhere[1 - number]), "served")
+            equal(fetch("127.0.0.1", 8088), "served", "from the host")
+            subprocess.run([tool, "-F", "INPUT"], check=True)
+            equal(fetch(*everywhere[number]), "served")
+        d.kill9()
+        d.start()
+        equal([fetch(*where) for where in everywhere], ["served"] * 4)
+        d.ok("rm", "-f", s, c)

@@ -2,6 +2,7 @@
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,13 +15,12 @@ static struct ports *ports;
 static struct err err;
 static uint16_t foreign_port; /* what some other program of the host has */
 
-static int probe(void *userdata, uint8_t proto, uint32_t host_ip, uint16_t port)
+static int probe(void *userdata, const struct port_lease *lease)
 {
     (void)userdata;
-    (void)proto;
-    if (host_ip == 0x01020304)
+    if (lease->host_ip == 0x01020304)
         return -EADDRNOTAVAIL;
-    return port == foreign_port ? -EADDRINUSE : 0;
+    return lease->host_port == foreign_port ? -EADDRINUSE : 0;
 }
 
 static void setup(void)
@@ -84,6 +84,72 @@ START_TEST(any_address_conflicts_with_each_address)
     ck_assert_str_eq(err.message, "Bind for 127.0.0.1:80 failed: port is already allocated");
     ck_assert_int_eq(take("a", IPPROTO_TCP, INADDR_ANY, 81, 81), 81);
     ck_assert_int_lt(take("b", IPPROTO_TCP, LOCALHOST, 81, 81), 0);
+}
+END_TEST
+
+/* "*": all addresses of both families */
+static int take_on(const char *id, const char *ip)
+{
+    struct port_request request = {
+        .proto = IPPROTO_TCP, .container_port = 80, .host_port_first = 80, .host_port_last = 80};
+    struct port_lease lease;
+    uint32_t wire = 0;
+
+    if (strchr(ip, ':')) {
+        request.family = AF_INET6;
+        ck_assert_int_eq(inet_pton(AF_INET6, ip, request.host_ip6), 1);
+    } else if (ip[0] != '*') {
+        request.family = AF_INET;
+        ck_assert_int_eq(inet_pton(AF_INET, ip, &wire), 1);
+        request.host_ip = ntohl(wire);
+    }
+    return ports_take(ports, id, &request, &lease, &err);
+}
+
+START_TEST(families_conflict_where_they_meet)
+{
+    static const struct {
+        const char *first, *second;
+        bool both;
+    } table[] = {
+        {"*", "0.0.0.0", false},    {"*", "::", false},       {"*", "::1", false},
+        {"*", "10.0.0.1", false},   {"0.0.0.0", "*", false},  {"::", "*", false},
+        {"::1", "*", false},        {"::", "::1", false},     {"::1", "::", false},
+        {"::1", "::1", false},      {"0.0.0.0", "::", true},  {"0.0.0.0", "::1", true},
+        {"127.0.0.1", "::1", true}, {"::", "10.0.0.1", true}, {"::1", "2001:db8::1", true},
+    };
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        ck_assert_int_eq(take_on("a", table[i].first), 0);
+        ck_assert_msg((take_on("b", table[i].second) >= 0) == table[i].both, "%s beside %s",
+                      table[i].second, table[i].first);
+        ports_release(ports, "a", &err);
+        ports_release(ports, "b", &err);
+    }
+    ck_assert_int_eq(take_on("a", "::"), 0);
+    ck_assert_int_lt(take_on("b", "::"), 0);
+    ck_assert_str_eq(err.message, "Bind for :::80 failed: port is already allocated");
+}
+END_TEST
+
+START_TEST(families_are_kept)
+{
+    struct port_lease *list = NULL;
+    char ip[LEASE_IP_MAX];
+    size_t n = 0;
+
+    ck_assert_int_eq(take_on("a", "::1"), 0);
+    ck_assert_int_eq(take_on("b", "*"), -EADDRINUSE);
+    ck_assert_int_eq(take_on("b", "0.0.0.0"), 0);
+    ck_assert_int_eq(leases_port_list(db, "a", &list, &n, &err), 0);
+    ck_assert_uint_eq(n, 1);
+    lease_format_ip(&list[0], ip);
+    ck_assert_str_eq(ip, "::1");
+    ck_assert(!lease_on_ipv4(&list[0]) && lease_on_ipv6(&list[0]) && !lease_on_any(&list[0]));
+    free(list);
+    ck_assert_int_eq(leases_port_list(db, "b", &list, &n, &err), 0);
+    ck_assert(lease_on_ipv4(&list[0]) && !lease_on_ipv6(&list[0]) && lease_on_any(&list[0]));
+    free(list);
 }
 END_TEST
 
@@ -188,6 +254,8 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_port_belongs_to_one_container);
     tcase_add_test(t, any_address_conflicts_with_each_address);
+    tcase_add_test(t, families_conflict_where_they_meet);
+    tcase_add_test(t, families_are_kept);
     tcase_add_test(t, ephemeral_ports_go_round);
     tcase_add_test(t, a_range_yields_its_first_free_port);
     tcase_add_test(t, ports_of_other_programs_are_refused);
