@@ -91,7 +91,9 @@
 
 /* Bombs: a limit on what one archive may make.  Overridable by the flags above. */
 #define LAYER_MAX_BYTES (256LL << 30)
-#define LAYER_MAX_ENTRIES (8LL << 20)
+#define LAYER_MAX_ENTRIES (2LL << 20)
+/* Of a tree that is packed, compared or copied, which may be of many layers. */
+#define TREE_MAX_ENTRIES (8LL << 20)
 /* Beyond the first bytes of an archive: how many times it may be larger than its input.  Deflate
  * cannot do more than 1032, what is in images seldom more than 20. */
 #define LAYER_FREE_BYTES (1LL << 30)

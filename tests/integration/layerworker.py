@@ -103,6 +103,12 @@ def run(command, directory, *args, input=b"", input_fd=None, lowers=(), more_fds
     return Done(status, outputs[FD_REPORT][0], outputs.get(1, [b""])[0], peaks[-1] if peaks else 0)
 
 
+def small(done):
+    """32 MiB of resident memory, if it is the program's own and not a sanitizer's."""
+    with open(WORKER, "rb") as file:
+        assert done.peak < 32 << 10 or b"__asan" in file.read(), done.peak
+
+
 def in_overlay(lowers, upper, script):
     """Let a shell change an overlay in a mount namespace of its own: its working directory."""
     work = upper + ".work"

@@ -15,7 +15,7 @@ import zlib
 
 import layerworker
 from harness import equal, has
-from layerworker import run
+from layerworker import run, small
 
 FOLLOW_FD, FOLLOW_END = 5, 1 << 62
 with open(layerworker.WORKER, "rb") as worker:
@@ -65,7 +65,7 @@ FORMS = {
     "gzip of members": members(TAR, 70001), "gzip with an empty member": gzip.compress(b"") + gzip.compress(TAR),
     "gzip with all fields": with_header(TAR), "gzip and zeros": gzip.compress(TAR) + bytes(5000),
     "zstd": zstd(TAR), "zstd of frames": zstd(TAR[:1000]) + zstd(b"") + zstd(TAR[1000:], "-19"),
-    "zstd, long": zstd(TAR, "--ultra", "-22", "--long=27"), "xz": lzma.compress(TAR, preset=1), "bzip2": bz2.compress(TAR),
+    "zstd, long": zstd(TAR, "--ultra", "-19", "--long=24"), "xz": lzma.compress(TAR, preset=1), "bzip2": bz2.compress(TAR),
 }
 
 
@@ -135,7 +135,7 @@ def test_ends_that_come_too_early():
             assert done.error, (name, cut)
     gzip_word = "truncated" if ISAL else "read archive"
     for name, word in (("gzip", gzip_word), ("gzip with all fields", gzip_word), ("zstd", "truncated"),
-                       ("xz", "read archive"), ("bzip2", "read archive")):
+                       ("xz", "truncated"), ("bzip2", "read archive")):
         has(unpack(FORMS[name][:-3])[0].error, word)
 
 
@@ -159,6 +159,28 @@ def test_limits():
     has(unpack(FORMS["gzip"], "--max-bytes=1000000")[0].error, "larger than")
     has(unpack(TAR, "--max-bytes=1000000")[0].error, "larger than")
     has(unpack(TAR, "--max-entries=3")[0].error, "more than 3 entries")
+
+
+def xz(data, window):
+    return lzma.compress(data, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": window << 20}])
+
+
+def test_windows():
+    """What a stream wants to look back is most of the memory that it takes: up to 16 MiB it gets."""
+    data, short = TAR + bytes(24 << 20), TAR[:100_000]
+    for form in zstd(data, "-1", "--long=24"), xz(data, 16):
+        done, _ = unpack(form)
+        equal(done.ok[0], digest(data))
+        small(done)
+    for name, form in (("zstd", zstd(short, "-1", "--long=25")), ("zstd", zstd(short, "-1", "--long=27")),
+                       ("xz", xz(short, 32))):
+        done, files = unpack(form)
+        has(done.error, f"{name}: needs a window larger than 16 MiB")
+        equal(files, {})
+        small(done)
+    # Not the first frame, or block, alone decides.
+    for form in zstd(TAR) + zstd(short, "-1", "--long=25"), xz(short, 1) + xz(short, 32):
+        has(unpack(form)[0].error, "needs a window")
 
 
 class Growing:

@@ -91,8 +91,8 @@ static bool is_gone(int r)
 
 static int begin(struct giver *g, const struct stat *sb, struct err *reterr)
 {
-    if (++g->entries > LAYER_MAX_ENTRIES)
-        return err_set(reterr, ERR_INVALID, EFBIG, "more than %lld files", LAYER_MAX_ENTRIES);
+    if (++g->entries > TREE_MAX_ENTRIES)
+        return err_set(reterr, ERR_INVALID, EFBIG, "more than %lld files", TREE_MAX_ENTRIES);
     archive_entry_clear(g->entry);
     archive_entry_copy_pathname(g->entry, g->path);
     archive_entry_set_mode(g->entry, sb->st_mode);

@@ -419,9 +419,9 @@ static int take_all(struct taker *t, struct err *reterr)
     int r;
 
     while ((r = source_next(t->src, &e, reterr)) > 0) {
-        if (++t->entries > LAYER_MAX_ENTRIES)
+        if (++t->entries > TREE_MAX_ENTRIES)
             return err_set(reterr, ERR_INVALID, EFBIG, "archive has more than %lld entries",
-                           LAYER_MAX_ENTRIES);
+                           TREE_MAX_ENTRIES);
         r = take_entry(t, e, reterr);
         if (r < 0)
             return r;

@@ -123,8 +123,8 @@ static const struct command {
 } commands[] = {
     {"unpack", {LAYER_MAX_BYTES, LAYER_MAX_ENTRIES}, run_unpack},
     {"split", {LAYER_MAX_BYTES, SPLIT_MAX_ENTRIES}, run_split},
-    {"pack", {LAYER_MAX_BYTES, LAYER_MAX_ENTRIES}, run_pack},
-    {"changes", {LAYER_MAX_BYTES, LAYER_MAX_ENTRIES}, run_changes},
+    {"pack", {LAYER_MAX_BYTES, TREE_MAX_ENTRIES}, run_pack},
+    {"changes", {LAYER_MAX_BYTES, TREE_MAX_ENTRIES}, run_changes},
 };
 
 static const struct command *find_command(const char *name)

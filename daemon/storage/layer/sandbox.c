@@ -18,7 +18,8 @@
 #include "layer_protocol.h"
 #include "mem.h"
 
-/* Decompressors take up to 128 MiB of window (zstd --long, xz -9); the rest is head-room. */
+/* What is used is far less (32 MiB to unpack, more only to sort huge directories); libraries and
+ * stacks that are merely mapped count too. */
 #define MEMORY_MAX (1ULL << 30)
 #define NOFILE_MAX 512
 

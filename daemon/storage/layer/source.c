@@ -18,7 +18,7 @@
 /* The tar's ring is the longer one: writing files stalls now and then. */
 #define CHUNK_SIZE (256 * 1024)
 #define INPUT_CHUNKS 4
-#define TAR_CHUNKS 16
+#define TAR_CHUNKS 12
 #define STACK_SIZE (512 * 1024)
 
 /* Of either ring: the one who goes on with the data, and the one who hashes it. */
