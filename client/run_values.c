@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bytesize.h"
 #include "csv.h"
 #include "options.h"
 #include "str.h"
@@ -217,7 +218,7 @@ int value_device_bps(const char *value, json_t **ret_json, struct err *reterr)
 
     if (!path)
         return -EINVAL;
-    if (parse_bytes(text, &rate, &ignored) < 0)
+    if (bytesize_parse(text, &rate, &ignored) < 0)
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "invalid rate for device: %s. The correct format is "
                        "<device-path>:<number>[<unit>]. Number must be a positive integer. Unit is "

@@ -24,8 +24,6 @@ int value_key_value(const char *value, json_t **ret_json, struct err *reterr);  
 
 int parse_bool(const char *s, bool *ret, struct err *reterr);
 int parse_int(const char *s, int64_t *ret, struct err *reterr);
-/* go-units RAMInBytes: number, optional blank, k m g t p (binary), optional b or ib. */
-int parse_bytes(const char *s, int64_t *ret, struct err *reterr);
 /* Go's time.ParseDuration, in nanoseconds. */
 int parse_duration(const char *s, int64_t *ret, struct err *reterr);
 /* A time as `logs --since` takes it: Unix seconds with fraction, RFC 3339 with or without zone and

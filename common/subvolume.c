@@ -43,6 +43,22 @@ int subvolume_remove(int dirfd, const char *name)
     return ioctl(dirfd, BTRFS_IOC_SNAP_DESTROY, &args) < 0 ? -errno : 0;
 }
 
+int subvolume_limit(int dirfd, const char *name, uint64_t size)
+{
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct btrfs_ioctl_quota_ctl_args on = {.cmd = BTRFS_QUOTA_CTL_ENABLE};
+    /* Group 0: that of the subvolume which fd is on. */
+    struct btrfs_ioctl_qgroup_limit_args limit = {
+        .lim = {.flags = BTRFS_QGROUP_LIMIT_MAX_RFER, .max_rfer = size}};
+
+    if (fd < 0)
+        return -errno;
+    /* Nothing happens where they are on. */
+    if (ioctl(fd, BTRFS_IOC_QUOTA_CTL, &on) < 0 && errno != EEXIST)
+        return -errno;
+    return ioctl(fd, BTRFS_IOC_QGROUP_LIMIT, &limit) < 0 ? -errno : 0;
+}
+
 /* The root directory of each subvolume has this inode number, and nothing else on btrfs has. */
 bool subvolume_is(int dirfd, const char *name)
 {

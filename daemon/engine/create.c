@@ -157,6 +157,7 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     const json_t *host = json_get(body, "HostConfig");
     const json_t *endpoints = json_get(json_get(body, "NetworkingConfig"), "EndpointsConfig");
     struct engine *e = c->engine;
+    int64_t size; /* only whether it is one */
     int r;
 
     c->config = config_of(body);
@@ -171,7 +172,9 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     runtime_host_config_defaults(e->runtime, c->host_config, (unsigned)api);
     if (e->config.default_init && !json_is_boolean(json_get(c->host_config, "Init")))
         json_object_set_new(c->host_config, "Init", json_true());
-    r = settle_network(c, endpoints, api, reterr);
+    r = storage_size(e->storage, json_get(c->host_config, "StorageOpt"), &size, reterr);
+    if (r >= 0)
+        r = settle_network(c, endpoints, api, reterr);
     if (r < 0)
         return r;
     runtime_config_defaults(e->runtime, c->config, c->host_config, c->id);

@@ -5,6 +5,7 @@
 
 #include "fd.h"
 #include "layer_protocol.h"
+#include "log.h"
 #include "private.h"
 
 struct open_job {
@@ -12,6 +13,7 @@ struct open_job {
     struct storage *storage;
     char id[ID_LEN + 1];
     uid_t root;   /* host id of the container's root */
+    int64_t size; /* limit of its size */
     char **chain; /* owned; of the image's layers, bottom first */
     char **dirs;  /* owned, top first */
     struct rootfs_fds fds;
@@ -21,13 +23,27 @@ struct open_job {
     int r;
 };
 
-struct rootfs_spec rootfs_spec_of(const char *id, char *const *chain, uid_t root)
+struct rootfs_spec rootfs_spec_of(const char *id, char *const *chain, uid_t root, int64_t size)
 {
     return (struct rootfs_spec){.container_id = id,
                                 .chain_ids = (const char *const *)chain,
                                 .n_layers = strv_len(chain),
                                 .uid = root,
-                                .gid = (gid_t)root};
+                                .gid = (gid_t)root,
+                                .size = size};
+}
+
+int64_t container_size_limit(const struct container *c)
+{
+    int64_t size;
+    struct err err = {0};
+
+    /* Checked at create.  Where the file system is mounted without quota since, the container
+     * starts without a limit rather than never again. */
+    if (storage_size(c->engine->storage, json_get(c->host_config, "StorageOpt"), &size, &err) >= 0)
+        return size;
+    log_warn("container %s: no limit of its size: %s", c->id, err.message);
+    return 0;
 }
 
 void rootfs_fds_done(struct rootfs_fds *f)
@@ -41,7 +57,7 @@ void rootfs_fds_done(struct rootfs_fds *f)
 static void open_run(void *arg)
 {
     struct open_job *j = arg;
-    struct rootfs_spec spec = rootfs_spec_of(j->id, j->chain, j->root);
+    struct rootfs_spec spec = rootfs_spec_of(j->id, j->chain, j->root, j->size);
     size_t n = strv_len(j->dirs);
 
     if (n > LAYER_LOWERS_MAX + 1) {
@@ -115,12 +131,13 @@ int container_open_rootfs(struct container *c, enum rootfs_use use, rootfs_fds_f
         r = images_held(c->engine->images, c->id, &chain, reterr);
     if (r < 0)
         return r;
-    spec = rootfs_spec_of(c->id, chain, base);
+    spec = rootfs_spec_of(c->id, chain, base, 0);
     storage_rootfs_dirs(c->engine->storage, &spec, &dirs);
     j = xcalloc(1, sizeof(*j));
     *j = (struct open_job){.container = container_ref(c),
                            .storage = c->engine->storage,
                            .root = base,
+                           .size = container_size_limit(c),
                            .chain = TAKE_PTR(chain),
                            .dirs = list_dirs(&dirs, use),
                            .done = done,

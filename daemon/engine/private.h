@@ -337,8 +337,12 @@ int container_idmap(struct container *c, uint32_t *ret_base, struct err *reterr)
 
 /* ---- layers.c ---- */
 
-/* chain is borrowed; root: host id of the container's root. */
-struct rootfs_spec rootfs_spec_of(const char *id, char *const *chain, uid_t root);
+/* chain is borrowed; root: host id of the container's root; size: its limit, 0 where nothing is to
+ * be made. */
+struct rootfs_spec rootfs_spec_of(const char *id, char *const *chain, uid_t root, int64_t size);
+
+/* Of what it may write, in bytes; 0: none. */
+int64_t container_size_limit(const struct container *c);
 
 struct rootfs_fds {
     int *fds; /* directories, top first: what the container wrote comes before the layers below */

@@ -35,6 +35,7 @@ struct start_job {
     const struct runtime *runtime;
     char *apparmor; /* owned; its profile, "": none */
     uid_t root_uid;
+    int64_t size; /* limit of the root file system's size */
     char **chain; /* owned: of the image's layers, bottom first */
     enum net_mode mode;
     struct endpoint_specs specs;
@@ -127,7 +128,7 @@ static int fill_volumes(struct start_job *j)
 
 static int prepare_files(struct start_job *j)
 {
-    struct rootfs_spec spec = rootfs_spec_of(j->id, j->chain, j->root_uid);
+    struct rootfs_spec spec = rootfs_spec_of(j->id, j->chain, j->root_uid, j->size);
     int r;
 
     /* The mark of an earlier unsynced mount would refuse the next one. */
@@ -479,7 +480,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
 
     if (r < 0)
         return r;
-    rootfs = rootfs_spec_of(c->id, j->chain, 0);
+    rootfs = rootfs_spec_of(c->id, j->chain, 0, 0);
     storage_rootfs_dirs(c->engine->storage, &rootfs, &dirs);
     log = container_log_path(c);
     spec.upper = dirs.upper;
@@ -517,6 +518,7 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
     if (r < 0)
         return r;
     j->root_uid = idmap;
+    j->size = container_size_limit(c);
     j->used_volatile = c->auto_remove && c->started_ns > 0;
     container_files_plan(c, &j->files);
     j->run_dir = container_run_dir(c);

@@ -28,6 +28,7 @@ struct view_job {
     struct storage *storage;
     char id[ID_LEN + 1];
     uid_t root;
+    int64_t size; /* limit of its size */
     struct plan plan;
     json_t *fills; /* volumes that may want their first content, or NULL */
     char **chain;  /* owned; of the image's layers, bottom first */
@@ -84,7 +85,7 @@ static int open_namespace(struct view_job *j)
 
 static int open_plan(struct view_job *j)
 {
-    struct rootfs_spec spec = rootfs_spec_of(j->id, j->chain, j->root);
+    struct rootfs_spec spec = rootfs_spec_of(j->id, j->chain, j->root, j->size);
     const json_t *p;
     size_t i;
 
@@ -152,7 +153,8 @@ static int build_plan(struct view_job *j, uint32_t idmap)
 
     if (r < 0)
         return r;
-    rootfs = rootfs_spec_of(c->id, j->chain, idmap);
+    rootfs = rootfs_spec_of(c->id, j->chain, idmap, 0);
+    j->size = container_size_limit(c);
     storage_rootfs_dirs(c->engine->storage, &rootfs, &dirs);
     if (!j->view.held && dirs.lowers)
         lowers = strv_append(lowers, dirs.upper);

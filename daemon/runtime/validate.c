@@ -582,10 +582,6 @@ static int check_lists(struct check *c)
         if (n == 0 || !s[n] || !s[n + 1] || strpbrk(s, "\n\r \t"))
             return INVALID(c, "bad format for add-host: \"%s\"", s);
     }
-    if (json_object_size(json_get(c->hc, "StorageOpt")) > 0)
-        return INVALID(c,
-                       "--storage-opt is supported only for overlay over xfs with 'pquota' mount "
-                       "option");
     return 0;
 }
 

@@ -34,16 +34,17 @@ static void btrfs_status(json_t *rows)
     json_array_append_new(rows, json_pack("[s,s]", "Btrfs", ""));
 }
 
-static int btrfs_tree_new(int parent, int dirfd, const char *name, struct err *reterr)
+static int btrfs_tree_new(int parent, int dirfd, const char *name, int64_t size, struct err *reterr)
 {
     int r = subvolume_new(parent, dirfd, name);
 
     if (r < 0)
         return err_sys(reterr, -r, "make the subvolume %s", name);
     /* A snapshot has its origin's mode; a new one the umask's. */
-    return parent >= 0 || fchmodat(dirfd, name, 0755, 0) == 0
-               ? 0
-               : err_sys(reterr, errno, "chmod %s", name);
+    if (parent < 0 && fchmodat(dirfd, name, 0755, 0) < 0)
+        return err_sys(reterr, errno, "chmod %s", name);
+    r = size > 0 ? subvolume_limit(dirfd, name, (uint64_t)size) : 0;
+    return r < 0 ? err_sys(reterr, -r, "limit the size of the subvolume %s", name) : 0;
 }
 
 static void drop(int dirfd, const char *name, unsigned depth)

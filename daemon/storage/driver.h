@@ -39,8 +39,12 @@ struct driver {
                           size_t n_layers);
 
     /* Whole trees: make dirfd/name from the tree that parent is open on, an empty one if that is
-     * negative. */
-    int (*tree_new)(int parent, int dirfd, const char *name, struct err *reterr);
+     * negative.  size: as rootfs_spec has it. */
+    int (*tree_new)(int parent, int dirfd, const char *name, int64_t size, struct err *reterr);
+    /* Can the size of a root file system be limited here?  NULL: always. */
+    int (*limit_probe)(int root_fd, struct err *reterr);
+    /* The container is about to be removed: its limit is dropped; NULL: that needs nothing. */
+    void (*limit_drop)(struct storage *st, const char *container_id);
     /* Called before dirfd/name is deleted name by name, for what can be dropped faster; NULL. */
     void (*drop)(int dirfd, const char *name);
 };

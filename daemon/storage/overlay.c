@@ -12,6 +12,7 @@
 
 #include "fd.h"
 #include "path.h"
+#include "quota.h"
 #include "storage_impl.h"
 #include "str.h"
 #include "usage.h"
@@ -119,6 +120,35 @@ static void leaf(char ret[ID_LEN + 32], const char *id, const char *name)
     snprintf(ret, ID_LEN + 32, "%.*s/%s", ID_LEN, id, name);
 }
 
+static int overlay_limit_probe(int root_fd, struct err *reterr)
+{
+    return quota_supported(root_fd)
+               ? 0
+               : err_set(reterr, ERR_INVALID, ENOTSUP,
+                         "--storage-opt is supported only for overlay over xfs with 'pquota' "
+                         "mount option");
+}
+
+/* Both directories, since files are renamed between them.  Each time: the work directory may be
+ * another one than at the last start. */
+static int limit(struct storage *st, const struct rootfs_spec *spec, struct err *reterr)
+{
+    char upper[ID_LEN + 32], work[ID_LEN + 32];
+
+    leaf(upper, spec->container_id, UPPER);
+    leaf(work, spec->container_id, WORK);
+    return quota_limit(st->containers_fd, (const char *const[]){upper, work}, 2, spec->size,
+                       reterr);
+}
+
+static void overlay_limit_drop(struct storage *st, const char *container_id)
+{
+    char name[ID_LEN + 32];
+
+    leaf(name, container_id, UPPER);
+    quota_forget(st->containers_fd, name);
+}
+
 static int overlay_prepare(struct storage *st, const struct rootfs_spec *spec, struct err *reterr)
 {
     char name[ID_LEN + 32];
@@ -129,7 +159,8 @@ static int overlay_prepare(struct storage *st, const struct rootfs_spec *spec, s
     if (r < 0)
         return r;
     leaf(name, spec->container_id, WORK);
-    return make_owned(st->containers_fd, name, 0700, spec->uid, spec->gid, reterr);
+    r = make_owned(st->containers_fd, name, 0700, spec->uid, spec->gid, reterr);
+    return r < 0 || spec->size == 0 ? r : limit(st, spec, reterr);
 }
 
 static char **lowers_of(const char *root, const char *const *chain_ids, size_t n_layers)
@@ -216,5 +247,7 @@ const struct driver overlay_driver = {
     .prepare = overlay_prepare,
     .dirs = overlay_dirs,
     .usage = overlay_usage,
+    .limit_probe = overlay_limit_probe,
+    .limit_drop = overlay_limit_drop,
     .graph_data = overlay_graph_data,
 };

@@ -1,9 +1,11 @@
 /* Root file systems of containers: what is the same for all drivers. */
 #include <errno.h>
 #include <fcntl.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bytesize.h"
 #include "fd.h"
 #include "storage_impl.h"
 #include "str.h"
@@ -44,9 +46,33 @@ char *storage_container_path(const struct storage *st, const char *container_id,
                      leaf ? leaf : "");
 }
 
+int storage_size(const struct storage *st, const json_t *options, int64_t *ret, struct err *reterr)
+{
+    const json_t *value;
+    const char *key;
+    int64_t size = 0;
+    int r = 0;
+
+    json_object_foreach ((json_t *)options, key, value) {
+        /* Whatever they are: dockerd says this first. */
+        if (st->driver->limit_probe)
+            r = st->driver->limit_probe(st->root_fd, reterr);
+        if (r >= 0 && strcasecmp(key, "size"))
+            r = err_set(reterr, ERR_INVALID, EINVAL, "Unknown option %s", key);
+        if (r >= 0)
+            r = bytesize_parse(json_string_value(value) ?: "", &size, reterr);
+        if (r < 0)
+            return r;
+    }
+    *ret = size;
+    return 0;
+}
+
 int storage_container_remove(struct storage *st, const char *container_id, char **ret_trash,
                              struct err *reterr)
 {
+    if (st->driver->limit_drop && str_is_hex(container_id, ID_LEN))
+        st->driver->limit_drop(st, container_id);
     return storage_remove_named(st, st->containers_fd, "containers", container_id, ret_trash,
                                 reterr);
 }

@@ -98,7 +98,13 @@ struct rootfs_spec {
     size_t n_layers;
     uid_t uid; /* host ids of the container's root; 0, 0 without a user namespace */
     gid_t gid;
+    int64_t size; /* bytes that it may hold, see storage_size(); 0: as many as fit */
 };
+
+/* HostConfig.StorageOpt, {"size": "10G"} or nothing, as bytes; 0: no limit.  -EINVAL: not a size,
+ * or another option, or nothing can be limited by this driver on this file system (dockerd's
+ * messages).  overlay counts what the container writes; vfs and btrfs count the image with it. */
+int storage_size(const struct storage *st, const json_t *options, int64_t *ret, struct err *reterr);
 
 /* Make containers/<id> (may exist) and what the driver keeps in it.
  *

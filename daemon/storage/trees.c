@@ -9,6 +9,7 @@
 
 #include "fd.h"
 #include "path.h"
+#include "quota.h"
 #include "storage_impl.h"
 #include "str.h"
 #include "usage.h"
@@ -95,7 +96,7 @@ static int make_root(struct storage *st, const struct rootfs_spec *spec, int dir
     r = storage_delete(st, dir, ROOT_NEW); /* of a start that was broken off */
     if (r < 0)
         return err_sys(reterr, -r, "remove " ROOT_NEW);
-    r = st->driver->tree_new(top, dir, ROOT_NEW, reterr);
+    r = st->driver->tree_new(top, dir, ROOT_NEW, spec->size, reterr);
     if (r < 0)
         return r;
     root = openat(dir, ROOT_NEW, OPEN_DIR);
@@ -152,6 +153,13 @@ void trees_dirs(const struct storage *st, const struct rootfs_spec *spec, struct
     if (spec->n_layers > 0)
         ret->base[n++] = driver_layer_path(st->root, spec->chain_ids[spec->n_layers - 1]);
     ret->base[n] = xasprintf("%s/" INIT_DIR, st->root);
+}
+
+void trees_limit_drop(struct storage *st, const char *container_id)
+{
+    _cleanup_free_ char *name = path_join(container_id, ROOT);
+
+    quota_forget(st->containers_fd, name);
 }
 
 /* ---- what the container has changed ---- */

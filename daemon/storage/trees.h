@@ -9,4 +9,6 @@
 
 int trees_prepare(struct storage *st, const struct rootfs_spec *spec, struct err *reterr);
 void trees_dirs(const struct storage *st, const struct rootfs_spec *spec, struct rootfs_dirs *ret);
+/* driver.h's limit_drop, for limits by project quota. */
+void trees_limit_drop(struct storage *st, const char *container_id);
 int trees_usage(struct storage *st, const char *container_id, int64_t *ret);

@@ -323,6 +323,32 @@ def case_a_volume_is_filled(d, driver):
     d.ok("volume", "rm", "filled")
 
 
+def case_its_size_is_limited(d, driver):
+    """Or refused at create, where the file system cannot; the virtual machine has project quota."""
+    refused = {"overlay2": "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+               "vfs": "Filesystem does not support, or has not enabled quotas"}.get(driver)
+    if refused:
+        result = d.ctl("create", "--name", "limited", "--storage-opt", "size=20m", "busybox")
+        equal(result.code, 1)
+        has(result.err, refused)
+        equal(d.api("GET", "/containers/limited/json").status, 404)
+        return
+    for option, message in (("size=ten", "invalid size: 'ten'"), ("inodes=5", "Unknown option inodes")):
+        result = d.ctl("create", "--storage-opt", option, "busybox")
+        equal(result.code, 1)
+        has(result.err, message)
+    write = "dd if=/dev/urandom of=/big bs=1M count=40"
+    assert d.ctl("run", "--rm", "--storage-opt", "size=20m", "busybox", "sh", "-c", write).code != 0
+    d.ok("run", "--rm", "--storage-opt", "size=80m", "busybox", *write.split())
+    d.ok("run", "--rm", "busybox", *write.split())
+    name = d.run_detached("--storage-opt", "size=20m", "busybox", "sleep", "1000")
+    equal(d.inspect(name)["HostConfig"]["StorageOpt"], {"size": "20m"})
+    d.exec(name, "dd", "if=/dev/urandom", "of=/a", "bs=1M", "count=10")
+    d.ok("restart", "-t", "0", name)
+    assert d.ctl("exec", name, "dd", "if=/dev/urandom", "of=/b", "bs=1M", "count=15").code != 0
+    d.exec(name, "sh", "-c", "rm /a /b; echo x >/c")
+
+
 def case_a_long_stack(d, driver):
     """As many layers as an image may have."""
     layers = [busybox()]

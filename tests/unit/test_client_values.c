@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytesize.h"
 #include "csv.h"
 #include "mem.h"
 #include "str.h"
@@ -14,7 +15,7 @@ static int64_t bytes(const char *s)
     struct err e;
     int64_t v = -1;
 
-    return parse_bytes(s, &v, &e) < 0 ? -1 : v;
+    return bytesize_parse(s, &v, &e) < 0 ? -1 : v;
 }
 
 START_TEST(sizes)

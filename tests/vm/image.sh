@@ -10,6 +10,7 @@ for tool in mmdebstrap mke2fs; do
 done
 
 packages=(linux-image-cloud-amd64 systemd-sysv dbus udev kmod iproute2 nftables procps curl
+    e2fsprogs quota xfsprogs
     libmicrohttpd12 libjansson4 libuv1 libnl-3-200 libnl-route-3-200 libnftnl11 libmnl0
     libsqlite3-0 libseccomp2 libarchive13 libzstd1 libssl3 libnettle8 libisal2
     apparmor xfsprogs btrfs-progs criu
