@@ -253,7 +253,7 @@ int value_hugetlb_limit(const char *value, json_t **ret_json, struct err *reterr
     struct err ignored;
     int64_t limit;
 
-    if (!colon || colon == value || parse_bytes(colon + 1, &limit, &ignored) < 0)
+    if (!colon || colon == value || bytesize_parse(colon + 1, &limit, &ignored) < 0)
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "bad format for hugetlb-limit: %s (wanted: 2MB:BYTES)", value);
     *ret_json = json_pack("{s:s%, s:I}", "PageSize", value, (size_t)(colon - value), "Limit",

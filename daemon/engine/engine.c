@@ -227,6 +227,27 @@ static bool container_exists(void *arg, const char *id)
     return map_get(&e->by_id, id) != NULL;
 }
 
+static bool layer_in_use(void *arg, const char *chain_id)
+{
+    struct engine *e = arg;
+    struct map_entry *m;
+
+    for (size_t i = 0; (m = map_next(&e->by_id, &i));) {
+        const struct container *c = m->value;
+        _cleanup_(strv_freep) char **chain = NULL;
+
+        if (!container_is_up(c) && !c->starting && !c->view_held)
+            continue;
+        if (images_held(e->images, c->id, &chain, NULL) < 0)
+            return true;
+        for (size_t k = 0; chain && chain[k]; k++) {
+            if (streq(chain[k], chain_id))
+                return true;
+        }
+    }
+    return false;
+}
+
 static int open_images(struct engine *e, struct err *reterr)
 {
     struct images_options o = {.db = e->db,
@@ -236,7 +257,8 @@ static int open_images(struct engine *e, struct err *reterr)
                                .hooks = {.arg = e,
                                          .event = image_event,
                                          .containers = containers_of_image,
-                                         .container_exists = container_exists},
+                                         .container_exists = container_exists,
+                                         .layer_in_use = layer_in_use},
                                .registries = {.mirrors = e->config.registry_mirrors,
                                               .insecure = e->config.insecure_registries,
                                               .certs_dir = e->config.registry_certs}};

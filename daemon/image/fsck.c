@@ -14,12 +14,19 @@
 #define BUFFER ((size_t)256 << 10)
 #define PROGRESS_NS 100000000
 
-static void go_on(struct image_job *job);
-
 void fsck_add(struct fsck *f, enum fsck_kind kind, const char *id)
 {
     f->found = xrealloc(f->found, (f->n_found + 1) * sizeof(*f->found));
-    f->found[f->n_found++] = (struct finding){kind, xstrdup(id)};
+    f->found[f->n_found++] = (struct finding){.kind = kind, .id = xstrdup(id)};
+}
+
+bool fsck_has_found(const struct fsck *f, const char *id)
+{
+    for (size_t i = 0; i < f->n_found; i++) {
+        if (streq(f->found[i].id, id))
+            return true;
+    }
+    return false;
 }
 
 /* ---- blobs ---- */
@@ -93,28 +100,7 @@ static void next_blob(struct fsck *f)
 {
     if (f->fd < 0)
         db_blob_get(f->job->im->db, f->blobs[f->blob], &f->blob_size, NULL);
-    image_job_pool(f->job, read_blob, go_on);
-}
-
-/* ---- layers ---- */
-
-static int look_at_layers(struct image_job *job, struct err *reterr)
-{
-    struct fsck *f = job->data;
-
-    (void)reterr;
-    for (size_t i = 0; i < f->n_layers; i++) {
-        const struct layer_row *l = &f->layers[i];
-        char chain[ID_LEN + 1];
-
-        digest_chain_id(*l->parent ? l->parent : NULL, l->diff_id, chain);
-        if (!streq(chain, l->chain_id))
-            fsck_add(f, FSCK_LAYER_INCONSISTENT, l->chain_id);
-        else if (!storage_layer_is_whole(job->im->storage, l->chain_id))
-            fsck_add(f, FSCK_LAYER_MISSING, l->chain_id);
-    }
-    free(TAKE_PTR(f->layers));
-    return 0;
+    image_job_pool(f->job, read_blob, fsck_go_on);
 }
 
 /* ---- images ---- */
@@ -187,7 +173,7 @@ static int next_image(struct fsck *f, struct err *reterr)
         r = db_manifest_list(db, id, &f->manifests, &f->n_manifests, reterr);
     if (r < 0)
         return r;
-    image_job_pool(f->job, look_at_image, go_on);
+    image_job_pool(f->job, look_at_image, fsck_go_on);
     return 1;
 }
 
@@ -208,7 +194,7 @@ static void conclude(struct image_job *job)
         image_job_finish(job);
 }
 
-static void go_on(struct image_job *job)
+void fsck_go_on(struct image_job *job)
 {
     struct fsck *f = job->data;
     struct err e;
@@ -219,9 +205,9 @@ static void go_on(struct image_job *job)
         next_blob(f);
         return;
     }
-    if (f->layers) {
-        image_job_pool(job, look_at_layers, go_on);
-        return;
+    if (!f->layers_done) {
+        r = fsck_layers_next(f, &e);
+        f->layers_done = r == 0;
     }
     while (r == 0 && f->images && f->images[f->image])
         r = next_image(f, &e);
@@ -244,11 +230,22 @@ static void freed(struct image_job *job)
     fd_close(f->fd);
     strv_free(f->blobs);
     strv_free(f->images);
-    free(f->layers);
-    for (size_t i = 0; i < f->n_found; i++)
+    if (f->layers)
+        fsck_layers_free(f->layers);
+    for (size_t i = 0; i < f->n_found; i++) {
         free(f->found[i].id);
+        free(f->found[i].detail);
+    }
     free(f->found);
     free(f);
+}
+
+static void cancelled(struct image_job *job)
+{
+    struct fsck *f = job->data;
+
+    if (f->layers && fsck_layers_stop(f->layers))
+        image_job_finish(job);
 }
 
 static void begin(struct image_job *job)
@@ -256,18 +253,22 @@ static void begin(struct image_job *job)
     struct fsck *f = job->data;
     struct db *db = job->im->db;
     struct err e;
+    struct layer_row *layers = NULL;
+    size_t n = 0;
     int r = db_blob_usage(db, &(int64_t){0}, &f->total, &e);
 
     if (r >= 0)
         r = db_blob_list(db, &f->blobs, &e);
     if (r >= 0)
-        r = db_layer_list(db, &f->layers, &f->n_layers, &e);
+        r = db_layer_list(db, &layers, &n, &e);
+    if (r >= 0)
+        f->layers = fsck_layers_new(layers, n);
     if (r >= 0)
         r = db_image_ids(db, &f->images, &e);
     if (r < 0)
         image_job_fail(job, &e);
     else
-        go_on(job);
+        fsck_go_on(job);
 }
 
 static int nothing(struct image_job *job, struct err *reterr)
@@ -293,6 +294,7 @@ struct image_job *images_fsck(struct images *im, bool repair, const struct image
     f = xcalloc(1, sizeof(*f));
     *f = (struct fsck){.job = job, .repair = repair, .fd = -EBADF};
     job->data = f;
+    job->on_cancel = cancelled;
     job->on_free = freed;
     image_job_pool(job, nothing, begin); /* nothing is told before this returns */
     return job;

@@ -62,8 +62,10 @@ static const struct {
     [FSCK_BLOB_CORRUPT] = {"blob", "corrupt", "its bytes are not what its digest says",
                            "removed, the next pull brings it again", forget_blob},
     [FSCK_LAYER_MISSING] = {"layer", "missing",
-                            "its directory is gone; pull or load its image again", NULL,
+                            "its directory is gone; pull or load its image again", "unpacked again",
                             clear_layer},
+    [FSCK_LAYER_CORRUPT] = {"layer", "corrupt", "its files are not those of its blob",
+                            "unpacked again", NULL},
     [FSCK_LAYER_INCONSISTENT] = {"layer", "inconsistent",
                                  "its id does not follow from what it is made of", NULL, NULL},
     [FSCK_IMAGE_CORRUPT] = {"image", "corrupt",
@@ -150,6 +152,8 @@ static bool repair(struct fsck *f, const struct finding *p, char ***trash)
     struct err e;
     int r;
 
+    if (p->repaired)
+        return true;
     if (!f->repair || !kinds[p->kind].repair)
         return false;
     r = kinds[p->kind].repair(f->job->im, p->id, &name, &e);
@@ -160,13 +164,27 @@ static bool repair(struct fsck *f, const struct finding *p, char ***trash)
     return r > 0;
 }
 
+/* Names in images may be anything, and this goes to a terminal. */
+static char *printable(const char *s)
+{
+    char *copy = str_to_utf8(s);
+
+    for (char *p = copy; *p; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
+    }
+    return copy;
+}
+
 static void report(struct fsck *f, const struct finding *p, bool repaired)
 {
     bool digest = p->kind != FSCK_CONTAINER_ORPHAN;
     _cleanup_free_ char *id = xasprintf("%s%s", digest ? DIGEST_SHA256 : "", p->id);
-    json_t *text = json_sprintf("%s %s: %s: %s%s%s\n", kinds[p->kind].noun, id,
-                                kinds[p->kind].problem, kinds[p->kind].text, repaired ? ": " : "",
-                                repaired ? kinds[p->kind].repaired : "");
+    _cleanup_free_ char *detail = printable(p->detail ?: "");
+    json_t *text =
+        json_sprintf("%s %s: %s: %s%s%s%s%s\n", kinds[p->kind].noun, id, kinds[p->kind].problem,
+                     kinds[p->kind].text, p->detail ? ": " : "", detail, repaired ? ": " : "",
+                     repaired ? kinds[p->kind].repaired : "");
 
     image_job_progress(f->job, json_pack("{s:o,s:{s:s,s:s,s:s,s:b}}", "stream", text, "aux", "Kind",
                                          kinds[p->kind].noun, "Id", id, "Problem",
@@ -177,13 +195,13 @@ static void report_sums(struct fsck *f, size_t repaired)
 {
     size_t images = strv_len(f->images), blobs = strv_len(f->blobs);
     json_t *text = json_sprintf("%zu images, %zu layers, %zu blobs: %zu problems, %zu repaired\n",
-                                images, f->n_layers, blobs, f->n_found, repaired);
+                                images, fsck_layers_count(f->layers), blobs, f->n_found, repaired);
 
-    image_job_progress(f->job, json_pack("{s:o,s:{s:I,s:I,s:I,s:I,s:I,s:I}}", "stream", text, "aux",
-                                         "Images", (json_int_t)images, "Layers",
-                                         (json_int_t)f->n_layers, "Blobs", (json_int_t)blobs,
-                                         "Bytes", (json_int_t)f->done, "Problems",
-                                         (json_int_t)f->n_found, "Repaired", (json_int_t)repaired));
+    image_job_progress(
+        f->job, json_pack("{s:o,s:{s:I,s:I,s:I,s:I,s:I,s:I}}", "stream", text, "aux", "Images",
+                          (json_int_t)images, "Layers", (json_int_t)fsck_layers_count(f->layers),
+                          "Blobs", (json_int_t)blobs, "Bytes", (json_int_t)f->done, "Problems",
+                          (json_int_t)f->n_found, "Repaired", (json_int_t)repaired));
 }
 
 int fsck_conclude(struct fsck *f, struct err *reterr)

@@ -51,6 +51,8 @@ struct images_hooks {
                       bool *ret_running);
     /* Is there a container of that id, whatever its state? */
     bool (*container_exists)(void *arg, const char *id);
+    /* Does a container that runs, or is about to, stand on the layer? */
+    bool (*layer_in_use)(void *arg, const char *chain_id);
 };
 
 struct images_options {

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -83,6 +84,15 @@ int storage_layers_fsync(struct storage *st, struct err *reterr);
 bool storage_layer_exists(struct storage *st, const char *chain_id);
 /* And has it the directory of its files? */
 bool storage_layer_is_whole(struct storage *st, const char *chain_id);
+/* Is the layer what stage/<name>, unpacked from its blob, is: names, kinds, owners, modes, content,
+ * the attributes that archives have?  1; 0 and the path of the first difference (caller frees);
+ * -ENOENT: there is no such directory; -ECANCELED: *stop.  Pool thread. */
+int storage_layer_compare(struct storage *st, const struct stage *stage, const char *name,
+                          const char *chain_id, const atomic_bool *stop, char **ret_path,
+                          struct err *reterr);
+/* As storage_layer_commit(), but what is there goes into the stage. */
+int storage_layer_replace(struct storage *st, struct stage *stage, const char *name,
+                          const char *chain_id, struct err *reterr);
 /* As storage_container_remove(). */
 int storage_layer_remove(struct storage *st, const char *chain_id, char **ret_trash,
                          struct err *reterr);

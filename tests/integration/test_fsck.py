@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tarfile
 import threading
 
 import imagemaker
@@ -130,8 +131,29 @@ def test_broken_blobs(d):
 
 
 def test_lost_layers(d):
-    """The directory of a layer, or the files in it, are gone; a pull and a load bring them again."""
+    """The directory of a layer, or the files in it, are gone: it is unpacked again from its blob."""
     image = make_image("layer")
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        name = f"{fake.host}/app:v1"
+        d.ok("pull", "-q", name)
+        for n in (0, 1):
+            for lost in ("", "/diff"):
+                path = layer_path(d, image, n)
+                shutil.rmtree(path + lost)
+                found = ("layer", "missing", os.path.basename(path))
+                problems, _, error = fsck(d)
+                equal((short(problems), error), ([(*found, False)], "1 problem is left in the store"))
+                problems, _, error = fsck(d, repair=1)
+                equal((short(problems), error), ([(*found, True)], None))
+                clean(d)
+                equal(d.ok("run", "--rm", name), "layer")
+        equal(len(fake.asked("GET", digest(image.layers[1]))), 1, "downloads: the blob was there")
+
+
+def test_lost_layers_without_blobs(d):
+    """Then a pull and a load bring them again."""
+    image = make_image("bare")
     with Fake() as fake:
         fake.add("app", "v1", image)
         name = f"{fake.host}/app:v1"
@@ -139,17 +161,130 @@ def test_lost_layers(d):
         archive = f"{d.root}/saved.tar"
         d.ok("save", "-o", archive, name)
         for again in (("pull", "-q", name), ("load", "-q", "-i", archive)):
-            for lost in ("", "/diff"):
-                path = layer_path(d, image, 1)
-                shutil.rmtree(path + lost)
-                problems, _, error = fsck(d, repair=1)
-                equal(short(problems), [("layer", "missing", os.path.basename(path), False)])
-                equal(error, "1 problem is left in the store")
-                assert not os.path.exists(path)
-                d.ok(*again)
-                clean(d)
-                equal(d.ok("run", "--rm", name), "layer")
-        equal(len(fake.asked("GET", digest(image.layers[1]))), 1, "downloads: the blob was there")
+            path = layer_path(d, image, 1)
+            shutil.rmtree(path)
+            os.unlink(blob_path(d, image.layers[1]))
+            problems, _, error = fsck(d, repair=1)
+            equal(short(problems), [("blob", "missing", sha256(image.layers[1]), True),
+                                    ("layer", "missing", os.path.basename(path), False)])
+            equal(error, "1 problem is left in the store")
+            d.ok(*again)
+            clean(d)
+            equal(d.ok("run", "--rm", name), "bare")
+
+
+def test_altered_layers():
+    """Whatever of a layer's files is not what its blob says is found, whichever driver made it, and
+    put right; what runs is not pulled from under its feet."""
+    for driver in ("overlay2", "vfs"):
+        altered_layers(driver)
+
+
+def alterations():
+    """(what is done to the directory of the top layer, the path that is told)"""
+    def keep_time(path, act):
+        before = os.lstat(path)
+        act(path)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns), follow_symlinks=False)
+
+    def relink(path):
+        os.unlink(path)
+        os.symlink("/text2", path)
+
+    def device(path):
+        os.unlink(path)
+        os.mknod(path, 0o644)
+
+    def copy(path):
+        shutil.copy2(path, f"{path}.new")
+        os.rename(f"{path}.new", path)
+
+    return [
+        (lambda d: keep_time(f"{d}/text", lambda p: flip(p, 1)), "text"),
+        (lambda d: keep_time(f"{d}/etc/deep/big", lambda p: flip(p, 299_999)), "etc/deep/big"),
+        (lambda d: keep_time(f"{d}/hollow", lambda p: flip(p, 5 << 20)), "hollow"),
+        (lambda d: os.utime(f"{d}/text"), "text"),
+        (lambda d: os.truncate(f"{d}/text", 1), "text"),
+        (lambda d: os.chmod(f"{d}/etc/deep", 0o700), "etc/deep"),
+        (lambda d: os.chown(f"{d}/etc/deep/big", 5, 6), "etc/deep/big"),
+        (lambda d: os.unlink(f"{d}/etc/deep/big"), "etc/deep/big"),
+        (lambda d: shutil.rmtree(f"{d}/etc/deep"), "etc/deep"),
+        (lambda d: os.mkdir(f"{d}/etc/deep/new"), "etc/deep/new"),
+        (lambda d: keep_time(f"{d}/link", relink), "link"),
+        (lambda d: device(f"{d}/text"), "text"),
+        (lambda d: os.setxattr(f"{d}/text", "user.new", b"x"), "text"),
+        (lambda d: os.setxattr(f"{d}/labelled", "user.label", b"other"), "labelled"),
+        (lambda d: os.removexattr(f"{d}/labelled", "user.label"), "labelled"),
+        (lambda d: copy(f"{d}/twin"), "twin"),
+    ]
+
+
+def altered_layers(driver):
+    labelled = tarfile.TarInfo()
+    labelled.mode = 0o644
+    labelled.pax_headers = {"SCHILY.xattr.user.label": "value"}
+    bottom = layer({"gone": b"x", "below": None, "below/old": b"x"})
+    top = layer({**imagemaker.busybox_files(IMAGE), "text": b"altered\n", "etc": None, "etc/deep": None,
+                 "etc/deep/big": os.urandom(300_000), "hollow": bytes(6 << 20), "link": imagemaker.link("/text"),
+                 "labelled": labelled, "twin": b"twins", "other": imagemaker.link("twin", tarfile.LNKTYPE),
+                 ".wh.gone": b"", "below": None, "below/.wh..wh..opq": b"", "null": b""})
+    image = Image([bottom, top], {"Cmd": ["/bin/busybox", "cat", "/text"]})
+    with Daemon("-s", driver) as d, Fake() as fake:
+        fake.add("app", "v1", image)
+        name = f"{fake.host}/app:v1"
+        d.ok("pull", "-q", name)
+        clean(d)
+        path = layer_path(d, image, 1)
+        found = ("layer", "corrupt", os.path.basename(path))
+        for alter, told in alterations()[::1 if driver == "overlay2" else 5]:
+            alter(f"{path}/diff")
+            out = d.ctl("system", "fsck")
+            equal(out.code, 1)
+            has(out.out, f"layer sha256:{os.path.basename(path)}: corrupt: its files are not those of its blob: ")
+            if told != "twin":  # or the other name of that file
+                has(out.out, f": {told}\n")
+            problems, _, error = fsck(d, repair=1)
+            equal((short(problems), error), ([(*found, True)], None))
+            clean(d)
+            equal(d.ok("run", "--rm", name), "altered")
+        # Of one that a container stands on.
+        up = d.run_detached("--entrypoint", "/bin/busybox", name, "sleep", "1000")
+        os.unlink(f"{path}/diff/text")
+        problems, _, error = fsck(d, repair=1)
+        equal(short(problems), [(*found, driver != "overlay2")])
+        d.exec(up, "/bin/busybox", "ls", "/bin")
+        if driver == "overlay2":
+            has(d.ctl("system", "fsck", "--repair").out, "what runs uses it, and must stop first")
+            d.ok("kill", up)
+            d.wait_state(up, "exited")
+            equal(short(fsck(d, repair=1)[0]), [(*found, True)])
+        clean(d)
+        d.ok("rm", "-f", up)
+        # One on which others stand.
+        os.unlink(f"{layer_path(d, image, 0)}/diff/gone")
+        os.unlink(f"{path}/diff/text")
+        problems = short(fsck(d)[0])
+        equal(len(problems), 2 if driver == "overlay2" else 1, problems)
+        equal(len(fsck(d, repair=1)[0]), 2)
+        clean(d)
+        equal(d.ok("run", "--rm", name), "altered")
+        wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stages to go")
+
+
+def test_a_layer_whose_blob_is_another(d):
+    image, other = make_image("one"), make_image("two")
+    with Daemon() as own, Fake() as fake:
+        for n, i in enumerate((image, other)):
+            fake.add("app", f"v{n}", i)
+            own.ok("pull", "-q", f"{fake.host}/app:v{n}")
+        own.stop()
+        with sqlite3.connect(f"{own.data}/db.sqlite") as db:
+            diff = json.loads(image.config)["rootfs"]["diff_ids"][0][7:]
+            db.execute("UPDATE OR REPLACE layer_blobs SET digest=? WHERE diff_id=?", (sha256(other.layers[0]), diff))
+        db.close()
+        own.start()
+        problems, _, _ = fsck(own, repair=1)
+        has(str(short(problems)), f"('layer', 'inconsistent', '{diff}', False)")
 
 
 def test_rows_that_lie():
