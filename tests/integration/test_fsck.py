@@ -240,13 +240,14 @@ def altered_layers(driver):
             alter(f"{path}/diff")
             out = d.ctl("system", "fsck")
             equal(out.code, 1)
-            has(out.out, f"layer sha256:{os.path.basename(path)}: corrupt: its files are not those of its blob: ")
+            has(out.out, f"layer sha256:{os.path.basename(path)}: corrupt: its files are not those of its blob: ",
+                "1 problems, 0 repaired")
             if told != "twin":  # or the other name of that file
                 has(out.out, f": {told}\n")
             problems, _, error = fsck(d, repair=1)
             equal((short(problems), error), ([(*found, True)], None))
-            clean(d)
-            equal(d.ok("run", "--rm", name), "altered")
+        clean(d)
+        equal(d.ok("run", "--rm", name), "altered")
         # Of one that a container stands on.
         up = d.run_detached("--entrypoint", "/bin/busybox", name, "sleep", "1000")
         os.unlink(f"{path}/diff/text")
