@@ -15,6 +15,7 @@ struct commit {
     struct image_job *job;         /* NULL before and after */
     bool pausing;                  /* the pause is on its way, or done by us */
     int64_t started_ns;            /* which run was paused */
+    bool cancelled;                /* before the job */
     char *id;                      /* owned: "sha256:..." once it is there */
     engine_json_fn *done;
     void *arg;
@@ -178,18 +179,22 @@ static void opened(void *arg, struct rootfs_fds *fds, const struct err *err)
     o.args = args;
     if (e->closing)
         err_set(&e2, ERR_UNAVAILABLE, ESHUTDOWN, "the daemon is shutting down");
+    else if (k->cancelled)
+        err_set(&e2, ERR_UNAVAILABLE, ECANCELED, "the commit was cancelled");
     else
         k->job = images_commit(e->images, &o, &cb, &e2);
     if (!k->job)
         finish(k, &e2);
 }
 
-static void read_it(struct commit *k)
+static int read_it(struct commit *k)
 {
     struct err err;
+    int r = container_open_rootfs(k->container, ROOTFS_LAYER, opened, k, &err);
 
-    if (container_open_rootfs(k->container, ROOTFS_LAYER, opened, k, &err) < 0)
+    if (r < 0)
         finish(k, &err);
+    return r;
 }
 
 static void paused(void *arg, const struct err *err)
@@ -232,8 +237,9 @@ static int check(struct container *c, const struct commit_options *o, const json
         reterr);
 }
 
-void engine_container_commit(struct engine *e, const char *ref, const struct commit_options *o,
-                             const json_t *body, engine_json_fn *done, void *arg)
+struct commit *engine_container_commit(struct engine *e, const char *ref,
+                                       const struct commit_options *o, const json_t *body,
+                                       engine_json_fn *done, void *arg)
 {
     _cleanup_json_ json_t *config = NULL;
     struct container *c;
@@ -243,7 +249,7 @@ void engine_container_commit(struct engine *e, const char *ref, const struct com
 
     if (registry_find(e, ref, &c, &err) < 0 || check(c, o, body, &config, &err) < 0) {
         done(arg, NULL, &err);
-        return;
+        return NULL;
     }
     shim_sync(c);
     k = xcalloc(1, sizeof(*k));
@@ -261,15 +267,26 @@ void engine_container_commit(struct engine *e, const char *ref, const struct com
     e->jobs++;
     k->started_ns = c->started_ns;
     k->pausing = o->pause && (held || c->status == STATUS_RUNNING);
-    if (held || !k->pausing) {
-        read_it(k);
-        return;
-    }
+    if (held || !k->pausing)
+        return read_it(k) < 0 ? NULL : k;
     /* Recorded first: a daemon that dies meanwhile leaves nothing frozen for good. */
     c->frozen_for_us = true;
     if (record_save_state(c, &err) < 0)
         log_error("container %s: %s", c->id, err.message);
     engine_container_pause(e, c->id, paused, k);
+    return k;
+}
+
+void engine_commit_cancel(struct commit *k)
+{
+    struct err err;
+
+    err_set(&err, ERR_UNAVAILABLE, ECANCELED, "the commit was cancelled");
+    k->cancelled = true; /* without a job: its next step ends it */
+    if (!k->job)
+        return;
+    image_job_cancel(TAKE_PTR(k->job));
+    finish(k, &err);
 }
 
 void commits_cancel(struct engine *e)

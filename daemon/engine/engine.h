@@ -223,9 +223,13 @@ struct commit_options {
     bool pause;                 /* freeze it while it is read, if it runs */
 };
 /* body: a Config that the container's is merged into, {} for the container's alone; borrowed.
- * Result: {"Id"}. */
-void engine_container_commit(struct engine *e, const char *ref, const struct commit_options *o,
-                             const json_t *body, engine_json_fn *done, void *arg);
+ * Result: {"Id"}.  NULL: done() was called already; else valid until it is. */
+struct commit;
+struct commit *engine_container_commit(struct engine *e, const char *ref,
+                                       const struct commit_options *o, const json_t *body,
+                                       engine_json_fn *done, void *arg);
+/* Nobody wants it any more: done() is called from inside, or soon, with an error. */
+void engine_commit_cancel(struct commit *k);
 
 /* ---- stats ---- */
 

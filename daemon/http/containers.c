@@ -163,8 +163,15 @@ static void reply_201_json(void *arg, json_t *v, const struct err *err)
         http_reply_json(arg, 201, v);
 }
 
+/* The client went away. */
+static void cancel_commit(void *arg)
+{
+    engine_commit_cancel(arg);
+}
+
 void containers_commit(struct http_req *req)
 {
+    struct commit *commit;
     _cleanup_(strv_freep) char **changes = param_list(req, "changes");
     const char *ref = http_query(req, "container");
     struct commit_options o = {.repo = http_query(req, "repo"),
@@ -175,8 +182,12 @@ void containers_commit(struct http_req *req)
                                .pause = str_empty(http_query(req, "pause")) ||
                                         http_query_bool(req, "pause", true)};
 
-    if (str_empty(ref))
+    if (str_empty(ref)) {
         http_reply_error(req, 400, "commit which container?");
-    else
+        return;
+    }
+    commit =
         engine_container_commit(http_context(req), ref, &o, http_body(req), reply_201_json, req);
+    if (commit)
+        http_on_abort(req, cancel_commit, commit);
 }

@@ -433,10 +433,28 @@ static int dial_error(struct web_request *rq, CURLcode code, char *ret, size_t r
     return (int)number;
 }
 
+/* Without what may be secret: the query, and the password, for which Go's url.Redacted() has the
+ * same five letters.  Caller frees. */
+static char *redacted(const char *url)
+{
+    const char *host = strstr(url, "://");
+    size_t end = strcspn(url, "?#"), user;
+    const char *at;
+
+    host = host ? host + 3 : url;
+    at = memrchr(host, '@', strcspn(host, "/?#"));
+    if (!at)
+        return xstrndup(url, end);
+    user = strcspn(host, ":@");
+    return xasprintf("%.*s%s%.*s", (int)(host + user - url), url, host[user] == ':' ? ":xxxxx" : "",
+                     (int)(url + end - at), at);
+}
+
 void exchange_error(struct web_request *rq, CURLcode code, struct err *ret)
 {
+    _cleanup_free_ char *shown = redacted(rq->url);
     const char *text = *rq->curl_error ? rq->curl_error : rq->web->curl.easy_strerror(code);
-    int errnum = EPROTO, query = (int)strcspn(rq->url, "?#"), dialled;
+    int errnum = EPROTO, dialled;
     char method[16] = "", dial[512];
 
     for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
@@ -451,7 +469,7 @@ void exchange_error(struct web_request *rq, CURLcode code, struct err *ret)
     }
     for (size_t i = 0; rq->method[i] && i < sizeof(method) - 1; i++)
         method[i] = (char)(i ? tolower(rq->method[i]) : rq->method[i]);
-    err_set(ret, ERR_UNAVAILABLE, errnum, "%s \"%.*s\": %s%s", method, query, rq->url,
+    err_set(ret, ERR_UNAVAILABLE, errnum, "%s \"%s\": %s%s", method, shown,
             errnum == EKEYREJECTED ? "x509: " : "", text);
 }
 

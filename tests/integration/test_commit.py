@@ -3,6 +3,7 @@ import io
 import json
 import os
 import struct
+import subprocess
 import tarfile
 import time
 
@@ -232,6 +233,27 @@ def test_daemon_is_killed_meanwhile(d):
     d.ok("unpause", other)
     equal(d.exec(other, "echo", "alive"), "alive")
     assert "killed" not in d.ok("images")
+
+
+def test_client_leaves(d):
+    """The reading ends, the container goes on, and there is no image."""
+    c = big(d, 4 << 30)
+    clients = [d.spawn_client("commit", c, f"left:{n}") for n in range(2)]
+    wait_for(lambda: frozen(d, c), "the pause")
+    workers = lambda: subprocess.run(["pgrep", "-P", str(d.pid), "-f", "containerd-lite-layer"],
+                                     capture_output=True, text=True).stdout.split()
+    wait_for(lambda: len(workers()) == 2, "two workers")
+    clients[0].kill()
+    clients[0].communicate()
+    wait_for(lambda: len(workers()) == 1, "one worker")
+    assert frozen(d, c)
+    clients[1].kill()
+    clients[1].communicate()
+    wait_for(lambda: not workers(), "no worker")
+    wait_for(lambda: not frozen(d, c), "the thaw")
+    equal(d.exec(c, "echo", "alive"), "alive")
+    assert "left" not in d.ok("images")
+    wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stages to go")
 
 
 def test_two_at_once(d):

@@ -180,3 +180,17 @@ def test_client_leaves_and_daemon_ends(d):
     d.start()
     equal(stages(d), [])
     equal(len(d.api("GET", "/images/json", status=200).json), 1)
+
+
+def test_a_password_is_not_told(d):
+    """Neither in the error of a request nor in what is kept in the image."""
+    url = "http://somebody:secret@127.0.0.1:1/x.tar?token=secret"
+    reply = d.api("POST", "/images/create", fromSrc=url, status=503)
+    has(reply.message, 'Get "http://somebody:xxxxx@127.0.0.1:1/x.tar": ', "connection refused")
+    assert "token" not in reply.message, reply.message
+    has(d.ctl("import", url, "x").err, "somebody:xxxxx@127.0.0.1:1/")
+    with server({"/x.tar": rootfs()}) as s:
+        out = d.ok("import", s.url.replace("http://", "http://somebody:secret@") + "/x.tar?token=secret", "secretive:1")
+        assert "secret@" not in out and "token" not in out, out
+        equal(s.seen[0][1]["Authorization"], "Basic c29tZWJvZHk6c2VjcmV0")
+        assert "secret@" not in json.dumps(image(d, "secretive:1"))
