@@ -1,14 +1,21 @@
 #include "client.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "json.h"
 #include "str.h"
+
+#define CHUNK_MAX 65536 /* of what is copied */
+#define CHUNK_LEAD 16   /* room for its length */
 
 static const char *first_set(const char *a, const char *b)
 {
@@ -77,31 +84,68 @@ static int write_all(int fd, const void *data, size_t len)
     return 0;
 }
 
-/* The body in chunks.  A daemon that refuses early has sent its answer: stop, and let it be read.
- */
+/* ---- bodies, in chunks ---- */
+
+/* 1: sent, 0: there is no more; by copying. */
+static int send_chunk(int sock, int fd)
+{
+    static char data[CHUNK_LEAD + CHUNK_MAX + 2];
+    char size[CHUNK_LEAD + 1];
+    ssize_t n;
+    int len, r;
+
+    do
+        n = read(fd, data + CHUNK_LEAD, CHUNK_MAX);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return n < 0 ? -errno : 0;
+    len = snprintf(size, sizeof(size), "%zx\r\n", (size_t)n);
+    memcpy(data + CHUNK_LEAD - len, size, (size_t)len);
+    memcpy(data + CHUNK_LEAD + n, "\r\n", 2);
+    r = write_all(sock, data + CHUNK_LEAD - len, (size_t)n + (size_t)len + 2);
+    return r < 0 ? r : 1;
+}
+
+/* What is in a pipe goes on without being copied, page by page; 0: there is nothing right now. */
+static int pass_chunk(int sock, int fd)
+{
+    char size[CHUNK_LEAD + 1];
+    int have = 0, r;
+
+    if (ioctl(fd, FIONREAD, &have) < 0)
+        return -errno;
+    if (have == 0)
+        return 0;
+    r = write_all(sock, size, (size_t)snprintf(size, sizeof(size), "%x\r\n", (unsigned)have));
+    while (r >= 0 && have > 0) {
+        ssize_t n = splice(fd, NULL, sock, NULL, (size_t)have, SPLICE_F_MORE);
+
+        if (n < 0 && errno != EINTR)
+            r = -errno;
+        have -= n > 0 ? (int)n : 0;
+    }
+    r = r < 0 ? r : write_all(sock, "\r\n", 2);
+    return r < 0 ? r : 1;
+}
+
+/* A daemon that refuses early has sent its answer: stop, and let it be read. */
 static int send_stream(int sock, int fd, struct err *reterr)
 {
-    const size_t room = 65536, lead = 16;
-    _cleanup_free_ char *data = xmalloc(lead + room + 2);
+    struct stat sb;
+    bool pipe = fstat(fd, &sb) == 0 && S_ISFIFO(sb.st_mode);
+    /* splice(2) knows no MSG_NOSIGNAL. */
+    void (*was)(int) = signal(SIGPIPE, SIG_IGN);
+    int r;
 
-    for (;;) {
-        ssize_t n = read(fd, data + lead, room);
-        char size[17];
-        int len, r;
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_sys(reterr, errno, "read");
-        if (n == 0)
-            break;
-        len = snprintf(size, sizeof(size), "%zx\r\n", (size_t)n);
-        memcpy(data + lead - len, size, (size_t)len);
-        memcpy(data + lead + n, "\r\n", 2);
-        r = write_all(sock, data + lead - len, (size_t)n + (size_t)len + 2);
-        if (r < 0)
-            return r == -EPIPE ? 0 : err_sys(reterr, -r, "write");
-    }
+    do {
+        /* An empty pipe is waited for, and its end seen, by reading it. */
+        r = pipe ? pass_chunk(sock, fd) : 0;
+        if (r == 0)
+            r = send_chunk(sock, fd);
+    } while (r > 0);
+    signal(SIGPIPE, was);
+    if (r < 0)
+        return r == -EPIPE ? 0 : err_sys(reterr, -r, "send the body");
     write_all(sock, "0\r\n\r\n", 5);
     return 0;
 }

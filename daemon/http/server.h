@@ -9,7 +9,7 @@
 
 #define HTTP_MAX_CONNECTIONS 4096     /* per listener, idle and busy ones */
 #define HTTP_IDLE_TIMEOUT_S 3600      /* keep-alive without a request, stalled heads and uploads */
-#define HTTP_CONNECTION_MEMORY 32768  /* bounds the request's head */
+#define HTTP_CONNECTION_MEMORY 131072 /* bounds the request's head; a body is read by halves */
 #define HTTP_MAX_JSON_BODY (4u << 20) /* larger ones are answered 413 */
 #define HTTP_MAX_DISCARD (64u << 20)  /* of an unwanted body; beyond it the connection is cut */
 
