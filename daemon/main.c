@@ -112,6 +112,7 @@ static int open_engine(struct program *p, struct err *reterr)
                               .bridge = o->bridge,
                               .bip = o->bip,
                               .default_ip = o->ip,
+                              .address_pools = (const char *const *)o->address_pools,
                               .cgroup_parent = o->cgroup_parent,
                               .storage_driver = o->storage_driver,
                               .shim_path = p->shim,

@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "fd.h"
 #include "hosts.h"
+#include "inet4.h"
 #include "json.h"
 #include "log.h"
 #include "str.h"
@@ -44,6 +45,9 @@ static const struct option_row {
      "Attach containers to this existing bridge; \"none\" for no bridge network"},
     {"bip", 0, "bip", OPT_STRING, offsetof(struct options, bip),
      "Address of our own bridge, like 172.17.0.1/16"},
+    {"default-address-pool", 0, "default-address-pools", OPT_LIST,
+     offsetof(struct options, address_pools),
+     "base=NETWORK/PREFIX,size=PREFIX: subnets for networks that name none"},
     {"ip", 0, "ip", OPT_STRING, offsetof(struct options, ip),
      "Address that published ports are bound to if none is named (default \"0.0.0.0\")"},
     {"publish-obeys-input", 0, "publish-obeys-input", OPT_BOOL,
@@ -204,6 +208,25 @@ static int parse_word(char **argv, int *i, struct options *o, struct err *reterr
 
 /* ---- configuration file ---- */
 
+/* A string, or an object as the command line would have it: {"base": "10.0.0.0/8", "size": 24} is
+ * base=10.0.0.0/8,size=24.  NULL: neither. */
+static char *word_of(const json_t *item)
+{
+    char *text = NULL;
+    const char *key;
+    json_t *v;
+
+    if (json_is_string(item))
+        return xstrdup(json_string_value(item));
+    json_object_foreach ((json_t *)item, key, v) {
+        _cleanup_free_ char *before = text, *value = json_to_str(v);
+
+        text = xasprintf("%s%s%s=%s", before ? before : "", before ? "," : "", key,
+                         json_is_string(v) ? json_string_value(v) : value);
+    }
+    return text;
+}
+
 static int set_from_json(struct options *o, const struct option_row *row, const json_t *v,
                          struct err *reterr)
 {
@@ -212,9 +235,11 @@ static int set_from_json(struct options *o, const struct option_row *row, const 
 
     if (row->type == OPT_LIST && json_is_array(v)) {
         json_array_foreach (v, i, item) {
-            if (!json_is_string(item))
+            _cleanup_free_ char *text = word_of(item);
+
+            if (!text || (json_is_object(item) && !streq(row->name, "default-address-pool")))
                 goto wrong;
-            set(o, row, json_string_value(item));
+            set(o, row, text);
         }
         return 0;
     }
@@ -349,6 +374,13 @@ static int check(struct options *o, struct err *reterr)
     if (o->log_driver && !streq(o->log_driver, "json-file") && !streq(o->log_driver, "none"))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "logger: no log driver named '%s' is registered", o->log_driver);
+    for (size_t i = 0; o->address_pools && o->address_pools[i]; i++) {
+        struct inet4_pool pool;
+
+        if (inet4_pool_parse(o->address_pools[i], &pool) < 0 || i == INET4_POOLS_MAX)
+            return err_set(reterr, ERR_INVALID, EINVAL, "invalid default address pool: %s",
+                           o->address_pools[i]);
+    }
     if (!str_empty(o->ip) && inet_pton(AF_INET, o->ip, &address) != 1)
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid --ip: %s is no IPv4 address", o->ip);
     if (!str_empty(o->bridge) && !str_empty(o->bip))

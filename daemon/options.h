@@ -13,7 +13,8 @@ struct options {
     char **hosts;
     char *data_root, *exec_root, *config_file, *pidfile, *log_level;
     char *bridge, *bip, *ip, *cgroup_parent, *storage_driver, *registry_certs, *log_driver;
-    char **log_opts; /* key=value */
+    char **log_opts;      /* key=value */
+    char **address_pools; /* base=NET,size=N */
     char **dns, **dns_search, **dns_options;
     char **registry_mirrors, **insecure_registries, **labels, **exec_opts;
     int mtu;

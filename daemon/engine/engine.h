@@ -24,11 +24,12 @@ struct images;
 
 /* Strings are borrowed for the engine's life; NULL or 0 means the default. */
 struct engine_config {
-    const char *data_root;  /* /var/lib/containerd-lite */
-    const char *exec_root;  /* /run/containerd-lite */
-    const char *bridge;     /* --bridge: NULL own one, "none", or the name of an existing one */
-    const char *bip;        /* --bip: "172.17.0.1/16" */
-    const char *default_ip; /* --ip: of published ports; an IPv4 address */
+    const char *data_root; /* /var/lib/containerd-lite */
+    const char *exec_root; /* /run/containerd-lite */
+    const char *bridge;    /* --bridge: NULL own one, "none", or the name of an existing one */
+    const char *bip;       /* --bip: "172.17.0.1/16" */
+    const char *const *address_pools; /* "base=10.0.0.0/8,size=24"; NULL for Docker's */
+    const char *default_ip;           /* --ip: of published ports; an IPv4 address */
     const char *cgroup_parent;
     const char *storage_driver;
     const char *shim_path;                  /* executable files */

@@ -324,11 +324,21 @@ static int open_predefined(struct engine *e, struct err *reterr)
 
 int networks_fabric(struct engine *e, struct err *reterr)
 {
+    const char *const *texts = e->config.address_pools;
+    struct inet4_pool pools[INET4_POOLS_MAX];
+    struct fabric_config config = {
+        .table = e->table, .obeys_input = e->config.publish_obeys_input, .pools = pools};
     int r;
 
     if (e->fabric)
         return 0;
-    r = fabric_open(e->table, e->config.publish_obeys_input, &e->fabric, reterr);
+    for (; texts && texts[config.n_pools]; config.n_pools++) {
+        if (config.n_pools == ARRAY_SIZE(pools) ||
+            inet4_pool_parse(texts[config.n_pools], &pools[config.n_pools]) < 0)
+            return err_set(reterr, ERR_INVALID, EINVAL, "invalid default address pool: %s",
+                           texts[config.n_pools]);
+    }
+    r = fabric_open(&config, &e->fabric, reterr);
     return r < 0 ? r : networks_watch(e, reterr);
 }
 
@@ -372,6 +382,7 @@ static void open_one(struct engine *e, const struct network_row *row)
         return;
     }
     net_kernel_config(net, &kernel);
+    kernel.parent_may_be_gone = true;
     r = network_open(e->fabric, &kernel, &net->network, &err);
     if (r >= 0)
         r = net_open_ipam(net, net->id, &err);

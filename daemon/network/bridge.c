@@ -12,10 +12,11 @@
 /* Daemons that start at the same time choose their subnets one after the other. */
 #define CHOICE_LOCK "/run/containerd-lite.network.lock"
 
-static int choose_address(const struct network_config *config,
-                          const struct rtnl_addresses *addresses, struct inet4 *ret,
-                          struct err *reterr)
+static int choose_address(const struct network *network, const struct rtnl_addresses *addresses,
+                          struct inet4 *ret, struct err *reterr)
 {
+    const struct network_config *config = &network->config;
+    const struct fabric *fabric = network->fabric;
     size_t n = addresses->n + config->n_reserved;
     _cleanup_free_ struct inet4 *used = xcalloc(n + 1, sizeof(*used));
 
@@ -23,7 +24,7 @@ static int choose_address(const struct network_config *config,
         used[i] = addresses->list[i].net;
     for (size_t i = 0; i < config->n_reserved; i++)
         used[addresses->n + i] = config->reserved[i];
-    if (inet4_choose(used, n, ret) < 0)
+    if (inet4_choose(fabric->pools, fabric->n_pools, used, n, ret) < 0)
         return err_set(reterr, ERR_UNAVAILABLE, EADDRNOTAVAIL,
                        "could not find an available, non-overlapping IPv4 address pool among the "
                        "defaults to assign to the network");
@@ -45,7 +46,7 @@ static int settle_address(struct network *network, const struct rtnl_link *link,
     if (!network->config.bridge_is_ours)
         return err_set(reterr, ERR_INVALID, EADDRNOTAVAIL, "bridge %s has no IPv4 address",
                        network->config.bridge);
-    return choose_address(&network->config, addresses, address, reterr);
+    return choose_address(network, addresses, address, reterr);
 }
 
 /* No multicast router lives here: without snooping a port has no timers and tables for it.  A

@@ -13,13 +13,21 @@
 
 #define VETH_ID_LEN 10
 
-/* FNV-1a, folded: tells the networks of one host apart in the names of their links. */
-static unsigned hash16(const char *s)
+/* FNV-1a */
+static uint32_t hash32(const char *s)
 {
     uint32_t h = 2166136261u;
 
     for (; *s; s++)
         h = (h ^ (unsigned char)*s) * 16777619u;
+    return h;
+}
+
+/* Tells the networks of one host apart in the names of their links. */
+static unsigned hash16(const char *s)
+{
+    uint32_t h = hash32(s);
+
     return (h >> 16 ^ h) & 0xffff;
 }
 
@@ -178,18 +186,29 @@ static int withdraw(const struct endpoint_spec *spec, struct err *reterr)
     return fabric_withdraw(spec->network->fabric, spec, reterr);
 }
 
+/* A link inside is found again by its index: its name and its address are the container's to
+ * change.  It is chosen here, out of the endpoint's id, far above those that the kernel gives. */
+static uint32_t macvlan_index(const struct endpoint_spec *spec)
+{
+    return UINT32_C(1) << 30 | (hash32(spec->veth) & ((UINT32_C(1) << 30) - 1));
+}
+
 static int create_macvlan(const struct endpoint_spec *spec, int netns_fd, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     const struct network *network = spec->network;
     struct rtnl_macvlan macvlan = {
         .name = spec->ifname,
-        .parent = network->bridge_index,
+        .index = macvlan_index(spec),
         .mode = network->config.macvlan_mode ? network->config.macvlan_mode : MACVLAN_MODE_BRIDGE,
         .mac = spec->mac,
         .netns_fd = netns_fd};
+    int r;
 
     LOCKED(&network->fabric->route_lock);
+    r = network_find_parent(network, &macvlan.parent, reterr);
+    if (r < 0)
+        return r;
     rtnl_put_macvlan(&batch, &macvlan);
     return nl_run(network->fabric->route_fd, &batch, NULL, NULL, reterr);
 }
@@ -199,7 +218,7 @@ static int delete_inside(const struct endpoint_spec *spec, int rtnl_fd, struct e
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     int r;
 
-    rtnl_put_link_delete(&batch, spec->ifname);
+    rtnl_put_link_delete_index(&batch, macvlan_index(spec));
     r = nl_run(rtnl_fd, &batch, NULL, NULL, reterr);
     return r == -ENODEV ? 0 : r;
 }

@@ -72,15 +72,19 @@ static struct ruleset ruleset_of(const struct fabric *fabric)
                             .relay_port6 = relay_port(fabric->relay, AF_INET6)};
 }
 
-int fabric_open(const char *table, bool obeys_input, struct fabric **ret, struct err *reterr)
+int fabric_open(const struct fabric_config *config, struct fabric **ret, struct err *reterr)
 {
     _cleanup_(fabric_closep) struct fabric *fabric = NULL;
     int r;
 
-    if (str_empty(table) || strlen(table) >= NETWORK_TABLE_MAX)
+    if (str_empty(config->table) || strlen(config->table) >= NETWORK_TABLE_MAX)
         return err_set(reterr, ERR_INVALID, EINVAL, "the nftables table needs a name");
     fabric = xcalloc(1, sizeof(*fabric));
-    snprintf(fabric->table, sizeof(fabric->table), "%s", table);
+    snprintf(fabric->table, sizeof(fabric->table), "%s", config->table);
+    fabric->n_pools = config->n_pools;
+    fabric->pools = xmalloc((config->n_pools + 1) * sizeof(*fabric->pools));
+    if (config->n_pools > 0)
+        memcpy(fabric->pools, config->pools, config->n_pools * sizeof(*fabric->pools));
     pthread_mutex_init(&fabric->open_lock, NULL);
     pthread_mutex_init(&fabric->route_lock, NULL);
     pthread_mutex_init(&fabric->filter_lock, NULL);
@@ -91,9 +95,9 @@ int fabric_open(const char *table, bool obeys_input, struct fabric **ret, struct
     fabric->filter_fd = nl_open(NETLINK_NETFILTER);
     if (fabric->filter_fd < 0)
         return err_sys(reterr, -fabric->filter_fd, "open nftables socket");
-    fabric->obeys_input = obeys_input;
-    r = relay_open(obeys_input, relay_target, fabric, &fabric->relay, reterr);
-    if (r < 0 && obeys_input)
+    fabric->obeys_input = config->obeys_input;
+    r = relay_open(config->obeys_input, relay_target, fabric, &fabric->relay, reterr);
+    if (r < 0 && config->obeys_input)
         return r;
     *ret = TAKE_PTR(fabric);
     return 0;
@@ -120,6 +124,7 @@ void fabric_close(struct fabric *fabric)
     pthread_mutex_destroy(&fabric->filter_lock);
     forget_published(fabric);
     free(fabric->networks);
+    free(fabric->pools);
     free(fabric);
 }
 

@@ -94,37 +94,77 @@ bool inet4_overlap(const struct inet4 *a, const struct inet4 *b)
     return ((a->address ^ b->address) & inet4_mask(shorter)) == 0;
 }
 
-static bool is_free(const struct inet4 *candidate, const struct inet4 *used, size_t n)
+/* The one that is in the way, or NULL. */
+static const struct inet4 *find_overlap(const struct inet4 *candidate, const struct inet4 *used,
+                                        size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (used[i].prefix > 0 && inet4_overlap(candidate, &used[i]))
-            return false;
+            return &used[i];
     }
-    return true;
+    return NULL;
 }
 
-int inet4_choose(const struct inet4 *used, size_t n, struct inet4 *ret)
+int inet4_pool_parse(const char *s, struct inet4_pool *ret)
 {
-    static const struct {
-        uint32_t base;
-        uint8_t prefix;
-        unsigned count;
-    } pools[] = {
+    _cleanup_free_ char *copy = xstrdup(s);
+    struct inet4 base = {0};
+    uint64_t size = 0;
+    char *rest = copy;
+
+    for (char *word; (word = strsep(&rest, ","));) {
+        if (strncmp(word, "base=", 5) == 0
+                ? inet4_parse(word + 5, &base) < 0
+                : strncmp(word, "size=", 5) != 0 || str_parse_u64(word + 5, 30, &size) < 0)
+            return -EINVAL;
+    }
+    if (base.prefix == 0 || size < base.prefix || size == 0 || base.prefix > 30)
+        return -EINVAL;
+    *ret = (struct inet4_pool){.first = inet4_first(&base),
+                               .prefix = (uint8_t)size,
+                               .count = UINT32_C(1) << (size - base.prefix)};
+    return 0;
+}
+
+/* A subnet that is used is stepped over as a whole, so that wide pools cost no more than narrow
+ * ones. */
+static bool choose_from(const struct inet4_pool *pool, const struct inet4 *used, size_t n,
+                        struct inet4 *ret)
+{
+    uint64_t size = UINT64_C(1) << (32 - pool->prefix), end = pool->first + pool->count * size;
+
+    for (uint64_t at = pool->first; at < end;) {
+        struct inet4 net = {(uint32_t)at, pool->prefix};
+        const struct inet4 *in_the_way = find_overlap(&net, used, n);
+        uint64_t behind;
+
+        if (!in_the_way) {
+            net.address++;
+            *ret = net;
+            return true;
+        }
+        behind = (uint64_t)inet4_last(in_the_way) + 1;
+        at = behind > at + size ? (behind + size - 1) / size * size : at + size;
+    }
+    return false;
+}
+
+int inet4_choose(const struct inet4_pool *pools, size_t n_pools, const struct inet4 *used, size_t n,
+                 struct inet4 *ret)
+{
+    static const struct inet4_pool defaults[] = {
         {0xac110000, 16, 15},  /* 172.17.0.0/16 .. 172.31.0.0/16 */
         {0xc0a80000, 20, 16},  /* 192.168.0.0/20 .. 192.168.240.0/20 */
         {0x0ae00000, 20, 512}, /* 10.224.0.0/20 .. 10.255.240.0/20 */
     };
 
-    for (size_t p = 0; p < ARRAY_SIZE(pools); p++) {
-        for (uint32_t i = 0; i < pools[p].count; i++) {
-            struct inet4 net = {pools[p].base + (i << (32 - pools[p].prefix)), pools[p].prefix};
-
-            if (is_free(&net, used, n)) {
-                net.address++;
-                *ret = net;
-                return 0;
-            }
-        }
+    if (n_pools == 0) {
+        pools = defaults;
+        n_pools = ARRAY_SIZE(defaults);
+    }
+    for (size_t p = 0; p < n_pools; p++) {
+        if (choose_from(&pools[p], used, n, ret))
+            return 0;
     }
     return -EADDRNOTAVAIL;
 }

@@ -35,11 +35,23 @@ uint32_t inet4_last(const struct inet4 *net);  /* broadcast address */
 bool inet4_contains(const struct inet4 *net, uint32_t address);
 bool inet4_overlap(const struct inet4 *a, const struct inet4 *b);
 
-/* The first of Docker's default pools (172.17..31.0.0/16, then 192.168.0.0/16 in steps of /20), or
- * when all 31 are taken of 10.224.0.0/11 in steps of /20, that overlaps none of used[n] (entries
- * with prefix 0, default routes, are ignored); the bridge gets its first host address.  0 or
- * -EADDRNOTAVAIL. */
-int inet4_choose(const struct inet4 *used, size_t n, struct inet4 *ret);
+/* Subnets of one size to choose from, one after the other. */
+struct inet4_pool {
+    uint32_t first;
+    uint8_t prefix; /* of each */
+    uint32_t count;
+};
+#define INET4_POOLS_MAX 64
+
+/* "base=10.0.0.0/8,size=24", in any order; 0 or -EINVAL. */
+int inet4_pool_parse(const char *s, struct inet4_pool *ret);
+
+/* The first subnet of pools[n_pools] that overlaps none of used[n] (entries with prefix 0, default
+ * routes, are ignored); the bridge gets its first host address.  Without pools it is of Docker's
+ * (172.17..31.0.0/16, then 192.168.0.0/16 in steps of /20), or when all 31 are taken of
+ * 10.224.0.0/11 in steps of /20.  0 or -EADDRNOTAVAIL. */
+int inet4_choose(const struct inet4_pool *pools, size_t n_pools, const struct inet4 *used, size_t n,
+                 struct inet4 *ret);
 
 /* 02:42 + the address, as Docker does: an address that is given out again keeps its MAC, so no
  * neighbour's ARP entry is ever stale; the bridge forgets the old port with the old veth. */

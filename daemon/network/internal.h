@@ -17,6 +17,8 @@ struct fabric {
     pthread_mutex_t filter_lock;
     int filter_fd; /* NETLINK_NETFILTER, under filter_lock */
     bool obeys_input;
+    struct inet4_pool *pools; /* owned */
+    size_t n_pools;
     struct relay *relay; /* owned; NULL: this kernel has none */
     /* What the table holds, under filter_lock. */
     bool has_ipv6;             /* the table of that family is there */
@@ -36,7 +38,7 @@ struct published {
 struct network {
     struct fabric *fabric;        /* borrowed */
     struct network_config config; /* address and mtu filled in by bridge_open() */
-    uint32_t bridge_index;        /* or the parent's */
+    uint32_t bridge_index;        /* none of macvlan */
 };
 
 static inline bool network_is_macvlan(const struct network *network)
@@ -56,6 +58,9 @@ static inline void unlockp(pthread_mutex_t **lock)
 
 /* Make or adopt the bridge with its address; fills in bridge_index and config. */
 int bridge_open(struct network *network, struct err *reterr);
+/* The index that the parent of a macvlan network has now: it may have been made again since.  Under
+ * route_lock. */
+int network_find_parent(const struct network *network, uint32_t *ret, struct err *reterr);
 /* What the rules must be in force for first. */
 int bridge_set_sysctls(const struct network *network, struct err *reterr);
 int bridge_delete(struct network *network, struct err *reterr);

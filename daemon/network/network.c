@@ -25,18 +25,25 @@ static int add_to_table(struct network *network, struct err *reterr)
     return fabric_add(network->fabric, network, reterr);
 }
 
-static int find_parent(struct network *network, struct err *reterr)
+int network_find_parent(const struct network *network, uint32_t *ret, struct err *reterr)
 {
     const char *name = network->config.parent;
     struct rtnl_link link;
-    int r;
-
-    LOCKED(&network->fabric->route_lock);
-    r = rtnl_get_link(network->fabric->route_fd, name, &link, reterr);
+    int r = rtnl_get_link(network->fabric->route_fd, name, &link, reterr);
     if (r >= 0 && link.index == 0)
         return err_set(reterr, ERR_INVALID, ENODEV, "parent interface %s does not exist", name);
-    network->bridge_index = link.index;
+    *ret = link.index;
     return r;
+}
+
+static int check_parent(const struct network *network, struct err *reterr)
+{
+    uint32_t index;
+
+    if (network->config.parent_may_be_gone)
+        return 0;
+    LOCKED(&network->fabric->route_lock);
+    return network_find_parent(network, &index, reterr);
 }
 
 static int make(struct network *network, struct err *reterr)
@@ -44,7 +51,7 @@ static int make(struct network *network, struct err *reterr)
     int r;
 
     if (network_is_macvlan(network))
-        return find_parent(network, reterr);
+        return check_parent(network, reterr);
     LOCKED(&network->fabric->open_lock);
     r = bridge_open(network, reterr);
     if (r >= 0)

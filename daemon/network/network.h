@@ -26,10 +26,15 @@
 
 struct fabric;
 
-/* table: name of the nftables table (families ip and, once something needs it, ip6), made when the
- * first network is opened.  obeys_input: the INPUT chain of the host decides about what comes to
- * published ports from outside.  Opens some sockets, nothing else. */
-int fabric_open(const char *table, bool obeys_input, struct fabric **ret, struct err *reterr);
+struct fabric_config {
+    const char *table; /* name of the nftables table (families ip and, once needed, ip6) */
+    bool obeys_input;  /* the INPUT chain of the host decides about what comes from outside */
+    const struct inet4_pool *pools; /* for networks that name no subnet; copied */
+    size_t n_pools;                 /* 0: Docker's */
+};
+
+/* The table is made when the first network is opened.  Opens some sockets, nothing else. */
+int fabric_open(const struct fabric_config *config, struct fabric **ret, struct err *reterr);
 /* Close the networks first.  Everything in the kernel stays. */
 void fabric_close(struct fabric *fabric);
 DEFINE_FREEP(struct fabric *, fabric_close)
@@ -62,15 +67,16 @@ struct network_config {
     /* Not "": no bridge but a macvlan link on this one for each container, beside the host and in
      * none of its rules; address is then that of the router outside, and given. */
     char parent[IFNAMSIZ];
-    uint32_t macvlan_mode; /* MACVLAN_MODE_* of linux/if_link.h; 0: bridge */
-    struct inet4 address;  /* of the bridge; address 0: adopt the bridge's or choose */
-    struct inet6 address6; /* of the bridge, too; prefix 0: none */
-    uint32_t mtu;          /* 0: NETWORK_MTU_DEFAULT */
-    bool ip_forward;       /* switch net.ipv4.ip_forward on */
-    bool bridge_is_ours;   /* false (--bridge=NAME): must exist with an address, is not changed */
-    bool internal;         /* nothing leads in or out */
-    bool no_icc;           /* its containers do not reach each other */
-    bool no_masquerade;    /* outside they are seen by their own addresses */
+    bool parent_may_be_gone; /* now: it is looked for with each container */
+    uint32_t macvlan_mode;   /* MACVLAN_MODE_* of linux/if_link.h; 0: bridge */
+    struct inet4 address;    /* of the bridge; address 0: adopt the bridge's or choose */
+    struct inet6 address6;   /* of the bridge, too; prefix 0: none */
+    uint32_t mtu;            /* 0: NETWORK_MTU_DEFAULT */
+    bool ip_forward;         /* switch net.ipv4.ip_forward on */
+    bool bridge_is_ours;     /* false (--bridge=NAME): must exist with an address, is not changed */
+    bool internal;           /* nothing leads in or out */
+    bool no_icc;             /* its containers do not reach each other */
+    bool no_masquerade;      /* outside they are seen by their own addresses */
     /* Subnets that must not be chosen besides what the host routes; borrowed for the call. */
     const struct inet4 *reserved;
     size_t n_reserved;

@@ -64,6 +64,13 @@ void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth)
     mnl_attr_nest_end(nlh, info);
 }
 
+static void set_index(struct nlmsghdr *nlh, uint32_t index)
+{
+    struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+
+    ifi->ifi_index = (int)index;
+}
+
 void rtnl_put_macvlan(struct nl_batch *batch, const struct rtnl_macvlan *macvlan)
 {
     struct nlattr *info, *data;
@@ -71,6 +78,7 @@ void rtnl_put_macvlan(struct nl_batch *batch, const struct rtnl_macvlan *macvlan
 
     put_link(batch, "create macvlan link", RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
              &nlh);
+    set_index(nlh, macvlan->index);
     mnl_attr_put_strz(nlh, IFLA_IFNAME, macvlan->name);
     mnl_attr_put_u32(nlh, IFLA_LINK, macvlan->parent);
     mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)macvlan->netns_fd);
@@ -122,6 +130,14 @@ void rtnl_put_link_delete(struct nl_batch *batch, const char *name)
 
     put_link(batch, "delete link", RTM_DELLINK, NLM_F_ACK, &nlh);
     mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+}
+
+void rtnl_put_link_delete_index(struct nl_batch *batch, uint32_t index)
+{
+    struct nlmsghdr *nlh;
+
+    put_link(batch, "delete link", RTM_DELLINK, NLM_F_ACK, &nlh);
+    set_index(nlh, index);
 }
 
 static void put_address(struct nl_batch *batch, const char *what, uint16_t type, uint16_t flags,

@@ -22,6 +22,7 @@ struct rtnl_veth {
 /* A macvlan link, born inside a namespace, down. */
 struct rtnl_macvlan {
     const char *name;
+    uint32_t index;  /* that it is to have inside */
     uint32_t parent; /* index */
     uint32_t mode;
     const uint8_t *mac; /* MAC_LEN */
@@ -44,6 +45,7 @@ void rtnl_put_veth(struct nl_batch *batch, const struct rtnl_veth *veth);
 void rtnl_put_port_options(struct nl_batch *batch, const char *name, bool hairpin, bool isolated);
 void rtnl_put_link_up(struct nl_batch *batch, const char *name);
 void rtnl_put_link_delete(struct nl_batch *batch, const char *name);
+void rtnl_put_link_delete_index(struct nl_batch *batch, uint32_t index);
 /* Address and its connected route; an address that is there already is success. */
 void rtnl_put_address(struct nl_batch *batch, uint32_t index, const struct inet4 *address);
 /* At once, without looking whether somebody else has it: it is ours to give. */

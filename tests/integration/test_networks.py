@@ -387,6 +387,25 @@ def test_default_address_of_published_ports():
         d.ok("rm", "-f", s)
 
 
+def test_default_address_pools():
+    if STOCK:
+        return
+    with Daemon(start=False) as d:
+        with open(f"{d.root}/daemon.json", "w") as file:
+            json.dump({"default-address-pools": [{"base": "10.99.16.0/24", "size": 28}, {"base": "10.99.32.0/24", "size": 24}]}, file)
+        d.start()
+        d.ok("network", "create", "--subnet", "10.99.16.16/28", "taken")
+        subnets = [network(d, n)["IPAM"]["Config"][0]["Subnet"] for n in ("bridge", *(d.ok("network", "create", f"n{i}") for i in range(15)))]
+        equal(subnets, [f"10.99.16.{16 * i}/28" for i in range(16) if i != 1] + ["10.99.32.0/24"])
+        has(d.fails(1, "network", "create", "more"), "could not find an available, non-overlapping IPv4 address pool")
+        c = d.sleeper("--network", "n3")
+        equal(on(d, c, "n3")["IPAddress"], on(d, c, "n3")["Gateway"].rpartition(".")[0] + ".82")
+        remove(d, c, networks=["taken", *(f"n{i}" for i in range(15))])
+    with Daemon("--default-address-pool", "base=10.99.16.0/24,size=8", start=False) as d:
+        equal(d.spawn().wait(20), 1)
+        has(host.read(d.log), "invalid default address pool: base=10.99.16.0/24,size=8")
+
+
 def test_ipv6(d):
     d.ok("network", "create", "--ipv6", "six")
     d.ok("network", "create", "--ipv6", "--subnet", "fd99:1::/64", "--gateway", "fd99:1::fe", "--subnet", "10.99.6.0/24", "fixed")
@@ -508,6 +527,23 @@ def test_macvlan(d):
         d.ok("network", "disconnect", "mac", c)
         equal(links(d, c), ["eth0", "lo"])
         if not STOCK:
+            # A container may call its links what it likes, also by the name of another.
+            hostile = d.sleeper("--cap-add", "NET_ADMIN")
+            d.ok("network", "connect", "mac", hostile)
+            for words in ("set eth1 down", "set eth1 name hidden", "set hidden address 02:00:00:00:00:77", "add eth1 type bridge"):
+                d.exec(hostile, "ip", "link", *words.split())
+            d.ok("network", "disconnect", "mac", hostile)
+            equal(links(d, hostile), ["eth0", "eth1", "lo"], "its own link stays")
+            equal(d.exec(hostile, "ip", "-o", "link").count("hidden"), 0)
+            d.ok("rm", "-f", hostile)
+            # The parent is made again, and has another index.
+            d.ok("rm", "-f", s)
+            host.tool("ip", "link", "del", "ctl-parent")
+            has(d.ctl("run", "--rm", "--network", "mac", "busybox", "true").err, "parent interface ctl-parent does not exist")
+            for args in (("add", "ctl-parent", "type", "veth", "peer", "name", "ctl-peer"), ("set", "ctl-peer", "up"), ("set", "ctl-parent", "up")):
+                host.tool("ip", "link", *args)
+            s = server(d, "--network", "mac", "-p", "80")
+            address = on(d, s, "mac")["IPAddress"]
             d.kill9()
             d.start()
             equal(on(d, s, "mac")["IPAddress"], address)

@@ -102,7 +102,7 @@ static void check_choice(const char *const *used, size_t n, const char *want)
 
     for (size_t i = 0; i < n; i++)
         nets[i] = net(used[i]);
-    ck_assert_int_eq(inet4_choose(nets, n, &chosen), 0);
+    ck_assert_int_eq(inet4_choose(NULL, 0, nets, n, &chosen), 0);
     inet4_format(&chosen, text);
     ck_assert_str_eq(text, want);
 }
@@ -124,12 +124,51 @@ START_TEST(choice_avoids_what_is_used)
 }
 END_TEST
 
+static void check_pools(const char *a, const char *b, const char *used, const char *want)
+{
+    struct inet4_pool pools[2];
+    struct inet4 taken = used ? net(used) : (struct inet4){0}, chosen;
+    char text[INET4_STR_MAX] = "none";
+
+    ck_assert_int_eq(inet4_pool_parse(a, &pools[0]), 0);
+    if (b)
+        ck_assert_int_eq(inet4_pool_parse(b, &pools[1]), 0);
+    if (inet4_choose(pools, b ? 2 : 1, &taken, used ? 1 : 0, &chosen) >= 0)
+        inet4_format(&chosen, text);
+    ck_assert_str_eq(text, want);
+}
+
+START_TEST(choice_from_given_pools)
+{
+    static const char *const wrong[] = {"",
+                                        "base=10.0.0.0/8",
+                                        "size=24",
+                                        "base=10.0.0.0/8,size=7",
+                                        "base=10.0.0.0/8,size=31",
+                                        "base=fd00::/8,size=64",
+                                        "base=10.0.0.0/8,size=24,x=1",
+                                        "base=0.0.0.0/0,size=8"};
+    struct inet4_pool pool;
+
+    check_pools("base=10.1.0.0/16,size=24", NULL, NULL, "10.1.0.1/24");
+    check_pools("size=24,base=10.1.2.3/16", NULL, "10.1.0.77/32", "10.1.1.1/24");
+    check_pools("base=10.1.0.0/16,size=24", NULL, "10.1.0.0/17", "10.1.128.1/24");
+    check_pools("base=10.1.0.0/16,size=24", NULL, "10.0.0.0/8", "none");
+    check_pools("base=10.1.0.0/16,size=16", "base=10.2.0.0/16,size=28", "10.1.9.0/24",
+                "10.2.0.1/28");
+    check_pools("base=10.0.0.0/8,size=30", NULL, "10.0.0.0/9", "10.128.0.1/30");
+    check_pools("base=255.255.255.0/24,size=25", NULL, "255.255.255.0/24", "none");
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        ck_assert_msg(inet4_pool_parse(wrong[i], &pool) == -EINVAL, "'%s'", wrong[i]);
+}
+END_TEST
+
 START_TEST(choice_fails_when_all_pools_are_used)
 {
     struct inet4 used[] = {net("172.0.0.0/8"), net("192.168.0.0/16"), net("10.0.0.0/8")};
     struct inet4 chosen = {7, 7};
 
-    ck_assert_int_eq(inet4_choose(used, 3, &chosen), -EADDRNOTAVAIL);
+    ck_assert_int_eq(inet4_choose(NULL, 0, used, 3, &chosen), -EADDRNOTAVAIL);
     ck_assert_uint_eq(chosen.address, 7);
 }
 END_TEST
@@ -164,6 +203,7 @@ int main(void)
     tcase_add_test(t, bounds_of_a_subnet);
     tcase_add_test(t, overlap_works_in_both_directions);
     tcase_add_test(t, choice_avoids_what_is_used);
+    tcase_add_test(t, choice_from_given_pools);
     tcase_add_test(t, choice_fails_when_all_pools_are_used);
     tcase_add_test(t, mac_follows_the_address);
     suite_add_tcase(s, t);
