@@ -231,6 +231,15 @@ extern const struct opt events_opts[];
 int cmd_events(struct invocation *inv);
 
 /* volumes.c */
+struct checkpoint_options {
+    const char *dir;
+    bool leave_running;
+};
+extern const struct opt checkpoint_create_opts[], checkpoint_opts[];
+int cmd_checkpoint_create(struct invocation *inv);
+int cmd_checkpoint_ls(struct invocation *inv);
+int cmd_checkpoint_rm(struct invocation *inv);
+
 struct volume_options {
     const char *driver, *name;
     char **labels, **driver_opts;

@@ -11,9 +11,9 @@
 static const struct {
     const char *name, *help;
 } groups[] = {
-    {"container", "Manage containers"}, {"image", "Manage images"},
-    {"network", "Manage networks"},     {"system", "Manage containerd-lite"},
-    {"volume", "Manage volumes"},
+    {"checkpoint", "Manage checkpoints"}, {"container", "Manage containers"},
+    {"image", "Manage images"},           {"network", "Manage networks"},
+    {"system", "Manage containerd-lite"}, {"volume", "Manage volumes"},
 };
 
 static const char *const common[] = {"run",    "exec", "ps",      "pull",

@@ -107,6 +107,9 @@ void engine_container_list(struct engine *e, const struct list_options *options,
                            engine_json_fn *done, void *arg);
 void engine_container_top(struct engine *e, const char *ref, const char *ps_args,
                           engine_json_fn *done, void *arg);
+/* Create, list, remove and start from a checkpoint: always an error, ERR_NOT_IMPLEMENTED for a
+ * container that is there. */
+int engine_container_checkpoint(struct engine *e, const char *ref, struct err *reterr);
 /* filters: until, label, label!; result {"ContainersDeleted", "SpaceReclaimed"} */
 void engine_container_prune(struct engine *e, json_t *filters, engine_json_fn *done, void *arg);
 

@@ -42,8 +42,20 @@ void containers_inspect(struct http_req *req)
                              reply_200_json, req);
 }
 
+void containers_checkpoints(struct http_req *req)
+{
+    struct err err;
+
+    engine_container_checkpoint(http_context(req), http_param(req), &err);
+    http_reply_err(req, &err);
+}
+
 void containers_start(struct http_req *req)
 {
+    if (!str_empty(http_query(req, "checkpoint"))) {
+        containers_checkpoints(req);
+        return;
+    }
     engine_container_start(http_context(req), http_param(req), reply_204, req);
 }
 

@@ -79,9 +79,16 @@ bool router_match(const char *pattern, const char *path, char **ret_param)
     }
     prefix_len = (size_t)(open - pattern);
     suffix = strchr(open, '}') + 1;
-    suffix_len = strlen(suffix);
+    suffix_len = strcspn(suffix, "{");
+    if (suffix[suffix_len]) {
+        const char *last = strrchr(path, '/');
+
+        if (!last || !last[1])
+            return false;
+        path_len = (size_t)(last + 1 - path);
+    }
     if (path_len <= prefix_len + suffix_len || strncmp(path, pattern, prefix_len) != 0 ||
-        !streq(path + path_len - suffix_len, suffix))
+        strncmp(path + path_len - suffix_len, suffix, suffix_len) != 0)
         return false;
     *ret_param = xstrndup(path + prefix_len, path_len - prefix_len - suffix_len);
     return true;

@@ -13,7 +13,8 @@ void router_split_version(const char *path, const char **ret_rest, int *ret_vers
 /* Whether a version is one we speak; -EINVAL with the texts that clients know. */
 int router_check_version(const char *path, int version, struct err *reterr);
 
-/* Whether path fits pattern; *ret_param: new string, NULL for patterns without a name. */
+/* Whether path fits pattern; *ret_param: new string, NULL for patterns without a name.  A second
+ * name at the pattern's end stands for one segment, which is not told. */
 bool router_match(const char *pattern, const char *path, char **ret_param);
 
 /* The first route that fits, NULL if none. */

@@ -30,6 +30,7 @@ void containers_unpause(struct http_req *req);
 void containers_rename(struct http_req *req);
 void containers_update(struct http_req *req);
 void containers_resize(struct http_req *req);
+void containers_checkpoints(struct http_req *req);
 void containers_top(struct http_req *req);
 void containers_remove(struct http_req *req);
 void containers_commit(struct http_req *req);
