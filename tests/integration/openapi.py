@@ -31,7 +31,7 @@ class Contract:
         self.routes = sorted(
             ((re.compile("^" + re.sub(r"\\{\w+\\}", "(.+)", re.escape(path)) + "$"), path, item)
              for path, item in self.document["paths"].items()),
-            key=lambda route: (route[1].count("{"), -len(route[1])))
+            key=lambda route: ("{" in route[1], -len(re.sub(r"{\w+}", "", route[1]))))
         self.seen = set()
 
     def operations(self):

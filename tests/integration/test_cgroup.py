@@ -213,9 +213,11 @@ def test_cgroups_cannot_be_written(d):
 def test_privileged_may_write_cgroups(d):
     directory = os.path.dirname(LIMIT_FILE)
     container = d.sleeper("--privileged", "-m", "64m")
-    d.exec(container, "sh", "-c", f"echo {32 * MIB} >{LIMIT_FILE}")
     name, controller = os.path.basename(LIMIT_FILE), "" if host.pure_v2() else "memory"
-    equal(value(d, container, controller, name), str(32 * MIB))
+    # Where systemd mounts it (nsdelegate), a namespace's root has its limits from outside alone.
+    if not host.pure_v2():
+        d.exec(container, "sh", "-c", f"echo {32 * MIB} >{LIMIT_FILE}")
+        equal(value(d, container, controller, name), str(32 * MIB))
     d.exec(container, "mkdir", f"{directory}/below")
     # Whatever it has made there lies in its own cgroup and goes with it.
     own = os.path.dirname(host.cgroup_file(d.state(container)["Pid"], controller, name))
