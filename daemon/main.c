@@ -25,9 +25,12 @@
 #define LOCK_PAUSE_US 25000
 
 struct program {
+    int argc;
+    char **argv;
     struct options options;
     uv_loop_t loop;
-    uv_signal_t term, interrupt;
+    uv_signal_t term, interrupt, hangup;
+    uv_timer_t watchdog;
     struct engine *engine;
     struct http_server *server;
     int listen[LISTEN_MAX];
@@ -152,6 +155,69 @@ static void on_signal(uv_signal_t *s, int signo)
     stop(s->data);
 }
 
+/* ---- reload ---- */
+
+static void set_log_level(const struct options *o)
+{
+    enum log_level level = LOG_LVL_INFO;
+
+    log_level_parse(o->log_level, &level);
+    log_set_level(level);
+}
+
+static void apply(struct program *p, struct options *fresh)
+{
+    char **labels = p->options.labels;
+
+    set_log_level(fresh);
+    engine_reload(p->engine, (const char *const *)fresh->labels, fresh->debug);
+    p->options.labels = TAKE_PTR(fresh->labels);
+    strv_free(labels);
+}
+
+static void on_hangup(uv_signal_t *s, int signo)
+{
+    struct program *p = s->data;
+    struct options fresh = {0};
+    struct timespec now;
+    char text[64];
+    struct err err;
+
+    (void)signo;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    manager_notify(text);
+    if (options_parse(p->argc, p->argv, &fresh, &err) < 0) {
+        log_error("the configuration stays as it was: %s", err.message);
+    } else {
+        apply(p, &fresh);
+        log_info("read the configuration again: labels, debug and log level");
+    }
+    options_done(&fresh);
+    if (p->serving)
+        manager_notify("READY=1");
+}
+
+/* From the loop: it is the loop that may hang. */
+static void on_watchdog(uv_timer_t *t)
+{
+    (void)t;
+    manager_notify("WATCHDOG=1");
+}
+
+static void watch(struct program *p)
+{
+    int64_t us = manager_watchdog_us();
+
+    uv_timer_init(&p->loop, &p->watchdog);
+    /* Half the time, as sd_watchdog_enabled(3) says; never in a row. */
+    if (us > 0)
+        uv_timer_start(&p->watchdog, on_watchdog, 0, us < 4000 ? 2 : (uint64_t)us / 2000);
+}
+
+/* ---- service ---- */
+
 static void serve(void *arg)
 {
     struct program *p = arg;
@@ -168,11 +234,11 @@ static void serve(void *arg)
     log_info("containerd-lite %s serves %s", CTL_VERSION, p->options.hosts[0]);
 }
 
-static void handle_signal(struct program *p, uv_signal_t *s, int signo)
+static void handle_signal(struct program *p, uv_signal_t *s, int signo, uv_signal_cb handler)
 {
     uv_signal_init(&p->loop, s);
     s->data = p;
-    uv_signal_start(s, on_signal, signo);
+    uv_signal_start(s, handler, signo);
 }
 
 static int start(struct program *p, struct err *reterr)
@@ -189,8 +255,10 @@ static int start(struct program *p, struct err *reterr)
         r = open_engine(p, reterr);
     if (r < 0)
         return r;
-    handle_signal(p, &p->term, SIGTERM);
-    handle_signal(p, &p->interrupt, SIGINT);
+    handle_signal(p, &p->term, SIGTERM, on_signal);
+    handle_signal(p, &p->interrupt, SIGINT, on_signal);
+    handle_signal(p, &p->hangup, SIGHUP, on_hangup);
+    watch(p);
     /* Nobody is told that there is no image while the first one is being unpacked. */
     if (engine_embed_images(p->engine, serve, p) == 0)
         serve(p);
@@ -204,6 +272,8 @@ static void finish(struct program *p)
     if (p->engine) {
         uv_close((uv_handle_t *)&p->term, NULL);
         uv_close((uv_handle_t *)&p->interrupt, NULL);
+        uv_close((uv_handle_t *)&p->hangup, NULL);
+        uv_close((uv_handle_t *)&p->watchdog, NULL);
         engine_close(p->engine);
     }
     if (p->n_listen > 0)
@@ -219,11 +289,9 @@ static void finish(struct program *p)
 
 static void prepare_process(const struct options *o)
 {
-    enum log_level level = LOG_LVL_INFO;
     struct rlimit files;
 
-    log_level_parse(o->log_level, &level);
-    log_set_level(level);
+    set_log_level(o);
     signal(SIGPIPE, SIG_IGN);
     umask(0022);
     /* A container costs a few descriptors: take what we may. */
@@ -238,7 +306,7 @@ static void prepare_process(const struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct program p = {.lock = -EBADF};
+    struct program p = {.argc = argc, .argv = argv, .lock = -EBADF};
     struct err err;
     bool failed;
 

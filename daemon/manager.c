@@ -21,7 +21,7 @@ static int64_t env_number(const char *name)
     const char *value = getenv(name);
     int64_t n;
 
-    return value && str_parse_i64(value, 0, INT32_MAX, &n) >= 0 ? n : 0;
+    return value && str_parse_i64(value, 0, INT64_MAX, &n) >= 0 ? n : 0;
 }
 
 int manager_sockets(void)
@@ -34,7 +34,7 @@ int manager_sockets(void)
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
-    if (count > SOCKETS_MAX)
+    if (count < 0 || count > SOCKETS_MAX)
         return 0;
     for (int fd = MANAGER_FDS_START; fd < MANAGER_FDS_START + count; fd++) {
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -55,6 +55,16 @@ bool manager_is_listening(int fd)
 {
     return option_is(fd, SO_DOMAIN, AF_UNIX) && option_is(fd, SO_TYPE, SOCK_STREAM) &&
            option_is(fd, SO_ACCEPTCONN, 1);
+}
+
+int64_t manager_watchdog_us(void)
+{
+    const char *pid = getenv("WATCHDOG_PID");
+    int64_t us = !pid || env_number("WATCHDOG_PID") == getpid() ? env_number("WATCHDOG_USEC") : 0;
+
+    unsetenv("WATCHDOG_PID");
+    unsetenv("WATCHDOG_USEC");
+    return us;
 }
 
 void manager_notify(const char *state)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define MANAGER_FDS_START 3
 
@@ -13,6 +14,10 @@ int manager_sockets(void);
 
 /* Is fd a listening Unix stream socket? */
 bool manager_is_listening(int fd);
+
+/* Microseconds within which the manager wants to hear "WATCHDOG=1" again and again, 0: it does not.
+ * No child is told. */
+int64_t manager_watchdog_us(void);
 
 /* "READY=1", "STOPPING=1"; silently nothing without a manager that wants to know. */
 void manager_notify(const char *state);

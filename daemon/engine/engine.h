@@ -53,6 +53,8 @@ struct engine_config {
  * Blocks (at start-up only). */
 int engine_open(const struct engine_config *config, uv_loop_t *loop, struct engine **ret,
                 struct err *reterr);
+/* What may change while it runs; labels are borrowed like those of the configuration. */
+void engine_reload(struct engine *e, const char *const *labels, bool debug);
 /* Ends the daemon's part; containers, their network and shims stay.  Waits for pool jobs. */
 void engine_close(struct engine *e);
 

@@ -173,6 +173,17 @@ static void describe_engine(struct engine *e, json_t *info)
     json_object_set_new(info, "Labels", strings(e->config.labels));
 }
 
+void engine_reload(struct engine *e, const char *const *labels, bool debug)
+{
+    _cleanup_json_ json_t *list = strings(labels);
+    _cleanup_free_ char *text = json_to_str(list);
+
+    e->config.labels = labels;
+    e->config.debug = debug;
+    events_emit(e->events, "daemon", "reload", e->daemon_id, NULL,
+                json_pack("{s:s, s:s}", "labels", text, "debug", debug ? "true" : "false"));
+}
+
 json_t *engine_info(struct engine *e)
 {
     json_t *info = cgroup_info(e->cgroup);

@@ -247,6 +247,67 @@ def test_readiness_is_told():
             has(sock.recv(4096), b"STOPPING=1")
 
 
+def test_watchdog():
+    """Told from the loop as long as it turns, and not by what is not meant."""
+    if STOCK:
+        return
+    for environment, wanted in (({"WATCHDOG_USEC": "100000"}, True),
+                                ({"WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"}, False)):
+        with Daemon(start=False) as d:
+            path = f"{d.root}/notify"
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.bind(path)
+                sock.settimeout(30)
+                d.spawn(env=dict(os.environ, NOTIFY_SOCKET=path, **environment))
+                told = b""
+                while told != b"READY=1":
+                    told = sock.recv(4096)
+                d.learn_names()
+                if wanted:
+                    equal([sock.recv(4096) for _ in range(3)], [b"WATCHDOG=1"] * 3)
+                    # A loop that stands still says nothing.
+                    os.kill(d.process.pid, signal.SIGSTOP)
+                    sock.settimeout(1)
+                    try:
+                        for _ in range(100):
+                            sock.recv(4096)
+                        raise AssertionError("it goes on while it is stopped")
+                    except TimeoutError:
+                        pass
+                    finally:
+                        os.kill(d.process.pid, signal.SIGCONT)
+                d.process.terminate()
+                sock.settimeout(30)
+                rest = [b""]
+                while rest[-1] != b"STOPPING=1":
+                    rest.append(sock.recv(4096))
+                equal(b"WATCHDOG=1" in rest, wanted)
+
+
+def test_reload(d):
+    """SIGHUP: labels and log level, all or nothing, and an event."""
+    if STOCK:
+        return
+    since = time.time()
+
+    def reload(text):
+        with open(f"{d.root}/daemon.json", "w") as file:
+            file.write(text)
+        size = os.path.getsize(d.log)
+        os.kill(d.pid, signal.SIGHUP)
+        wait_for(lambda: "configuration" in host.read(d.log)[size:], "the reload to be told")
+        return d.api("GET", "/info", status=200).json["Labels"]
+
+    container = d.sleeper()
+    equal(reload('{"labels": ["a=b", "c=d"]}'), ["a=b", "c=d"])
+    equal(reload('{"labels": ["x=y"], "no-such-key": 1}'), ["a=b", "c=d"])
+    equal(reload('{"labels": ["x=y"'), ["a=b", "c=d"])
+    equal(reload("{}"), [])
+    events = [e for e in d.events(since, type=["daemon"])]
+    equal([e["Action"] for e in events], ["reload", "reload"])
+    equal(d.state(container)["Running"], True)
+
+
 def test_configuration_file():
     if STOCK:
         return

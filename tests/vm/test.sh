@@ -120,6 +120,41 @@ t_daemon_reload() {
     ctlc run --rm --cpus 1 --pids-limit 9 $image true || fail "run after daemon-reload: $?"
 }
 
+t_reload() {
+    local old
+    old=$(main_pid)
+    start $image sleep 1000
+    mkdir -p /etc/containerd-lite
+    echo '{"labels": ["place=here"]}' >/etc/containerd-lite/daemon.json
+    systemctl reload $unit || fail "reload: $?"
+    labelled() { case $(ctlc info -f '{{.Labels}}') in *place=here*) ;; *) return 1 ;; esac }
+    until_true labelled
+    same "$(main_pid)" "$old" "pid after a reload"
+    same "$(inspect "$id" .State.Running)" true "running after a reload"
+    rm /etc/containerd-lite/daemon.json
+    systemctl reload $unit || fail "reload: $?"
+}
+
+# A daemon that hangs is killed and comes back; its containers do not notice.
+hang_daemon() {
+    local old
+    old=$(main_pid)
+    kill -STOP "$old"
+    changed() { [ "$(main_pid)" != "$old" ] && [ "$(systemctl is-active $unit)" = active ]; }
+    until_true changed
+    has "$(journalctl -u $unit -o cat --no-pager)" 'Watchdog timeout'
+}
+t_watchdog() {
+    mkdir -p /run/systemd/system/$unit.d
+    printf '[Service]\nWatchdogSec=5\n' >/run/systemd/system/$unit.d/watchdog.conf
+    systemctl daemon-reload
+    systemctl restart $unit
+    survive hang_daemon
+    rm -r /run/systemd/system/$unit.d
+    systemctl daemon-reload
+    systemctl restart $unit
+}
+
 # ---- limits ----
 
 t_memory() {
