@@ -191,6 +191,22 @@ bool cgroup_keeps_shims(const struct cgroup *cg);
 /* Move a shim there; best effort.  Pool thread: the move may wait for an RCU grace period. */
 void cgroup_take_shim(const struct cgroup *cg, pid_t pid);
 
+/* ---- shortage of memory ---- */
+
+/* Descriptors to poll; the caller closes them.  -errno: that notice is not to be had. */
+struct cgroup_memory_watch {
+    int oom; /* v1: readable, an eventfd, before a kill; v2: POLLPRI, after it, and by other events
+              */
+    int pressure; /* v1: readable; v2: POLLPRI */
+    bool v2;
+};
+
+/* Pool thread.  Some notice or -errno. */
+int cgroup_memory_watch(const struct cgroup *cg, const char *parent, const char *id,
+                        struct cgroup_memory_watch *ret);
+/* v1: does it wait for memory, its OOM killer being off? */
+bool cgroup_is_out_of_memory(const struct cgroup *cg, const char *parent, const char *id);
+
 /* ---- readings ---- */
 
 /* OOM kills so far; -ENOENT if there is no such cgroup. */

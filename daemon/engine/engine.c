@@ -326,6 +326,7 @@ int engine_open(const struct engine_config *config, uv_loop_t *loop, struct engi
     e->config = *config;
     e->loop = loop;
     e->shim_fd = -EBADF;
+    shortage_open(e);
     e->events = events_new(e);
     start_handles(e);
     r = open_files(e, reterr);
@@ -380,6 +381,7 @@ static void drop_containers(struct engine *e)
         }
         restart_cancel(c);
         resolver_stop(c);
+        shortage_unwatch(c);
         c->shim.pid = 0; /* it goes on without us */
         shim_drop(c);
         registry_remove(e, c);
@@ -427,6 +429,7 @@ void engine_close(struct engine *e)
     }
     stats_hub_free(e->stats);
     events_free(e->events);
+    fd_close(e->kmsg);
     fd_close(e->shim_fd);
     free(e->daemon_id);
     free(e->db_path);

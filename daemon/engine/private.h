@@ -112,7 +112,9 @@ struct container {
     int pid;
     int exit_code;
     bool oom_killed;
-    char *error; /* of the last failed start, or NULL */
+    bool oom_told;             /* there was an event of it already */
+    struct shortage *shortage; /* while it runs with a limit of memory, or NULL */
+    char *error;               /* of the last failed start, or NULL */
     int64_t started_ns, finished_ns;
     int restart_count;
     bool started_by_policy;     /* while starting: nobody asked for it but the restart policy */
@@ -185,6 +187,7 @@ struct engine {
     struct map execs;        /* exec id -> struct exec, borrowed from its container */
     char *db_path;
     char *daemon_id;          /* meta: a UUID-like text */
+    int kmsg;                 /* the kernel's log from our start on, -errno: not readable */
     int shim_fd;              /* sealed copy of the shim's executable */
     unsigned jobs;            /* on the pool, or in workers of content.c */
     struct content *contents; /* list */
@@ -198,6 +201,15 @@ struct engine {
     uv_idle_t deferred_idle;
     struct deferred *deferred;
 };
+
+/* ---- shortage.c ---- */
+
+void shortage_open(struct engine *e); /* once, before any container runs */
+/* Of one that runs: watch its memory, if that has a limit, until unwatch. */
+void shortage_watch(struct container *c);
+void shortage_unwatch(struct container *c);
+/* The event for what was not told while it ran; with oom_killed set, before it counts as down. */
+void shortage_at_exit(struct container *c);
 
 /* ---- registry.c ---- */
 

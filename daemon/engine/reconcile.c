@@ -121,6 +121,7 @@ static void revive(struct container *c)
     } else {
         shim_sync(c);
         settle_pause(c);
+        shortage_watch(c);
     }
 }
 

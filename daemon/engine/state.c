@@ -52,12 +52,14 @@ void container_started(struct container *c, const struct shim_state *state)
     c->finished_ns = 0;
     c->exit_code = 0;
     c->oom_killed = false;
+    c->oom_told = false;
     c->stopped_by_user = false;
     c->killed = false;
     c->failing = false;
     free(TAKE_PTR(c->error));
     if (record_save_state(c, &err) < 0)
         log_error("container %s: %s", c->id, err.message);
+    shortage_watch(c);
 }
 
 /* Withdrawing published ports: before the leases go back, or the next holder's would clash. */
@@ -225,8 +227,6 @@ static void emit_die(struct container *c)
     snprintf(code, sizeof(code), "%d", c->exit_code);
     snprintf(seconds, sizeof(seconds), "%lld",
              (long long)((c->finished_ns - c->started_ns) / 1000000000));
-    if (c->oom_killed)
-        container_event(c, "oom", NULL);
     container_event(c, "die", json_pack("{s:s, s:s}", "exitCode", code, "execDuration", seconds));
     network_event(c, "disconnect");
     mounts_event(c, "unmount");
@@ -242,12 +242,14 @@ void container_exited(struct container *c, const struct shim_state *state)
     execs_container_gone(c);
     health_exited(c);
     resolver_stop(c);
+    shortage_unwatch(c);
+    c->oom_killed = state->oom != 0;
+    shortage_at_exit(c);
     c->status = STATUS_EXITED;
     names_changed(c->engine);
     c->exiting = true;
     c->pid = 0;
     c->exit_code = state->code;
-    c->oom_killed = state->oom != 0;
     c->finished_ns = state->finished_ns;
     /* At once: nobody shall take it for one that stays down. */
     if (starts_again(c))

@@ -125,8 +125,11 @@ static void after_update(void *arg)
         err_wrap(&j->err, "Cannot update container %s", c->id);
     if (j->r >= 0)
         j->r = keep(c, j->delta, &j->err);
-    if (j->r >= 0)
+    if (j->r >= 0) {
         container_event(c, "update", NULL);
+        if (container_is_up(c))
+            shortage_watch(c);
+    }
     if (j->r < 0 && j->change)
         job_run(c->engine, revert_run, job_end, j);
     else

@@ -135,11 +135,53 @@ def test_memory(d):
     d.ok("run", "--rm", "-m", "200m", *ALLOCATE)
 
 
+if not STOCK:
+    def oom_events(d, container, since):
+        return [e["Actor"]["Attributes"] for e in d.events(since, container=[container]) if e["Action"] == "oom"]
+
+    def test_who_was_killed(d):
+        """The event comes while the container runs, and names the process; the container goes on."""
+        since = f"{time.time():.9f}"
+        container = d.run_detached("-m", "64m", "--memory-swap", "64m", "busybox", "sh", "-c",
+                                   "dd if=/dev/zero of=/dev/null bs=100M count=1; sleep 1000")
+        told = wait_for(lambda: oom_events(d, container, since), "the event")
+        equal(d.state(container)["Running"], True)
+        equal(len(told), 1)
+        equal(told[0]["process"], "dd")
+        assert int(told[0]["pid"]) > 1, told
+        has(host.read(d.log), f"container {container}: out of memory: the kernel killed process {told[0]['pid']} (dd)")
+        d.ok("rm", "-f", container)
+        equal(len(oom_events(d, container, since)), 1)
+
+    def test_watch_begins_with_the_limit(d):
+        """Also for a container that had none, and one that a daemon finds at its start."""
+        container = d.sleeper()
+        d.ok("update", "-m", "64m", "--memory-swap", "64m", container)
+        for _ in range(2):
+            since = f"{time.time():.9f}"
+            d.ctl("exec", container, *ALLOCATE[1:])
+            equal(wait_for(lambda: oom_events(d, container, since), "the event")[0]["process"], "dd")
+            d.restart()
+
+    def test_memory_pressure(d):
+        since = f"{time.time():.9f}"
+        container = d.run_detached("-m", "32m", "--memory-swap", "32m", "busybox", "sh", "-c",
+                                   "while :; do cat /bin/busybox /lib/* >/dev/null 2>&1; "
+                                   "dd if=/dev/zero of=/big bs=1M count=200 2>/dev/null; "
+                                   "dd if=/big of=/dev/null bs=28M 2>/dev/null; done")
+        wait_for(lambda: [e for e in d.events(since, container=[container]) if e["Action"] == "memory-pressure"],
+                 "the event", 60)
+        d.ok("rm", "-f", container)
+
+
 if not V2:
     def test_oom_kill_disable(d):
         """Without a killer the process waits, and goes on once there is more."""
         container = d.run_detached("-m", "64m", "--memory-swap", "64m", "--oom-kill-disable", *ALLOCATE)
+        since = f"{time.time() - 5:.9f}"
         wait_for(lambda: number(value(d, container, "memory", "memory.oom_control"), "under_oom"), "it to be out")
+        if not STOCK:
+            wait_for(lambda: oom_events(d, container, since), "the event")
         equal(d.state(container)["Running"], True)
         d.ok("update", "-m", "300m", "--memory-swap", "300m", container)
         equal(d.ok("wait", container), "0")

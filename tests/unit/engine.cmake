@@ -1,2 +1,3 @@
+unit_test(oomline engine)
 unit_test(restart engine)
 unit_test(journal engine)
