@@ -88,6 +88,7 @@ const struct opt create_opts[] = {
     OPT_JSON("pids-limit", 0, "int", value_int, "HostConfig.PidsLimit", "Tune container pids limit (set -1 for unlimited)"),
     OPT_STRING("platform", 0, struct run_options, platform, "Set platform if server is multi-platform capable"),
     OPT_JSON("privileged", 0, NULL, value_bool, "HostConfig.Privileged", "Give extended privileges to this container"),
+    OPT_JSON("proc-view", 0, NULL, value_bool, "HostConfig.ProcView", "Show the container's own limits in /proc (needs lxcfs)"),
     OPT_LIST("publish", 'p', "list", struct run_options, publish, value_string, "Publish a container's port(s) to the host"),
     OPT_JSON("publish-all", 'P', NULL, value_bool, "HostConfig.PublishAllPorts", "Publish all exposed ports to random ports"),
     OPT_STRING("pull", 0, struct run_options, pull, "Pull image before creating or running (\"always\", \"missing\", \"never\") (default \"missing\")"),

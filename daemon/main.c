@@ -132,6 +132,7 @@ static int open_engine(struct program *p, struct err *reterr)
                               .log_opts = (const char *const *)o->log_opts,
                               .default_init = o->init,
                               .publish_obeys_input = o->publish_obeys_input,
+                              .default_proc_view = o->proc_view,
                               .keep_dynmods = o->no_favordynmods,
                               .debug = o->debug,
                               .mtu = o->mtu};

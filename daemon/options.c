@@ -75,6 +75,8 @@ static const struct option_row {
     {"label", 0, "labels", OPT_LIST, offsetof(struct options, labels), "key=value of this daemon"},
     {"init", 0, "init", OPT_BOOL, offsetof(struct options, init),
      "Run an init in every container that does not say otherwise"},
+    {"proc-view", 0, "proc-view", OPT_BOOL, offsetof(struct options, proc_view),
+     "Containers that do not say otherwise see their own limits in /proc (needs lxcfs)"},
     {"log-driver", 0, "log-driver", OPT_STRING, offsetof(struct options, log_driver),
      "Logging driver of containers that do not name one (default \"json-file\")"},
     {"log-opt", 0, "log-opts", OPT_MAP, offsetof(struct options, log_opts),

@@ -18,7 +18,7 @@ struct options {
     char **dns, **dns_search, **dns_options;
     char **registry_mirrors, **insecure_registries, **labels, **exec_opts;
     int mtu;
-    bool debug, init, publish_obeys_input, validate, version, help, no_favordynmods;
+    bool debug, init, proc_view, publish_obeys_input, validate, version, help, no_favordynmods;
     bool config_given; /* the file was named: it must exist */
 };
 

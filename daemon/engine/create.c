@@ -172,6 +172,8 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     runtime_host_config_defaults(e->runtime, c->host_config, (unsigned)api);
     if (e->config.default_init && !json_is_boolean(json_get(c->host_config, "Init")))
         json_object_set_new(c->host_config, "Init", json_true());
+    if (e->config.default_proc_view && !json_is_boolean(json_get(c->host_config, "ProcView")))
+        json_object_set_new(c->host_config, "ProcView", json_true());
     r = storage_size(e->storage, json_get(c->host_config, "StorageOpt"), &size, reterr);
     if (r >= 0)
         r = settle_network(c, endpoints, api, reterr);

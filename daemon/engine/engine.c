@@ -10,6 +10,7 @@
 #include "fd.h"
 #include "log.h"
 #include "private.h"
+#include "procview.h"
 
 #define CHECKPOINT_INTERVAL_MS 30000
 
@@ -348,6 +349,7 @@ int engine_open(const struct engine_config *config, uv_loop_t *loop, struct engi
         engine_close(e);
         return r;
     }
+    procview_ended(e); /* those that used it may have ended without us */
     job_run(e, warm_run, nothing, e);
     job_run(e, delete_stale_run, nothing, e);
     *ret = e;

@@ -42,6 +42,7 @@ struct engine_config {
     const char *const *dns, *const *dns_search, *const *dns_options; /* of containers without */
     const char *log_driver;      /* of containers that name none; NULL for json-file */
     const char *const *log_opts; /* key=value, the same */
+    bool default_proc_view;      /* --proc-view */
     bool default_init;           /* --init */
     bool publish_obeys_input;    /* the host's INPUT chain decides about published ports */
     bool keep_dynmods;           /* leave the host's cgroup2 mount options alone */

@@ -1,6 +1,7 @@
 /* The engine's insides, shared by its own files only. */
 #pragma once
 
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "buf.h"
@@ -181,10 +182,11 @@ struct engine {
     uint64_t names_generation;
     char table[NETWORK_TABLE_MAX];
     struct events *events;
-    struct stats_hub *stats; /* NULL until somebody asks */
-    struct map by_id;        /* id -> struct container (a reference each) */
-    struct map by_name;      /* name -> the same, borrowed */
-    struct map execs;        /* exec id -> struct exec, borrowed from its container */
+    atomic_uint procview_users; /* written on the loop */
+    struct stats_hub *stats;    /* NULL until somebody asks */
+    struct map by_id;           /* id -> struct container (a reference each) */
+    struct map by_name;         /* name -> the same, borrowed */
+    struct map execs;           /* exec id -> struct exec, borrowed from its container */
     char *db_path;
     char *daemon_id;          /* meta: a UUID-like text */
     int kmsg;                 /* the kernel's log from our start on, -errno: not readable */

@@ -12,6 +12,7 @@
 #include "fd.h"
 #include "log.h"
 #include "private.h"
+#include "procview.h"
 
 /* A shim that says nothing for so long is given up; a healthy one needs milliseconds. */
 #define START_TIMEOUT_S 60
@@ -32,6 +33,8 @@ struct start_job {
     struct health_check health;
     struct container_files files;
     char *run_dir;
+    char *procview; /* owned; where lxcfs is to serve, or NULL */
+    pid_t procview_pid;
     const struct runtime *runtime;
     char *apparmor; /* owned; its profile, "": none */
     uid_t root_uid;
@@ -68,6 +71,7 @@ static void start_job_free(struct start_job *j)
     strv_free(j->lowers);
     strv_free(j->chain);
     free(j->run_dir);
+    free(j->procview);
     free(j->apparmor);
     free(j->cgroup_parent);
     endpoint_specs_done(&j->specs);
@@ -202,7 +206,10 @@ static int run_start(struct start_job *j)
     int fds[FD_PASS_MAX];
     struct shim_msg m;
     size_t n = 0;
-    int r = prepare_files(j);
+    int r = j->procview ? procview_ensure(j->procview, &j->procview_pid, &j->err) : 0;
+
+    if (r >= 0)
+        r = prepare_files(j);
 
     if (r >= 0)
         r = runtime_prepare_apparmor(j->runtime, j->apparmor, &j->err);
@@ -342,6 +349,10 @@ static void after_start(void *arg)
 
     c->starting = false;
     log_warnings(c, j->warnings);
+    if (j->procview_pid > 0) {
+        shim_reap(c->engine, j->procview_pid);
+        keep_shim(c->engine, j->procview_pid);
+    }
     if (j->r >= 0) {
         start_succeeded(j);
         c->started_by_policy = false;
@@ -352,6 +363,8 @@ static void after_start(void *arg)
         bool again;
 
         shim_reap(c->engine, j->shim_pid);
+        if (j->procview)
+            procview_ended(c->engine);
         again = fail_start(c, &j->err, j->exit_code);
         attach_requests_free(TAKE_PTR(c->attaches));
         attach_requests_free(TAKE_PTR(j->attaches));
@@ -487,6 +500,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
     spec.work = dirs.work;
     spec.lowers = dirs.lowers;
     spec.log_path = log;
+    spec.proc_view = j->procview;
     spec.sandbox_fds = mode == NET_BRIDGE || mode == NET_NONE;
     for (int i = 0; i < RUNTIME_NS_N; i++)
         spec.ns_path[i] = joined->path[i];
@@ -504,6 +518,10 @@ static int begin_start(struct container *c, struct start_job *j, struct err *ret
     int r;
 
     j->mode = container_net_mode(c);
+    if (procview_wanted(c)) {
+        j->procview = procview_dir(c->engine);
+        procview_count(c->engine);
+    }
     r = resolve_joins(c, &joined, reterr);
     if (r >= 0)
         r = links_check(c, reterr);

@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "private.h"
+#include "procview.h"
 
 void container_event(struct container *c, const char *action, json_t *extra)
 {
@@ -248,6 +249,8 @@ void container_exited(struct container *c, const struct shim_state *state)
     c->status = STATUS_EXITED;
     names_changed(c->engine);
     c->exiting = true;
+    if (procview_wanted(c))
+        procview_ended(c->engine);
     c->pid = 0;
     c->exit_code = state->code;
     c->finished_ns = state->finished_ns;

@@ -118,6 +118,7 @@ static const struct member host_members[] = {
     {"ReadonlyPaths", M_NULL},
     {"Init", M_OMIT},
     {"RestartOnUnhealthy", M_OMIT}, /* ours */
+    {"ProcView", M_OMIT},           /* ours */
 };
 
 static json_t *default_of(enum member_kind kind)

@@ -65,6 +65,21 @@ static void add_sys(struct build *b)
         add_mount(b, "sysfs", "sysfs", "/sys", "", MS_BASE | readonly);
 }
 
+/* What lxcfs has of the container's own. */
+static void add_proc_view(struct build *b)
+{
+    static const char *const files[] = {
+        "/proc/cpuinfo", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo",
+        "/proc/stat",    "/proc/swaps",     "/proc/uptime",  "/sys/devices/system/cpu/online"};
+
+    for (size_t i = 0; b->spec->proc_view && i < ARRAY_SIZE(files); i++) {
+        _cleanup_free_ char *from = xasprintf("%s%s", b->spec->proc_view, files[i]);
+
+        if (!is_overridden(b, files[i]))
+            add_bind(b, from, files[i], 0);
+    }
+}
+
 /* v1: a mount costs some 10 us, so a container is shown those hierarchies from which programs read
  * their limits and usage (JVM, Go and Python run-times, cadvisor); a privileged one, which may be
  * an engine itself, gets all. */
@@ -344,6 +359,7 @@ int rootfs_plan(struct build *b)
     add_proc(b);
     add_dev(b);
     add_sys(b);
+    add_proc_view(b);
     r = add_cgroups(b);
     if (r < 0)
         return r;

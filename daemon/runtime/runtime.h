@@ -61,9 +61,10 @@ struct runtime_spec {
     const json_t *host_config; /* after defaults */
 
     const char *upper, *work;
-    char *const *lowers;  /* top first; NULL: upper is the whole root */
-    const char *run_dir;  /* shim.sock, exit */
-    const char *log_path; /* NULL: the driver keeps no log */
+    char *const *lowers;   /* top first; NULL: upper is the whole root */
+    const char *run_dir;   /* shim.sock, exit */
+    const char *log_path;  /* NULL: the driver keeps no log */
+    const char *proc_view; /* where lxcfs serves, NULL: the host's /proc figures */
 
     /* Files on the host bound to /etc/hosts, /etc/hostname, /etc/resolv.conf; NULL: left alone. */
     const char *hosts, *hostname, *resolv_conf;

@@ -225,6 +225,7 @@ static const struct field host_fields[] = {
     {"ReadonlyPaths", T_STRINGS, "[]string", NULL},
     {"Init", T_BOOL, "bool", NULL},
     {"RestartOnUnhealthy", T_BOOL, "bool", NULL}, /* ours */
+    {"ProcView", T_BOOL, "bool", NULL},           /* ours */
     END,
 };
 

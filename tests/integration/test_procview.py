@@ -1,0 +1,99 @@
+"""--proc-view: /proc shows the container's own limits, by one lxcfs for all."""
+import os
+import shutil
+import signal
+
+from harness import Daemon, Skip, equal, has, wait_for
+
+MIB = 1 << 20
+
+
+def need_lxcfs():
+    if not shutil.which("lxcfs") or not os.path.exists("/dev/fuse"):
+        raise Skip("no lxcfs or no /dev/fuse")
+
+
+def lxcfs_of(d):
+    """Pids of the daemon's lxcfs."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                argv = file.read().decode().split("\0")
+        except OSError:
+            continue
+        if argv[0] == "lxcfs" and f"{d.run}/lxcfs" in argv:
+            found.append(int(pid))
+    return found
+
+
+def memory_total(d, container):
+    text = d.exec(container, "cat", "/proc/meminfo")
+    return int(next(line for line in text.splitlines() if line.startswith("MemTotal")).split()[1]) << 10
+
+
+def processors(d, container):
+    return d.exec(container, "cat", "/proc/cpuinfo").count("processor")
+
+
+def test_limits_are_seen(d):
+    need_lxcfs()
+    plain = d.sleeper("-m", "64m")
+    assert memory_total(d, plain) > 64 * MIB
+    equal(lxcfs_of(d), [])
+    container = d.sleeper("--proc-view", "-m", "64m", "--cpus", "1", "--cpuset-cpus", "0")
+    equal(d.inspect(container)["HostConfig"]["ProcView"], True)
+    equal(memory_total(d, container), 64 * MIB)
+    equal(d.exec(container, "nproc"), "1")
+    equal(processors(d, container), 1)
+    equal(d.exec(container, "cat", "/sys/devices/system/cpu/online"), "0")
+    up = float(d.exec(container, "cat", "/proc/uptime").split()[0])
+    assert up < 60, up
+    d.ok("update", "-m", "32m", "--memory-swap", "32m", container)
+    equal(memory_total(d, container), 32 * MIB)
+
+
+def test_one_for_all_over_a_kill_of_the_daemon(d):
+    need_lxcfs()
+    one = d.sleeper("--proc-view", "-m", "64m")
+    two = d.sleeper("-l", "containerd-lite.proc-view=true", "-m", "32m")
+    [pid] = lxcfs_of(d)
+    d.kill9()
+    equal(lxcfs_of(d), [pid])
+    d.start()
+    equal((memory_total(d, one), memory_total(d, two)), (64 * MIB, 32 * MIB))
+    three = d.sleeper("--proc-view", "-m", "48m")
+    equal((memory_total(d, three), lxcfs_of(d)), (48 * MIB, [pid]))
+    d.ok("rm", "-f", one, three)
+    equal((memory_total(d, two), lxcfs_of(d)), (32 * MIB, [pid]))
+    d.ok("rm", "-f", two)
+    wait_for(lambda: lxcfs_of(d) == [], "its end after the last container's")
+
+
+def test_a_dead_one_is_replaced(d):
+    need_lxcfs()
+    d.sleeper("--proc-view")
+    [pid] = lxcfs_of(d)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: lxcfs_of(d) == [], "its end")
+    container = d.sleeper("--proc-view", "-m", "64m")
+    equal(memory_total(d, container), 64 * MIB)
+
+
+def test_in_a_user_namespace(d):
+    need_lxcfs()
+    container = d.sleeper("--proc-view", "--userns", "auto", "-m", "64m")
+    equal(memory_total(d, container), 64 * MIB)
+
+
+def test_the_daemons_default(d):
+    need_lxcfs()
+    with Daemon("--proc-view") as other:
+        equal(memory_total(other, other.sleeper("-m", "64m")), 64 * MIB)
+        assert memory_total(other, other.sleeper("-m", "64m", "--proc-view=false")) > 64 * MIB
+
+
+def test_without_lxcfs_it_is_a_clear_error(d):
+    with Daemon(env={"PATH": "/nonexistent"}) as other:
+        has(other.fails(125, "run", "--proc-view", "busybox", "true"), "needs lxcfs, which is not installed")
+        equal(other.ok("run", "--rm", "busybox", "echo", "well"), "well")
