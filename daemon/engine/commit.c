@@ -38,6 +38,7 @@ static void options_copy(struct commit_options *to, const struct commit_options 
     to->author = xstrdup_null(from->author);
     to->comment = xstrdup_null(from->comment);
     to->changes = (const char *const *)copy_strv(from->changes);
+    json_incref((json_t *)to->step);
 }
 
 static void options_done(struct commit_options *o)
@@ -47,6 +48,7 @@ static void options_done(struct commit_options *o)
     free((char *)o->author);
     free((char *)o->comment);
     strv_free((char **)o->changes);
+    json_decref((json_t *)o->step);
 }
 
 static void thawed(void *arg, const struct err *err)
@@ -147,7 +149,8 @@ static struct image_commit describe(struct commit *k)
 
     return (struct image_commit){.image_id = c->image_id,
                                  .container_id = c->id,
-                                 .container_config = c->config,
+                                 .container_config = k->options.step ? k->options.step : c->config,
+                                 .step = k->options.step != NULL,
                                  .config = k->config,
                                  .changes = k->options.changes,
                                  .author = k->options.author,
@@ -210,11 +213,12 @@ static void paused(void *arg, const struct err *err)
 
 /* ---- the call ---- */
 
-static int make_config(const struct container *c, const json_t *body, json_t **ret,
-                       struct err *reterr)
+static int make_config(const struct container *c, const struct commit_options *o,
+                       const json_t *body, json_t **ret, struct err *reterr)
 {
-    _cleanup_json_ json_t *config = json_deep_copy(json_object_size(body) ? body : c->config);
-    int r = json_object_size(body) ? runtime_merge_image(config, c->config, reterr) : 0;
+    bool given = json_object_size(body) > 0;
+    _cleanup_json_ json_t *config = json_deep_copy(given || o->step ? body : c->config);
+    int r = given && !o->step ? runtime_merge_image(config, c->config, reterr) : 0;
 
     if (r >= 0)
         *ret = TAKE_PTR(config);
@@ -228,7 +232,7 @@ static int check(struct container *c, const struct commit_options *o, const json
 
     if (c->removing)
         return err_set(reterr, ERR_CONFLICT, EBUSY, "container %s is being removed", c->id);
-    r = make_config(c, body, ret_config, reterr);
+    r = make_config(c, o, body, ret_config, reterr);
     if (r < 0)
         return r;
     return images_commit_check(

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "api.h"
 #include "log.h"
 #include "names.h"
 #include "private.h"
@@ -206,6 +207,36 @@ static int store(struct container *c, const struct image *img, struct err *reter
         return r;
     }
     volumes_made(e, made);
+    return 0;
+}
+
+int container_create_bare(struct engine *e, const char *image_id, struct container **ret,
+                          struct err *reterr)
+{
+    _cleanup_(container_unrefp) struct container *c = NULL;
+    _cleanup_(image_unrefp) struct image *img = NULL;
+    int r = images_lookup(e->images, image_id, &img, reterr);
+
+    if (r < 0)
+        return r;
+    c = container_new(e);
+    r = choose_name(e, NULL, &c->name, reterr);
+    if (r < 0)
+        return r;
+    id_generate(c->id);
+    memcpy(c->image_id, img->id, sizeof(c->image_id));
+    c->image_ref = xstrdup(image_id);
+    c->bare = true;
+    c->created_ns = time_now_ns();
+    c->config = json_pack("{s:s,s:[s]}", "Image", image_id, "Cmd", "/");
+    c->host_config = json_pack("{s:s}", "NetworkMode", "none");
+    runtime_host_config_defaults(e->runtime, c->host_config, API_VERSION_MAX_NUM % 100);
+    runtime_config_defaults(e->runtime, c->config, c->host_config, c->id);
+    r = record_insert(c, img, reterr);
+    if (r < 0)
+        return r;
+    registry_add(e, c);
+    *ret = TAKE_PTR(c);
     return 0;
 }
 

@@ -397,6 +397,7 @@ void engine_close(struct engine *e)
     /* The readers of streams that the server has cut take their leave while there is something to
      * take it from. */
     uv_run(e->loop, UV_RUN_NOWAIT);
+    builds_cancel(e);
     contents_cancel(e);
     commits_cancel(e);
     if (e->storage)

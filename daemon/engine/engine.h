@@ -228,6 +228,8 @@ struct commit_options {
     const char *author, *comment;
     const char *const *changes; /* Dockerfile instructions, NULL-terminated; may be NULL */
     bool pause;                 /* freeze it while it is read, if it runs */
+    const json_t *step;         /* of a build: a Config, whose Cmd the history tells; the body is all
+                                   that the image's is to be.  NULL: none */
 };
 /* body: a Config that the container's is merged into, {} for the container's alone; borrowed.
  * Result: {"Id"}.  NULL: done() was called already; else valid until it is. */

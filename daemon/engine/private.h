@@ -93,6 +93,7 @@ struct container {
     json_t *networking;  /* EndpointsConfig of the request, or NULL */
     json_t *points;      /* volumes and others' mounts (mounts.c), or NULL */
     bool tty, auto_remove;
+    bool bare; /* container_create_bare() */
 
     enum container_status status;
     bool starting;
@@ -195,6 +196,8 @@ struct engine {
     struct content *contents; /* list */
     unsigned n_contents;
     struct commit *commits; /* list */
+    struct build *builds;   /* list */
+    unsigned n_builds;
     pid_t *dying;           /* shims to be reaped; owned */
     size_t n_dying;
     uv_signal_t sigchld;
@@ -239,6 +242,17 @@ static inline bool container_is_active(const struct container *c)
     return container_is_up(c) || c->status == STATUS_RESTARTING;
 }
 enum net_mode container_net_mode(const struct container *c);
+
+/* ---- create.c ---- */
+
+/* A container of the image for its files alone: no volumes, no network, never to be started; it is
+ * borrowed from the registry. */
+int container_create_bare(struct engine *e, const char *image_id, struct container **ret,
+                          struct err *reterr);
+
+/* ---- build.c ---- */
+
+void builds_cancel(struct engine *e);
 
 /* ---- records.c: rows ---- */
 

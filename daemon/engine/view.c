@@ -158,7 +158,9 @@ static int build_plan(struct view_job *j, uint32_t idmap)
     storage_rootfs_dirs(c->engine->storage, &rootfs, &dirs);
     if (!j->view.held && dirs.lowers)
         lowers = strv_append(lowers, dirs.upper);
-    for (size_t i = 0; dirs.lowers && dirs.lowers[i]; i++)
+    /* The last one, with the mount points of containers, is none of the image's. */
+    for (size_t i = 0; dirs.lowers && dirs.lowers[i] && !(c->bare && i > 0 && !dirs.lowers[i + 1]);
+         i++)
         lowers = strv_append(lowers, dirs.lowers[i]);
     /* A whole tree can be mounted twice. */
     spec.upper = j->view.held || !dirs.lowers ? dirs.upper : LAYER_SCRATCH "/upper";

@@ -60,8 +60,8 @@ const struct http_route http_routes[] = {
     {"POST", "/images/{name}/tag", images_route_tag, 0},
     {"POST", "/images/{name}/push", pushes_start, 0},
     {"DELETE", "/images/{name}", images_route_remove, 0},
-    {"POST", "/build", system_not_yet, HTTP_BODY_STREAM},
-    {"POST", "/build/prune", system_build_prune, 0},
+    {"POST", "/build", build_start, HTTP_BODY_STREAM},
+    {"POST", "/build/prune", build_prune, 0},
     {"POST", "/commit", containers_commit, HTTP_BODY_JSON_OPTIONAL},
     {"GET", "/distribution/{name}/json", registries_distribution, 0},
 

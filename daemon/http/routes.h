@@ -15,8 +15,6 @@ void system_events(struct http_req *req);
 void system_metrics(struct http_req *req);
 void system_empty_list(struct http_req *req);
 void system_not_swarm(struct http_req *req);
-void system_not_yet(struct http_req *req);
-void system_build_prune(struct http_req *req);
 
 void containers_create(struct http_req *req);
 void containers_list(struct http_req *req);
@@ -64,6 +62,9 @@ void images_route_tag(struct http_req *req);
 void images_route_remove(struct http_req *req);
 void images_route_prune(struct http_req *req);
 void images_route_save(struct http_req *req);
+
+void build_start(struct http_req *req);
+void build_prune(struct http_req *req);
 
 void registries_login(struct http_req *req);
 void registries_distribution(struct http_req *req);

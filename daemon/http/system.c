@@ -51,18 +51,6 @@ void system_not_swarm(struct http_req *req)
                      "swarm join\" to connect this node to swarm and try again.");
 }
 
-void system_not_yet(struct http_req *req)
-{
-    http_reply_error(req, 501, "%s %s is not supported by this version of containerd-lite",
-                     http_method(req), http_path(req));
-}
-
-/* There is no build cache; `docker system prune` asks. */
-void system_build_prune(struct http_req *req)
-{
-    http_reply_json(req, 200, json_pack("{s:n, s:i}", "CachesDeleted", "SpaceReclaimed", 0));
-}
-
 static int df_types(struct http_req *req, unsigned *ret, struct err *reterr)
 {
     static const struct {

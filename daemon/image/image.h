@@ -201,6 +201,7 @@ struct image_commit {
     const char *const *changes;     /* as image_import; applied to it */
     const char *author, *comment;   /* NULL or "": none */
     const char *repo, *tag;         /* as image_import */
+    bool step;                      /* it is a build's */
     int dir_fd;                     /* what the container wrote (layer_protocol.h); lent */
     const int *lower_fds;           /* what it is to be compared with, if it is a whole tree */
     size_t n_lowers;
@@ -216,6 +217,32 @@ int images_commit_check(const struct image_commit *opt, struct err *reterr);
  * before the end.  The container must hold its layers (images_hold) until the end. */
 struct image_job *images_commit(struct images *im, const struct image_commit *opt,
                                 const struct image_job_callbacks *cb, struct err *reterr);
+
+/* ---- builds ---- */
+
+#define IMAGE_STEPS_MAX 4096 /* that are followed back */
+
+struct image_derive {
+    const char *parent;     /* id; NULL or "": nothing, an image without layers */
+    const json_t *config;   /* borrowed: the container part as it is to be */
+    const char *created_by; /* the history's new entry; NULL: none */
+    const char *author;     /* NULL or "": none */
+};
+
+/* The next image with the parent's layers, a step of a build. */
+int images_derive(struct images *im, const struct image_derive *o, char ret_id[ID_LEN + 1],
+                  struct err *reterr);
+/* A build made the image as a step on parent (NULL: that is known), found again by the key (64 hex
+ * digits; NULL: not at all).  Steps are not listed, unless all are, and go with the images that
+ * were made of them. */
+void images_step_done(struct images *im, const char *id, const char *parent, const char *key);
+bool images_step_find(struct images *im, const char *key, char ret_id[ID_LEN + 1]);
+/* It is what the build was for. */
+void images_build_done(struct images *im, const char *id);
+/* Is the one made, by steps, of the other, or the same? */
+bool images_descends(struct images *im, const char *id, const char *ancestor);
+/* Remove all steps that nothing else needs: {"CachesDeleted":[..],"SpaceReclaimed":n}. */
+int images_build_prune(struct images *im, json_t **ret, struct err *reterr);
 
 struct image_pull;
 

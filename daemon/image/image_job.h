@@ -23,6 +23,7 @@ struct image_job {
     char *import_name;     /* owned: canonical tag of an import or NULL */
     json_t *import_config; /* owned: config without diff ids */
     const char *event;
+    char step_of[ID_LEN + 1]; /* a build made it of this image; "": none did */
 
     uv_work_t work;
     int (*pool)(struct image_job *job, struct err *reterr);

@@ -1,6 +1,7 @@
 /* images list, inspect, history: JSON views of the store. */
 #include <errno.h>
 
+#include "build_rows.h"
 #include "image_filter.h"
 #include "image_private.h"
 #include "json.h"
@@ -24,6 +25,16 @@ static json_t *or_null(json_t *v)
     return v ? json_incref(v) : json_null();
 }
 
+/* "" of one that no build made, or whose parent is gone. */
+static json_t *parent_of(struct images *im, const struct image *img)
+{
+    char id[ID_LEN + 1];
+
+    if (db_parent_get(im->db, img->id, id, NULL) <= 0 || db_image_exists(im->db, id) <= 0)
+        return json_string("");
+    return json_sha256(id);
+}
+
 static json_t *list_entry(struct images *im, const struct image *img,
                           const struct image_names *names, bool shared_size)
 {
@@ -34,7 +45,7 @@ static json_t *list_entry(struct images *im, const struct image *img,
     json_object_set_new(o, "Created", json_integer(img->created / 1000000000));
     json_object_set_new(o, "Id", json_sha256(img->id));
     json_object_set_new(o, "Labels", or_null(json_get(image_container_config(img), "Labels")));
-    json_object_set_new(o, "ParentId", json_string(""));
+    json_object_set_new(o, "ParentId", parent_of(im, img));
     json_object_set_new(o, "RepoDigests", json_from_strv(names->digests));
     json_object_set_new(o, "RepoTags", json_from_strv(names->tags));
     json_object_set_new(o, "SharedSize", json_integer(shared));
@@ -43,8 +54,15 @@ static json_t *list_entry(struct images *im, const struct image *img,
     return o;
 }
 
+/* What builds go through on their way. */
+static bool is_intermediate(struct images *im, const char *id, const struct image_names *names)
+{
+    return !names->tags && !names->digests &&
+           (db_image_is_step(im->db, id) || db_image_has_children(im->db, id));
+}
+
 static int list_one(struct images *im, const char *id, const struct image_filter *filter,
-                    bool shared_size, json_t *out, struct err *reterr)
+                    const struct images_list_options *opt, json_t *out, struct err *reterr)
 {
     _cleanup_image_names_ struct image_names names = {0}, shown = {0};
     _cleanup_(image_unrefp) struct image *img = NULL;
@@ -52,8 +70,10 @@ static int list_one(struct images *im, const char *id, const struct image_filter
 
     if (r >= 0)
         r = image_names_load(im, id, &names, reterr);
+    if (r >= 0 && !opt->all && is_intermediate(im, id, &names))
+        return 0;
     if (r >= 0 && image_filter_match(filter, img, &names, &shown))
-        json_array_append_new(out, list_entry(im, img, &shown, shared_size));
+        json_array_append_new(out, list_entry(im, img, &shown, opt->shared_size));
     return r;
 }
 
@@ -68,7 +88,7 @@ int images_list(struct images *im, const struct images_list_options *opt, json_t
     if (r >= 0)
         r = db_image_ids(im->db, &ids, reterr);
     for (size_t i = 0; r >= 0 && ids && ids[i]; i++)
-        r = list_one(im, ids[i], &filter, opt->shared_size, out, reterr);
+        r = list_one(im, ids[i], &filter, opt, out, reterr);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(out);
@@ -153,7 +173,7 @@ static json_t *inspect(struct images *im, const struct image *img, char *const *
     json_object_set_new(o, "Id", json_sha256(img->id));
     json_object_set_new(o, "RepoTags", json_from_strv(tags));
     json_object_set_new(o, "RepoDigests", json_from_strv(digests));
-    json_object_set_new(o, "Parent", json_string(""));
+    json_object_set_new(o, "Parent", parent_of(im, img));
     json_object_set_new(o, "Comment", json_string(comment_of(img)));
     set_time(o, "Created", img->created);
     old = json_get(img->config, "container_config");

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "blobs.h"
+#include "build_rows.h"
 #include "fetch.h"
 #include "image_filter.h"
 #include "image_private.h"
@@ -175,8 +176,9 @@ static int remove_by_name(struct removal *rm, const char *name, bool force, stru
     r = untag(rm, name, reterr);
     if (r >= 0 && !strchr(name, '@'))
         r = untag_digests(rm, name, &left, reterr);
-    /* A running container's image stays, without a name. */
-    if (r < 0 || left > 0 || rm->running)
+    /* A running container's image stays, without a name, and so does one that others are made of.
+     */
+    if (r < 0 || left > 0 || rm->running || db_image_has_children(rm->im->db, rm->img->id))
         return r;
     return delete_image(rm, reterr);
 }
@@ -210,6 +212,11 @@ static int remove_by_id(struct removal *rm, bool force, struct err *reterr)
 {
     int r;
 
+    if (db_image_has_children(rm->im->db, rm->img->id))
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "conflict: unable to delete %.*s (cannot be forced) - image has dependent "
+                       "child images",
+                       SHORT, rm->img->id);
     if (rm->running)
         return conflict_delete(rm, "cannot be forced", "being used by running container ", reterr);
     if (!is_one_reference(rm) && !force) {
@@ -222,14 +229,51 @@ static int remove_by_id(struct removal *rm, bool force, struct err *reterr)
     return r < 0 ? r : delete_image(rm, reterr);
 }
 
-/* All rows change in one transaction, or none does. */
-static int transact(struct removal *rm, const char *name, bool force, struct err *reterr)
+/* Is it only what builds went through? */
+static bool is_spare(const struct removal *rm)
 {
-    int r = db_begin(rm->im->db, reterr);
+    return rm->n_tags == 0 && rm->n_digests == 0 && rm->containers <= 0 &&
+           !db_image_has_children(rm->im->db, rm->img->id);
+}
+
+/* The steps that led to what is gone, up to one that is needed. */
+static int delete_parents(struct images *im, const char *parent, json_t *out, struct err *reterr)
+{
+    char id[ID_LEN + 1], next[ID_LEN + 1];
+    int r = 0;
+
+    memcpy(id, parent, sizeof(id));
+    for (int i = 0; r >= 0 && i < IMAGE_STEPS_MAX; i++) {
+        _cleanup_(image_unrefp) struct image *img = NULL;
+        int known = db_parent_get(im->db, id, next, NULL);
+        struct removal rm;
+
+        if (images_get(im, id, &img, NULL) < 0 || removal_init(&rm, im, img, out, reterr) < 0)
+            return 0;
+        known = known > 0 && is_spare(&rm);
+        if (known)
+            r = delete_image(&rm, reterr);
+        removal_done(&rm);
+        if (!known)
+            break;
+        memcpy(id, next, sizeof(id));
+    }
+    return r;
+}
+
+/* All rows change in one transaction, or none does. */
+static int transact(struct removal *rm, const char *name, bool force, bool prune,
+                    struct err *reterr)
+{
+    char parent[ID_LEN + 1];
+    int known, r = db_begin(rm->im->db, reterr);
 
     if (r < 0)
         return r;
+    known = db_parent_get(rm->im->db, rm->img->id, parent, NULL);
     r = name ? remove_by_name(rm, name, force, reterr) : remove_by_id(rm, force, reterr);
+    if (r >= 0 && prune && known > 0 && db_image_exists(rm->im->db, rm->img->id) == 0)
+        r = delete_parents(rm->im, parent, rm->out, reterr);
     if (r >= 0)
         r = db_commit(rm->im->db, reterr);
     if (r < 0)
@@ -247,14 +291,13 @@ int images_remove(struct images *im, const char *name, bool force, bool noprune,
     struct removal rm;
     int r = images_resolve(im, name, id, &found, reterr);
 
-    (void)noprune; /* untagged parents exist only in the classic builder's chain */
     if (r >= 0)
         r = images_get(im, id, &img, reterr);
     if (r >= 0)
         r = removal_init(&rm, im, img, out, reterr);
     if (r < 0)
         return r;
-    r = transact(&rm, found, force, reterr);
+    r = transact(&rm, found, force, !noprune, reterr);
     removal_done(&rm);
     if (r < 0)
         return r;
@@ -277,8 +320,9 @@ static int prune_one(struct images *im, const char *id, const struct image_filte
         r = removal_init(&rm, im, img, out, reterr);
     if (r < 0)
         return r;
-    if (rm.containers <= 0 && image_filter_match(filter, img, &rm.names, &shown))
-        r = transact(&rm, NULL, true, reterr);
+    if (rm.containers <= 0 && !db_image_has_children(im->db, id) &&
+        image_filter_match(filter, img, &rm.names, &shown))
+        r = transact(&rm, NULL, true, true, reterr);
     removal_done(&rm);
     return r;
 }
@@ -306,8 +350,11 @@ int images_prune(struct images *im, const json_t *filters, json_t **ret, struct 
     filter.dangling = filter.dangling == 0 ? -1 : 1;
     if (r >= 0)
         r = db_image_ids(im->db, &ids, reterr);
-    for (size_t i = 0; r >= 0 && ids && ids[i]; i++)
-        r = prune_one(im, ids[i], &filter, out, reterr);
+    for (size_t i = 0; r >= 0 && ids && ids[i]; i++) {
+        /* One of those before may have taken it along. */
+        if (db_image_exists(im->db, ids[i]) > 0)
+            r = prune_one(im, ids[i], &filter, out, reterr);
+    }
     if (r < 0)
         return r;
     images_collect(im, out, &bytes);
@@ -317,5 +364,35 @@ int images_prune(struct images *im, const json_t *filters, json_t **ret, struct 
                      "SpaceReclaimed", (json_int_t)bytes);
     if (!json_array_size(out))
         json_object_set_new(*ret, "ImagesDeleted", json_null());
+    return 0;
+}
+
+int images_build_prune(struct images *im, json_t **ret, struct err *reterr)
+{
+    _cleanup_(strv_freep) char **ids = NULL;
+    _cleanup_json_ json_t *out = json_array(), *deleted = json_array();
+    _cleanup_image_filter_ struct image_filter none = {0};
+    json_t *item;
+    int64_t bytes = 0;
+    size_t i;
+    int r = image_filter_parse(im, NULL, prune_keys, &none, reterr);
+
+    if (r >= 0)
+        r = db_step_images(im->db, &ids, reterr);
+
+    for (size_t k = 0; r >= 0 && ids && ids[k]; k++) {
+        if (db_image_exists(im->db, ids[k]) > 0)
+            r = prune_one(im, ids[k], &none, out, reterr);
+    }
+    if (r < 0)
+        return r;
+    images_collect(im, out, &bytes);
+    json_array_foreach (out, i, item) {
+        json_t *id = json_get(item, "Deleted");
+
+        if (id)
+            json_array_append(deleted, id);
+    }
+    *ret = json_pack("{s:O,s:I}", "CachesDeleted", deleted, "SpaceReclaimed", (json_int_t)bytes);
     return 0;
 }

@@ -5,6 +5,8 @@
  *       containerd-lite-layer pack [--tree|--whole] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
  *       containerd-lite-layer changes [--whole] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
  *       containerd-lite-layer archive stat|get|put PATH [--plan] [--keep-kind] [--owner=USER]
+ *       containerd-lite-layer archive put PATH ... [--make] [--name] [--mode=OCTAL]
+ *       containerd-lite-layer archive pick / --plan --source=PATTERN... [--extract]
  *       containerd-lite-layer fill TARGET: what an overlay of the directories on fd 0 (paths, a
  *       line each, top first) has at TARGET is copied into fd 4; no sandbox but a mount namespace,
  *       no archive is read; "ok - 0 - 0"
@@ -27,6 +29,14 @@
  *            its root has LAYER_SCRATCH/upper for its upper directory, that is made in memory
  * --keep-kind  put: what is a directory stays one, what is none does not become one
  * --owner    put: everything belongs to this user of the container ("name", "uid:gid" ...)
+ * --make     put: PATH is made if it is not there, and what is missing above it
+ * --name     put: the archive holds one file; if PATH is no directory, that becomes PATH
+ * --mode     put: of all that is no symlink
+ *
+ * pick       a tar of what the patterns name (path.Match of Go, a component at a time), for COPY: the
+ *            content of directories, files by their last names, with --extract archives as what is in
+ *            them.  All else belongs to root.  "ok DIGEST SOURCES - FILES": a digest of everything but times, how
+ *            many paths the patterns stand for, and how many of these are files of their own
  *
  * --whole    unpack: what is made is not the layer alone, with overlay's whiteouts, but the whole
  *            tree up to it: the parent's (if any) is copied first, and whiteouts remove

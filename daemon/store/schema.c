@@ -84,6 +84,16 @@ const char *const schema_migrations[] = {
      */
     "CREATE TABLE networks(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, driver TEXT NOT NULL,"
     " created INTEGER NOT NULL, config TEXT NOT NULL) WITHOUT ROWID;",
+
+    /* 5: what builds made.  parent: the image that a step was run on, which may be gone.  step: it is
+     * there for the steps after it and for the next build only, nobody asked for it by itself. */
+    "CREATE TABLE image_parents(image_id TEXT PRIMARY KEY REFERENCES images(id) ON DELETE CASCADE,"
+    " parent TEXT NOT NULL, step INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX image_parents_parent ON image_parents(parent);"
+    /* key: digest of a step and what it was run on. */
+    "CREATE TABLE build_steps(key TEXT PRIMARY KEY, image_id TEXT NOT NULL REFERENCES images(id)"
+    " ON DELETE CASCADE, used INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX build_steps_image ON build_steps(image_id);",
 };
 
 const int schema_version = ARRAY_SIZE(schema_migrations);

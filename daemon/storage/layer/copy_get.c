@@ -12,25 +12,10 @@
 #include <unistd.h>
 
 #include "copy.h"
+#include "copy_give.h"
 #include "fd.h"
 #include "layer_protocol.h"
-#include "map.h"
 #include "str.h"
-
-#define BLOCK (256 * 1024)
-#define DEPTH_MAX 400 /* a directory above each other one is open */
-
-struct giver {
-    struct archive *tar;         /* owned */
-    struct archive_entry *entry; /* owned, used for one after the other */
-    struct map links; /* "dev:inode" of what has several names -> the first of them, owned */
-    int64_t entries;
-    int error; /* errno of a failed write */
-    unsigned depth;
-    size_t len;
-    char path[2 * PATH_MAX]; /* in the archive */
-    char data[BLOCK];
-};
 
 int giver_new(struct giver **ret, struct err *reterr)
 {
@@ -47,6 +32,20 @@ int giver_new(struct giver **ret, struct err *reterr)
     return 0;
 }
 
+int giver_new_picked(struct giver **ret, struct err *reterr)
+{
+    _cleanup_(giver_freep) struct giver *g = NULL;
+    int r = giver_new(&g, reterr);
+
+    if (r >= 0)
+        r = sha_init(&g->sha, reterr);
+    if (r < 0)
+        return r;
+    g->picked = true;
+    *ret = TAKE_PTR(g);
+    return 0;
+}
+
 void giver_free(struct giver *g)
 {
     struct map_entry *e;
@@ -54,6 +53,8 @@ void giver_free(struct giver *g)
     for (size_t i = 0; (e = map_next(&g->links, &i));)
         free(e->value);
     map_done(&g->links);
+    if (g->picked)
+        sha_done(&g->sha);
     archive_entry_free(g->entry);
     archive_write_free(g->tar);
     free(g);
@@ -72,7 +73,7 @@ static la_ssize_t out(struct archive *tar, void *arg, const void *data, size_t l
     return (la_ssize_t)len;
 }
 
-static int fail(struct giver *g, struct err *reterr)
+int giver_failed(struct giver *g, struct err *reterr)
 {
     const char *text = archive_error_string(g->tar);
 
@@ -96,20 +97,51 @@ static int begin(struct giver *g, const struct stat *sb, struct err *reterr)
     archive_entry_clear(g->entry);
     archive_entry_copy_pathname(g->entry, g->path);
     archive_entry_set_mode(g->entry, sb->st_mode);
-    archive_entry_set_uid(g->entry, sb->st_uid);
-    archive_entry_set_gid(g->entry, sb->st_gid);
+    archive_entry_set_uid(g->entry, g->picked ? 0 : sb->st_uid);
+    archive_entry_set_gid(g->entry, g->picked ? 0 : sb->st_gid);
     archive_entry_set_size(g->entry, S_ISREG(sb->st_mode) ? sb->st_size : 0);
     /* Whole seconds, as Docker has them: a fraction would cost each file a pax header. */
     archive_entry_set_mtime(g->entry, sb->st_mtim.tv_sec, 0);
     return 0;
 }
 
-static int put_header(struct giver *g, struct err *reterr)
+static void hash_text(struct giver *g, const char *text)
+{
+    if (text)
+        sha_update(&g->sha, text, strlen(text));
+    sha_update(&g->sha, "", 1);
+}
+
+/* What makes one file another, in whatever order and at whatever time it was made. */
+static void hash_header(struct giver *g)
+{
+    char numbers[160];
+
+    hash_text(g, archive_entry_pathname(g->entry));
+    hash_text(g, archive_entry_symlink(g->entry));
+    hash_text(g, archive_entry_hardlink(g->entry));
+    snprintf(numbers, sizeof(numbers), "%o %lld %lld %lld %llu", archive_entry_mode(g->entry),
+             (long long)archive_entry_uid(g->entry), (long long)archive_entry_gid(g->entry),
+             (long long)archive_entry_size(g->entry),
+             (unsigned long long)archive_entry_rdev(g->entry));
+    hash_text(g, numbers);
+}
+
+int giver_header(struct giver *g, struct err *reterr)
 {
     int r = archive_write_header(g->tar, g->entry);
 
+    if (g->picked)
+        hash_header(g);
     /* A warning: a name that is no UTF-8, which pax then carries as it is. */
-    return r == ARCHIVE_OK || r == ARCHIVE_WARN ? 0 : fail(g, reterr);
+    return r == ARCHIVE_OK || r == ARCHIVE_WARN ? 0 : giver_failed(g, reterr);
+}
+
+int giver_bytes(struct giver *g, const void *data, size_t len, struct err *reterr)
+{
+    if (g->picked)
+        sha_update(&g->sha, data, len);
+    return archive_write_data(g->tar, data, len) < 0 ? giver_failed(g, reterr) : 0;
 }
 
 /* Capabilities, alone of all attributes, are part of what a file is for. */
@@ -143,7 +175,7 @@ static int put_link(struct giver *g, const struct stat *sb, struct err *reterr)
         return r;
     archive_entry_set_size(g->entry, 0);
     archive_entry_copy_hardlink(g->entry, first);
-    r = put_header(g, reterr);
+    r = giver_header(g, reterr);
     return r < 0 ? r : 1;
 }
 
@@ -159,11 +191,25 @@ static int put_data(struct giver *g, int fd, int64_t size, struct err *reterr)
             return err_sys(reterr, errno, "read %s", g->path);
         if (n == 0)
             return 0;
-        if (archive_write_data(g->tar, g->data, (size_t)n) < 0)
-            return fail(g, reterr);
+        if (giver_bytes(g, g->data, (size_t)n, reterr) < 0)
+            return -EIO;
         size -= n;
     }
     return 0;
+}
+
+int giver_put_file(struct giver *g, int fd, const struct stat *sb, struct err *reterr)
+{
+    int r = put_link(g, sb, reterr);
+
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = begin(g, sb, reterr);
+    if (r < 0)
+        return r;
+    add_capability(g, fd);
+    r = giver_header(g, reterr);
+    return r < 0 ? r : put_data(g, fd, sb->st_size, reterr);
 }
 
 static int put_file(struct giver *g, int dir, const char *name, struct err *reterr)
@@ -171,23 +217,12 @@ static int put_file(struct giver *g, int dir, const char *name, struct err *rete
     /* Not waiting: what was a file a moment ago may be a fifo now. */
     _cleanup_close_ int fd = view_open_at(dir, name, O_RDONLY | O_NONBLOCK);
     struct stat sb;
-    int r;
 
     if (fd < 0)
         return is_gone(fd) ? 0 : err_sys(reterr, -fd, "open %s", g->path);
     if (fstat(fd, &sb) < 0)
         return err_sys(reterr, errno, "stat %s", g->path);
-    if (!S_ISREG(sb.st_mode))
-        return 0;
-    r = put_link(g, &sb, reterr);
-    if (r != 0)
-        return r < 0 ? r : 0;
-    r = begin(g, &sb, reterr);
-    if (r < 0)
-        return r;
-    add_capability(g, fd);
-    r = put_header(g, reterr);
-    return r < 0 ? r : put_data(g, fd, sb.st_size, reterr);
+    return S_ISREG(sb.st_mode) ? giver_put_file(g, fd, &sb, reterr) : 0;
 }
 
 /* fd: O_PATH of it. */
@@ -207,10 +242,10 @@ static int put_symlink(struct giver *g, int fd, const struct stat *sb, struct er
     if (r < 0)
         return r;
     archive_entry_copy_symlink(g->entry, target);
-    return put_header(g, reterr);
+    return giver_header(g, reterr);
 }
 
-static int put_node(struct giver *g, const struct stat *sb, struct err *reterr)
+int giver_put_node(struct giver *g, const struct stat *sb, struct err *reterr)
 {
     int r = put_link(g, sb, reterr);
 
@@ -220,7 +255,7 @@ static int put_node(struct giver *g, const struct stat *sb, struct err *reterr)
     if (r < 0)
         return r;
     archive_entry_set_rdev(g->entry, sb->st_rdev);
-    return put_header(g, reterr);
+    return giver_header(g, reterr);
 }
 
 /* ---- the walk ---- */
@@ -246,7 +281,7 @@ static int put_name(struct giver *g, int dir, const char *name, struct err *rete
     case S_IFSOCK: /* means nothing without the process that listens */
         return 0;
     default:
-        return put_node(g, &sb, reterr);
+        return giver_put_node(g, &sb, reterr);
     }
 }
 
@@ -268,10 +303,49 @@ static int put_child(struct giver *g, int dir, const char *name, struct err *ret
     return r;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In the order of their bytes, so that the same tree gives the same digest. */
+static int put_sorted(struct giver *g, DIR *d, struct err *reterr)
+{
+    char **names = NULL;
+    size_t n = 0, room = 0;
+    struct dirent *e;
+    int r = 0;
+
+    while (r >= 0 && (errno = 0, e = readdir(d))) {
+        if (streq(e->d_name, ".") || streq(e->d_name, ".."))
+            continue;
+        if (n == room) {
+            room = room ? room * 2 : 64;
+            names = xrealloc(names, room * sizeof(*names));
+        }
+        names[n++] = xstrdup(e->d_name);
+        if (g->entries + (int64_t)n > LAYER_MAX_ENTRIES)
+            r = err_set(reterr, ERR_INVALID, EFBIG, "more than %lld files", LAYER_MAX_ENTRIES);
+    }
+    if (r >= 0 && errno)
+        r = err_sys(reterr, errno, "read %s", g->path);
+    if (n > 0)
+        qsort(names, n, sizeof(*names), compare_names);
+    for (size_t i = 0; i < n; i++) {
+        if (r >= 0)
+            r = put_child(g, dirfd(d), names[i], reterr);
+        free(names[i]);
+    }
+    free(names);
+    return r;
+}
+
 static int put_children(struct giver *g, DIR *d, struct err *reterr)
 {
     struct dirent *e;
 
+    if (g->picked)
+        return put_sorted(g, d, reterr);
     while ((errno = 0, e = readdir(d))) {
         int r = streq(e->d_name, ".") || streq(e->d_name, "..")
                     ? 0
@@ -281,6 +355,20 @@ static int put_children(struct giver *g, DIR *d, struct err *reterr)
             return r;
     }
     return errno ? err_sys(reterr, errno, "read %s", g->path) : 0;
+}
+
+int giver_put_children(struct giver *g, int fd, struct err *reterr)
+{
+    int open_fd = view_open_at(fd, ".", O_RDONLY | O_DIRECTORY), r;
+    DIR *d = open_fd < 0 ? NULL : fdopendir(open_fd);
+
+    if (!d) {
+        fd_close(open_fd);
+        return err_sys(reterr, open_fd < 0 ? -open_fd : errno, "open %s", g->path);
+    }
+    r = put_children(g, d, reterr);
+    closedir(d);
+    return r;
 }
 
 /* fd: O_PATH of a directory, which stays the caller's. */
@@ -302,12 +390,23 @@ static int put_tree(struct giver *g, int fd, struct err *reterr)
     else
         r = begin(g, &sb, reterr);
     if (r >= 0)
-        r = put_header(g, reterr);
+        r = giver_header(g, reterr);
     if (r >= 0)
         r = put_children(g, d, reterr);
     closedir(d);
     g->depth--;
     return r;
+}
+
+int giver_open(struct giver *g, struct err *reterr)
+{
+    return archive_write_open(g->tar, g, NULL, out, NULL) == ARCHIVE_OK ? 0
+                                                                        : giver_failed(g, reterr);
+}
+
+int giver_close(struct giver *g, struct err *reterr)
+{
+    return archive_write_close(g->tar) == ARCHIVE_OK ? 0 : giver_failed(g, reterr);
 }
 
 int giver_run(struct giver *g, const struct archive_node *n, struct err *reterr)
@@ -316,14 +415,13 @@ int giver_run(struct giver *g, const struct archive_node *n, struct err *reterr)
 
     strcpy(g->path, n->base);
     g->len = strlen(g->path);
-    if (archive_write_open(g->tar, g, NULL, out, NULL) != ARCHIVE_OK)
-        return fail(g, reterr);
+    r = giver_open(g, reterr);
+    if (r < 0)
+        return r;
     /* By its name only where that may not have changed its meaning since it was looked up. */
     if (S_ISDIR(n->sb.st_mode))
         r = put_tree(g, n->fd, reterr);
     else
         r = put_name(g, n->parent, n->base, reterr);
-    if (r >= 0 && archive_write_close(g->tar) != ARCHIVE_OK)
-        r = fail(g, reterr);
-    return r;
+    return r < 0 ? r : giver_close(g, reterr);
 }

@@ -131,7 +131,7 @@ static int step(const struct view *v, char at[PATH_MAX])
     return n > 0;
 }
 
-static int link_target(const struct view *v, const struct archive_node *n, char ret[PATH_MAX])
+int archive_link_target(const struct view *v, const struct archive_node *n, char ret[PATH_MAX])
 {
     char at[PATH_MAX];
     int r = 1;
@@ -149,7 +149,7 @@ static int link_target(const struct view *v, const struct archive_node *n, char 
 int archive_tell(const struct view *v, const struct archive_node *n, struct err *reterr)
 {
     char target[PATH_MAX] = "", record[LAYER_STAT_MAX];
-    int r = S_ISLNK(n->sb.st_mode) ? link_target(v, n, target) : 0;
+    int r = S_ISLNK(n->sb.st_mode) ? archive_link_target(v, n, target) : 0;
 
     if (r < 0)
         return fail(n->path, -r, reterr);

@@ -31,9 +31,10 @@ struct taker {
     const struct view *view;
     const struct archive_options *opt;
     struct source *src;
-    struct user_ids *owner; /* owned, or NULL */
-    char dest[PATH_MAX];    /* without symlinks */
-    int parent;             /* owned: the directory of the last name, most names share it */
+    struct user_ids *owner;  /* owned, or NULL */
+    char dest[PATH_MAX];     /* without symlinks */
+    char name[NAME_MAX + 1]; /* what the one file is to be called; "": as the archive has it */
+    int parent;              /* owned: the directory of the last name, most names share it */
     char parent_path[PATH_MAX];
     struct dir_time *dirs; /* owned */
     size_t n_dirs, room_dirs;
@@ -81,11 +82,14 @@ static int make_parents(struct taker *t, char *path)
         have = view_open(t->view, path, O_PATH | O_DIRECTORY);
         if (have == -ENOENT) {
             p[-1] = '\0';
-            dir = view_open(t->view, path, O_PATH | O_DIRECTORY);
+            dir = view_open(t->view, *path ? path : "/", O_PATH | O_DIRECTORY);
             p[-1] = '/';
             if (dir < 0)
                 return dir;
             r = mkdirat(dir, p, 0755) < 0 && errno != EEXIST ? -errno : 0;
+            if (r >= 0 && t->owner && t->opt->make)
+                r = fchownat(dir, p, t->owner->uid, t->owner->gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno
+                                                                                            : 0;
         }
         *end = was;
         if (r < 0)
@@ -154,6 +158,8 @@ static int clear_name(struct taker *t, const struct place *at, struct err *reter
 
 static void set_owner(const struct taker *t, struct archive_entry *e)
 {
+    if (t->opt->mode && archive_entry_filetype(e) != AE_IFLNK)
+        archive_entry_set_perm(e, t->opt->mode);
     if (!t->owner)
         return;
     archive_entry_set_uid(e, t->owner->uid);
@@ -338,6 +344,8 @@ static int take_entry(struct taker *t, struct archive_entry *e, struct err *rete
 
     if (r < 0)
         return r;
+    if (*path && *t->name)
+        memcpy(path, t->name, sizeof(t->name));
     if (!*path)
         return 0; /* "./" is the destination, which is as it is */
     at.dirfd = open_parent(t, path, &at.base);
@@ -395,12 +403,53 @@ static int check_writable(const struct taker *t, int fd, struct err *reterr)
                                                       : "mounted volume is marked read-only");
 }
 
+/* Of a path that is no directory the last part is the file's name, and what is before that the
+ * destination: *path is cut.  A symlink stands for where it leads. */
+static int take_name(struct taker *t, char path[PATH_MAX], struct err *reterr)
+{
+    _cleanup_close_ int dir = view_open(t->view, path, O_PATH | O_DIRECTORY);
+    struct archive_node n = {.fd = -EBADF, .parent = -EBADF};
+    char *base;
+    int r = 0;
+
+    if (dir >= 0)
+        return 0;
+    if (archive_find(t->view, path, &n, NULL) >= 0 && S_ISLNK(n.sb.st_mode))
+        r = archive_link_target(t->view, &n, path);
+    archive_node_done(&n);
+    base = strrchr(path, '/');
+    if (r < 0 || !base || strlen(base + 1) > NAME_MAX || !base[1])
+        return err_set(reterr, ERR_INVALID, EINVAL, "%s is no name for a file", path);
+    strcpy(t->name, base + 1);
+    base[base == path] = '\0';
+    return 0;
+}
+
+/* Make the directory, with those above it.  The path is absolute. */
+static int make_dest(struct taker *t, char path[PATH_MAX])
+{
+    int fd = view_open(t->view, path, O_PATH);
+
+    if (fd != -ENOENT)
+        return fd;
+    t->dest[0] = '\0'; /* make_parents() begins at the root */
+    return make_parents(t, path);
+}
+
 static int find_dest(struct taker *t, struct err *reterr)
 {
-    _cleanup_close_ int fd = view_open(t->view, t->opt->path, O_PATH);
+    _cleanup_free_ char *rooted = xasprintf("/%s", t->opt->path), *clean = path_clean(rooted);
+    char path[PATH_MAX];
+    _cleanup_close_ int fd = -EBADF;
     struct stat sb;
-    int r = fd;
+    int r = strlen(clean) < PATH_MAX && strlen(t->opt->path) < PATH_MAX ? 0 : -ENAMETOOLONG;
 
+    if (r >= 0)
+        strcpy(path, t->opt->make ? clean : t->opt->path);
+    if (r >= 0 && t->opt->name && take_name(t, path, reterr) < 0)
+        return -EINVAL;
+    if (r >= 0)
+        r = fd = t->opt->make ? make_dest(t, path) : view_open(t->view, path, O_PATH);
     if (fd == -ENOENT)
         return err_set(reterr, ERR_NOT_FOUND, ENOENT, "Could not find the file %s in container",
                        t->opt->path);
@@ -443,10 +492,10 @@ int archive_take(const struct view *v, const struct archive_options *o, struct s
 {
     _cleanup_(taker_done) struct taker t = {
         .view = v, .opt = o, .src = src, .parent = -EBADF, .parent_path = "/"};
-    int r = find_dest(&t, reterr);
+    int r = find_owner(&t, reterr);
 
     if (r >= 0)
-        r = find_owner(&t, reterr);
+        r = find_dest(&t, reterr);
     if (r >= 0)
         r = source_start(src, reterr);
     if (r >= 0)

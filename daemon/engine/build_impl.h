@@ -1,0 +1,131 @@
+/* A build's insides, for build*.c only.
+ *
+ * Everything runs on the loop.  A step is a function that begins something and returns; what it
+ * began ends in step_done() or step_failed(), from the loop, later or at once. */
+#pragma once
+
+#include "api.h"
+#include "build.h"
+#include "dockerfile.h"
+#include "expand.h"
+#include "private.h"
+#include "worker.h"
+
+#define SHORT_ID 12
+
+struct build;
+
+/* One stage on its way. */
+struct stage_run {
+    struct build *build;
+    const struct build_stage *def;
+    size_t index;
+    bool needed, begun, done;
+
+    char image[ID_LEN + 1];     /* so far; "": nothing, FROM scratch */
+    json_t *config;             /* owned: the container part of its config as it is to be */
+    json_t *args;               /* owned: declared by ARG; null: without a value */
+    char *author;               /* owned; NULL: none */
+    bool cmd_set;               /* CMD in this stage: ENTRYPOINT leaves it alone */
+    bool missed;                /* a step was not in the cache: the later ones are not either */
+    size_t at;                  /* instructions done */
+    struct dockerfile triggers; /* of the base image's ONBUILD */
+    size_t at_trigger;
+    bool labelled;                 /* the request's labels have had their turn */
+    const struct instruction *ins; /* now */
+
+    /* Of the step that is under way. */
+    char *created_by;                  /* owned: for the history */
+    char key[ID_LEN + 1];              /* in the cache */
+    struct worker *worker;             /* borrowed: frees itself */
+    struct image_pull *pull;           /* borrowed likewise */
+    struct container *source, *target; /* references; removed at the step's end */
+    bool target_held;                  /* container_release_view() is due */
+    struct copy *copy;                 /* build_copy.c, owned */
+    struct build_exec *exec;           /* build_run.c: frees itself */
+};
+
+struct build {
+    struct engine *engine;
+    struct build *next, **prev_next;
+    struct build_callbacks cb;
+    bool cancelled, ended; /* nobody listens any more; done() was called or is about to be */
+    struct err err;        /* kind ERR_NONE while there is none */
+    int code;              /* of a RUN that failed, or 0 */
+    unsigned pending;      /* callbacks that will still come */
+    unsigned files;        /* made in the stage */
+
+    json_t *opt; /* owned: build_options as JSON, see build.c */
+    struct stage stage;
+    struct stage trash; /* on its way out */
+    int context_plan;   /* owned: a memfd; the context as a root */
+    struct worker *worker;
+
+    char *text; /* owned: of the Dockerfile */
+    size_t text_len;
+    struct dockerfile file;
+    struct build_stages stages;
+    struct stage_run *runs; /* owned: one a stage */
+    json_t *meta;           /* owned: ARG before the first FROM */
+    json_t *used;           /* owned: build args that an ARG declared */
+    unsigned step, steps;
+    size_t target;
+};
+
+/* ---- build.c ---- */
+
+void build_say(struct build *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void build_output(struct build *b, json_t *obj); /* steals */
+bool build_option(const struct build *b, const char *name);
+/* A callback that belongs to the build begins / has come.  false: the build is over, go no further.
+ */
+void build_hold(struct build *b);
+bool build_release(struct build *b);
+void build_fail(struct build *b, const struct err *err);
+/* A new name in the stage; caller frees. */
+char *build_file(struct build *b, const char *kind);
+
+/* ---- build_stage.c ---- */
+
+void stages_begin(struct build *b);
+void stage_run_done(struct stage_run *s);
+void step_done(struct stage_run *s);
+void step_failed(struct stage_run *s, const struct err *err);
+/* The step's image is there: the cache is told, and then step_done(). */
+void step_made(struct stage_run *s, const char *image_id);
+/* Prepare s->key for a step; more: of what else its result is made ("": nothing).  true: it was in
+ * the cache, and s->image is that of it. */
+bool step_probe(struct stage_run *s, const char *more);
+/* An image with the layers so far and s->config. */
+void step_derive(struct stage_run *s, const char *comment);
+/* The base of a stage without one. */
+int stage_need_image(struct stage_run *s, struct err *reterr);
+/* `/bin/sh -c #(nop) text`. */
+char *nop_text(const struct stage_run *s, const char *comment);
+struct expander stage_expander(struct stage_run *s);
+/* What stands for the value of the argument: given, declared or builtin; NULL: none. */
+const char *stage_arg(struct stage_run *s, const char *name);
+
+/* ---- build_config.c ---- */
+
+/* Instructions that change the configuration; comment: what the history says (caller frees). */
+int config_apply(struct stage_run *s, char **ret_comment, struct err *reterr);
+json_t *config_kept(const json_t *config);  /* a copy of what an image keeps */
+json_t *config_shell(const json_t *config); /* borrowed, or the default: new reference */
+void config_env_put(json_t *config, const char *name, const char *value);
+const char *config_env_get(const json_t *config, const char *name);
+
+/* ---- build_run.c ---- */
+
+void run_step(struct stage_run *s);
+void build_exec_cancel(struct stage_run *s);
+
+/* ---- build_copy.c ---- */
+
+void copy_step(struct stage_run *s);
+void workdir_step(struct stage_run *s);
+void copy_done(struct stage_run *s);
+/* What s->target has become is the step's image. */
+void step_commit(struct stage_run *s, const json_t *ran);
+/* Remove s->source and s->target. */
+void step_drop_containers(struct stage_run *s);

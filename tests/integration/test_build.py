@@ -1,0 +1,236 @@
+"""POST /build: the classic builder, by its own API and by the docker CLI."""
+import io
+import json
+import tarfile
+import urllib.parse
+
+from harness import equal, has, wait_for
+
+
+def context(files, compression=""):
+    """A tar of {name: text, bytes or a TarInfo}."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=f"w:{compression}") as tar:
+        for name, content in files.items():
+            if isinstance(content, tarfile.TarInfo):
+                tar.addfile(content)
+                continue
+            data = content.encode() if isinstance(content, str) else content
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o644
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+class Built:
+    def __init__(self, reply):
+        self.status, self.lines = reply.status, []
+        if reply.status == 200:
+            self.lines = [json.loads(line) for line in reply.body.split(b"\r\n") if line]
+        self.text = "".join(line.get("stream", "") for line in self.lines)
+        self.error = next((line["errorDetail"] for line in self.lines if "errorDetail" in line), None)
+        self.message = json.loads(reply.body)["message"] if reply.status >= 400 else None
+        ids = [line["aux"]["ID"] for line in self.lines if "aux" in line]
+        self.id = ids[-1] if ids else None
+
+
+def build(d, text=None, files=None, body=None, **query):
+    if body is None:
+        body = context({**({"Dockerfile": text} if text is not None else {}), **(files or {})})
+    query = {key: json.dumps(value) if isinstance(value, dict) or key == "ulimits" else value for key, value in query.items()}
+    path = "/build?" + urllib.parse.urlencode(query, doseq=True)
+    return Built(d.api("POST", path, body, headers={"Content-Type": "application/x-tar"}))
+
+
+def good(d, text, files=None, **query):
+    b = build(d, text, files, **query)
+    assert b.status == 200 and not b.error and b.id, (b.status, b.message, b.error, b.text)
+    return b
+
+
+def bad(d, text, files=None, **query):
+    b = build(d, text, files, **query)
+    assert b.message or b.error, b.text
+    return b.message or b.error["message"]
+
+
+def inspect(d, name):
+    return d.api("GET", f"/images/{name}/json", status=200).json
+
+
+def history(d, name):
+    return [entry["CreatedBy"] for entry in d.api("GET", f"/images/{name}/history", status=200).json]
+
+
+def run(d, image, *command):
+    return d.ok("run", "--rm", image, *command)
+
+
+def test_steps_and_words(d):
+    b = good(d, f"FROM busybox\nENV a=b\nRUN echo hi > /made; echo said\nCOPY x /y\n", {"x": "content"},
+             t=["one", "two:tag"])
+    base = inspect(d, "busybox")["Id"][7:19]
+    lines = b.text.split("\n")
+    equal(lines[:4], [f"Step 1/4 : FROM busybox", f" ---> {base}", "Step 2/4 : ENV a=b", lines[3]])
+    assert lines[3].startswith(" ---> ") and len(lines[3]) == 18, lines[3]
+    has(b.text, "Step 3/4 : RUN echo hi > /made; echo said\n ---> Running in ")
+    has(b.text, "\nsaid\nRemoving intermediate container ")
+    equal(lines[-4:], [f"Successfully built {b.id[7:19]}", "Successfully tagged one:latest",
+                       "Successfully tagged two:tag", ""])
+    equal(run(d, "one", "cat", "/made", "/y"), "hi\ncontent")
+    equal(inspect(d, "two:tag")["Id"], b.id)
+    equal(d.api("GET", "/containers/json", all=1).json, [])
+
+
+def test_stages(d):
+    b = good(d, "ARG base=busybox\nFROM $base AS one\nRUN echo 1 > /one; mkdir -p /d/e; echo x > /d/e/f; ln -s e /d/l\n"
+             "FROM busybox AS unused\nRUN exit 7\n"
+             "FROM scratch AS files\nCOPY --from=one /d /\n"
+             "FROM one\nCOPY --from=files / /copied\nCOPY --from=0 /one /d/e/f* /many/\nCOPY --from=busybox /bin/true /true\n",
+             t="x")
+    has(b.text, "Step 1/9 : ARG base=busybox\nStep 2/9 : FROM $base AS one\n")
+    assert "exit 7" not in b.text
+    equal(run(d, "x", "sh", "-c", "cat /one /copied/e/f /copied/l/f /many/one /many/f; /true && ls /copied"),
+          "1\nx\nx\n1\nx\ne\nl")
+
+
+def test_target(d):
+    text = "FROM busybox AS a\nENV x=a\nFROM busybox AS b\nRUN exit 1\n"
+    equal(inspect(d, good(d, text, target="a").id)["Config"]["Env"][-1], "x=a")
+    equal(inspect(d, good(d, text, target="0").id)["Config"]["Env"][-1], "x=a")
+    equal(bad(d, text, target="c"), "failed to reach build target c in Dockerfile")
+
+
+def test_configuration(d):
+    b = good(d, "FROM busybox\nLABEL a=b \"c d\"='e f'\nENV x=1 y=${x:-no}\nENV z $x and ${none:-more}\nEXPOSE 80 53/udp $x\n"
+             "USER 1:2\nWORKDIR /w/d\nWORKDIR e\nVOLUME /v [\"/u\"]\nVOLUME [\"/a b\"]\nSTOPSIGNAL SIGINT\n"
+             "HEALTHCHECK --interval=5s --retries=2 CMD true\nSHELL [\"/bin/busybox\", \"sh\", \"-c\"]\n"
+             "ENTRYPOINT [\"echo\", \"$x\"]\nCMD a b\nONBUILD RUN echo $x\nMAINTAINER me <m@e>\n", labels={"more": "yes"})
+    image = inspect(d, b.id)
+    c = image["Config"]
+    equal(c["Labels"], {"a": "b", "c d": "e f", "more": "yes"})
+    equal(c["Env"][1:], ["x=1", "y=no", "z=1 and more"])
+    equal(sorted(c["ExposedPorts"]), ["1/tcp", "53/udp", "80/tcp"])
+    equal((c["User"], c["WorkingDir"], c["StopSignal"]), ("1:2", "/w/d/e", "SIGINT"))
+    equal(sorted(c["Volumes"]), ["/a b", "/v", "[/u]"])
+    equal(c["Healthcheck"], {"Test": ["CMD-SHELL", "true"], "Interval": 5000000000, "Retries": 2})
+    equal(c["Shell"], ["/bin/busybox", "sh", "-c"])
+    equal((c["Entrypoint"], c["Cmd"]), (["echo", "$x"], ["/bin/busybox", "sh", "-c", "a b"]))
+    equal((c["OnBuild"], image["Author"]), (["RUN echo $x"], "me <m@e>"))
+    lines = history(d, b.id)
+    has("\n".join(lines), "/bin/sh -c #(nop)  LABEL a=b c d=e f", "/bin/sh -c #(nop) WORKDIR /w/d",
+        '/bin/busybox sh -c #(nop)  ENTRYPOINT ["echo" "$x"]')
+
+
+def test_arguments(d):
+    text = ("ARG early=busybox\nFROM ${early}\nARG early\nARG late=1\nARG over=arg\nENV over=env\n"
+            "RUN echo $early-$late-$over-$never > /out\n")
+    b = good(d, text, buildargs={"late": "2", "never": "x", "over": "given"}, t="args")
+    equal(run(d, "args", "cat", "/out"), "busybox-2-env-")
+    has(b.text, "[Warning] One or more build-args [never] were not consumed")
+    has("\n".join(history(d, "args")), "|2 early=busybox late=2 /bin/sh -c echo $early-$late-$over-$never > /out")
+    equal([e for e in inspect(d, "args")["Config"]["Env"] if "late" in e], [])
+
+
+def test_onbuild(d):
+    good(d, "FROM busybox\nONBUILD COPY x /x\nONBUILD RUN cat /x > /y\n", t="trigger")
+    b = good(d, "FROM trigger\nRUN cat /y > /z\n", {"x": "text"}, t="triggered")
+    has(b.text, "# Executing 2 build triggers\n")
+    equal(run(d, "triggered", "cat", "/z"), "text")
+    assert not inspect(d, "triggered")["Config"].get("OnBuild")
+
+
+def test_here_documents(d):
+    good(d, "FROM busybox\nRUN <<EOF\necho one > /a\necho two >> /a\nEOF\nRUN cat > /b <<-'X'\n\t$HOME\n\tX\n", t="here")
+    equal(run(d, "here", "cat", "/a", "/b"), "one\ntwo\n$HOME")
+
+
+def test_failures(d):
+    before = d.settled_census()
+    b = build(d, "FROM busybox\nRUN echo no >&2; exit 42\n")
+    equal(b.error, {"code": 42, "message": "The command '/bin/sh -c echo no >&2; exit 42' returned a non-zero code: 42"})
+    has(b.text, "\x1b[91mno\n\x1b[0m")
+    has(bad(d, 'FROM busybox\nRUN ["/none"]\n'), "/none")
+    equal(bad(d, "FROM busybox\nCOPY nothing /\n"), "COPY failed: file not found in build context or excluded by "
+          ".dockerignore: stat nothing: file does not exist")
+    equal(bad(d, "FROM busybox\nCOPY no* /\n"), "COPY failed: no source files were specified")
+    equal(bad(d, "FROM busybox\nCOPY ../x /\n"), "COPY failed: forbidden path outside the build context: ../x ()")
+    has(bad(d, "FROM busybox\nCOPY a b /c\n", {"a": "1", "b": "2"}), "When using COPY with more than one source file")
+    equal(bad(d, "FRUM busybox\n"), "dockerfile parse error line 1: unknown instruction: FRUM")
+    equal(bad(d, ""), "the Dockerfile (Dockerfile) cannot be empty")
+    equal(bad(d, None, {"x": "y"}), "Cannot locate specified Dockerfile: Dockerfile")
+    equal(bad(d, "FROM busybox\n", dockerfile="/../other"), "Cannot locate specified Dockerfile: /../other")
+    has(bad(d, "FROM busybox\nCOPY --from=1 / /\n"), "invalid from flag value 1")
+    has(bad(d, "FROM busybox\nRUN --mount=type=cache x\n"), "unknown flag: mount")
+    equal(build(d, "FROM busybox", version="2").status, 400)
+    equal(build(d, "FROM busybox", remote="http://x/y").status, 400)
+    equal(build(d, "FROM busybox", t="UPPER").status, 400)
+    equal(build(d, "FROM busybox", buildargs="x").status, 400)
+    has(build(d, body=b"this is no archive" * 100).message, "Error processing tar file")
+    equal(d.api("GET", "/containers/json", all=1).json, [])
+    d.assert_counts(before)
+
+
+def test_copied(d):
+    files = {"a.txt": "a", "b.txt": "b", ".hidden": "h", "dir/one": "1", "dir/sub/two": "2", "sp ace": "s"}
+    link = tarfile.TarInfo("link")
+    link.type, link.linkname = tarfile.SYMTYPE, "/a.txt"
+    files["link"] = link
+    outside = tarfile.TarInfo("outside")
+    outside.type, outside.linkname = tarfile.SYMTYPE, "../../../../etc/passwd"
+    files["outside"] = outside
+    good(d, "FROM busybox\nRUN mkdir /there; ln -s /there /here; echo old > /there/old; ln -s /there/old /to\n"
+         "COPY a.txt /there\nCOPY *.txt /globbed/\nCOPY dir /tree\nCOPY dir/. /here/\nCOPY a.txt renamed/x\n"
+         "COPY b.txt /to\nCOPY [\"sp ace\", \"/s p/\"]\nCOPY --chown=5:6 dir /owned/deep\nCOPY --chmod=750 a.txt /mode\n"
+         "COPY link /linked\nCOPY . /all/\nCOPY d?r/*e /q/\n", files, t="copied")
+    equal(run(d, "copied", "sh", "-c", "cat /there/a.txt /globbed/a.txt /globbed/b.txt /tree/one /tree/sub/two "
+              "/there/one /renamed/x /there/old '/s p/sp ace' /linked /all/.hidden /q/one; ls -l /to | wc -l"),
+          "aab121absah11")
+    equal(run(d, "copied", "stat", "-c", "%u:%g %a", "/owned", "/owned/deep", "/owned/deep/one", "/mode", "/tree"),
+          "5:6 755\n5:6 755\n5:6 644\n0:0 750\n0:0 755")
+    equal(run(d, "copied", "readlink", "/all/outside"), "../../../../etc/passwd")
+    has(bad(d, "FROM busybox\nCOPY outside /x\n", files), "file does not exist")
+
+
+def test_added(d):
+    for kind in ("", "gz", "bz2", "xz"):
+        files = {"x.tar": context({"in/side": "text"}, kind), "plain": "p"}
+        good(d, "FROM busybox\nADD x.tar /out\nADD plain /out/\nCOPY x.tar /kept\n", files, t="added")
+        equal(run(d, "added", "cat", "/out/in/side", "/out/plain"), "textp")
+        equal(run(d, "added", "sh", "-c", "test -f /kept && echo yes"), "yes")
+    has(bad(d, "FROM busybox\nADD x.tar /out\n", {"x.tar": context({"../out": "x"})}), "ADD failed")
+
+
+def test_contexts(d):
+    for kind in ("gz", "bz2", "xz"):
+        b = build(d, body=context({"sub/Other": "FROM busybox\nCOPY sub/x /x\n", "sub/x": "1"}, kind), dockerfile="sub/Other")
+        assert b.id, (b.message, b.error)
+    hostile = tarfile.TarInfo("../../escaped")
+    assert build(d, body=context({"Dockerfile": "FROM busybox\n", "x": hostile})).message
+    for name, kind in (("dev", tarfile.CHRTYPE), ("fifo", tarfile.FIFOTYPE)):
+        info = tarfile.TarInfo("Dockerfile")
+        info.type, info.devmajor, info.devminor = kind, 1, 3
+        has(build(d, body=context({"Dockerfile": info})).message, "Cannot locate specified Dockerfile")
+    # A symlink leads no further than the context.
+    info = tarfile.TarInfo("Dockerfile")
+    info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    has(build(d, body=context({"Dockerfile": info})).message, "Cannot locate specified Dockerfile")
+
+
+def test_ignored(d):
+    files = {".dockerignore": "Dockerfile\n.dockerignore\n", "x": "1"}
+    good(d, "FROM busybox\nCOPY . /c/\n", files, t="ignored")
+    equal(run(d, "ignored", "ls", "-A", "/c"), "x")
+
+
+def test_quiet(d):
+    b = build(d, "FROM busybox\nENV a=b\n", q="1")
+    equal([line for line in b.lines if "stream" in line], [{"stream": b.id + "\n"}])
+
+
+def test_limits_reach_the_container(d):
+    b = good(d, "FROM busybox\nRUN ulimit -n; cat /etc/hosts; df -k /dev/shm; ls /sys/class/net\n", nocache="1",
+             ulimits=[{"Name": "nofile", "Soft": 77, "Hard": 99}], extrahosts=["some.host:10.9.8.7"],
+             shmsize=str(1 << 20), networkmode="none", memory=str(64 << 20))
+    has(b.text, "77\n", "10.9.8.7\tsome.host", " 1024 ")
+    assert "eth0" not in b.text
