@@ -500,7 +500,7 @@ void workdir_step(struct stage_run *s)
     if (strlen(path) > 1 && str_ends(path, "/"))
         path[strlen(path) - 1] = '\0';
     json_object_set_new(s->config, "WorkingDir", json_string(path));
-    text = xasprintf(" WORKDIR %s", path);
+    text = xasprintf("WORKDIR %s", path);
     free(s->created_by);
     s->created_by = nop_text(s, text);
     if (step_probe(s, "")) {
