@@ -12,7 +12,7 @@ export HOME="${HOME:-/root}" PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr
 build_packages="gcc libc6-dev cmake ninja-build pkg-config check busybox-static
     libuv1-dev libmicrohttpd-dev libjansson-dev libnl-3-dev libnl-route-3-dev libnftnl-dev
     libmnl-dev libsqlite3-dev libseccomp-dev libarchive-dev libzstd-dev liblzma-dev libisal-dev libssl-dev nettle-dev
-    libcurl4-openssl-dev"
+    libcurl4-openssl-dev libncurses-dev"
 # docker.io: the stock client drives our daemon, the stock daemon is the yardstick.
 test_packages="docker.io curl python3 python3-docker python3-yaml python3-jsonschema socat
     iproute2 nftables procps systemd qemu-system-x86 mmdebstrap e2fsprogs

@@ -1,15 +1,15 @@
+#include "stats.h"
+
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "commands.h"
 #include "format.h"
 #include "human.h"
 #include "json.h"
 #include "str.h"
 #include "url.h"
-
-#define CONTAINERS_MAX 256
 
 const struct opt stats_opts[] = {
     OPT_BOOL("all", 'a', struct stats_options, all,
@@ -85,28 +85,36 @@ static void block_bytes(const json_t *s, double *read, double *written)
     }
 }
 
+void stats_figures(const json_t *sample, struct stats_figures *ret)
+{
+    *ret = (struct stats_figures){.cpu = cpu_percent(sample),
+                                  .memory = memory_used(sample),
+                                  .limit = number(sample, "memory_stats.limit"),
+                                  .pids = number(sample, "pids_stats.current")};
+    network_bytes(sample, &ret->rx, &ret->tx);
+    block_bytes(sample, &ret->read, &ret->write);
+}
+
 static json_t *row_of(const json_t *s, const char *asked, bool no_trunc)
 {
     const char *id = json_get_str(s, "id", ""), *name = json_get_str(s, "name", "");
-    double used = memory_used(s), limit = number(s, "memory_stats.limit");
-    double rx = 0, tx = 0, in = 0, out = 0;
+    struct stats_figures f;
     char a[HUMAN_MAX], b[HUMAN_MAX], cut[13], cpu[32], percent[32], pids[32];
     _cleanup_free_ char *memory = NULL, *net = NULL, *block = NULL;
 
-    network_bytes(s, &rx, &tx);
-    block_bytes(s, &in, &out);
-    human_bytes(used, a);
-    human_bytes(limit, b);
+    stats_figures(s, &f);
+    human_bytes(f.memory, a);
+    human_bytes(f.limit, b);
     memory = xasprintf("%s / %s", a, b);
-    human_size(rx, 3, a);
-    human_size(tx, 3, b);
+    human_size(f.rx, 3, a);
+    human_size(f.tx, 3, b);
     net = xasprintf("%s / %s", a, b);
-    human_size(in, 3, a);
-    human_size(out, 3, b);
+    human_size(f.read, 3, a);
+    human_size(f.write, 3, b);
     block = xasprintf("%s / %s", a, b);
-    snprintf(cpu, sizeof(cpu), "%.2f%%", cpu_percent(s));
-    snprintf(percent, sizeof(percent), "%.2f%%", limit > 0 ? used / limit * 100 : 0);
-    snprintf(pids, sizeof(pids), "%.0f", number(s, "pids_stats.current"));
+    snprintf(cpu, sizeof(cpu), "%.2f%%", f.cpu);
+    snprintf(percent, sizeof(percent), "%.2f%%", f.limit > 0 ? f.memory / f.limit * 100 : 0);
+    snprintf(pids, sizeof(pids), "%.0f", f.pids);
     short_id(id, cut);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "BlockIO", block, "CPUPerc",
                      cpu, "Container", asked, "ID", no_trunc ? id : cut, "MemPerc", percent,
@@ -134,10 +142,10 @@ static int names_of(struct invocation *inv, char ***ret, struct err *reterr)
 static int sample(struct client *c, char *const *names, json_t **rows, bool no_trunc,
                   struct err *reterr)
 {
-    struct conn conns[CONTAINERS_MAX];
-    struct err errors[CONTAINERS_MAX] = {{0}};
-    char *urls[CONTAINERS_MAX];
-    size_t n = strv_len(names) < CONTAINERS_MAX ? strv_len(names) : CONTAINERS_MAX;
+    struct conn conns[STATS_CONTAINERS_MAX];
+    struct err errors[STATS_CONTAINERS_MAX] = {{0}};
+    char *urls[STATS_CONTAINERS_MAX];
+    size_t n = strv_len(names) < STATS_CONTAINERS_MAX ? strv_len(names) : STATS_CONTAINERS_MAX;
     int r = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -205,6 +213,19 @@ int cmd_stats(struct invocation *inv)
     _cleanup_json_ json_t *version = NULL;
     int r = client_get(inv->client, "/version", &version, &e); /* settles what version to speak */
 
+    /* All containers, stopped ones too, are a list and no picture of what goes on. */
+    if (r == 0 && terminal && isatty(STDIN_FILENO) && !o->no_stream && !o->all &&
+        str_empty(o->format)) {
+        char **names = NULL;
+
+        for (int i = 0; i < inv->n_args; i++)
+            names = strv_append(names, inv->args[i]);
+        r = stats_screen(inv->client, names, &e);
+        strv_free(names);
+        if (r != -ENOTTY)
+            return r < 0 ? cli_fail(inv, &e) : 0;
+        r = 0;
+    }
     while (r == 0) {
         r = show(inv, terminal && !o->no_stream, &e);
         if (o->no_stream)

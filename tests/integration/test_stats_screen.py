@@ -1,0 +1,69 @@
+"""`ctlc stats` on a terminal: a screen that lives, keys, and the way back."""
+import time
+
+from harness import equal, wait_for
+
+
+def open_screen(d, *args, **options):
+    terminal = d.terminal("stats", *args, rows=24, columns=140, **options)
+    terminal.expect(r"containers, by")
+    return terminal
+
+
+def leaves_the_terminal_as_it_was(terminal, key):
+    assert terminal.is_raw()
+    terminal.send(key)
+    equal(terminal.wait(), 0)
+
+
+def test_table_sorting_and_leaving(d):
+    d.sleeper("--name", "idle-one")
+    d.run_detached("--name", "busy-one", "--cpus", "0.2", "busybox", "sh", "-c", "while :; do :; done")
+    screen = open_screen(d)
+    screen.expect(r"busy-one")
+    screen.expect(r"idle-one")
+    screen.expect(r"[1-4][0-9]\.[0-9]%")   # of the busy one, once there are two samples
+    screen.send("N")
+    screen.expect(r"name")
+    screen.send("m")
+    screen.expect(r"memory")
+    d.sleeper("--name", "late-one")
+    screen.expect(r"late-one")
+    d.ok("rm", "-f", "late-one")
+    screen.resize(30, 60)
+    leaves_the_terminal_as_it_was(screen, "q")
+
+
+def test_details_and_log(d):
+    d.run_detached("--name", "talker", "busybox", "sh", "-c",
+                   r"n=0; while :; do n=$((n+1)); printf '\033[2Jline-%d-end\n' $n; sleep 0.2; done")
+    screen = open_screen(d, "talker")
+    screen.expect("talker")
+    screen.send("\r")
+    screen.expect("Image +")
+    screen.expect("running")
+    screen.expect(r"\[2Jline-\d+-end")
+    screen.unread = ""
+    screen.expect(r"\d")   # it goes on
+    screen.send("q")
+    screen.expect(r"c m n i p N")
+    leaves_the_terminal_as_it_was(screen, "\x03")
+
+
+def test_one_by_name_only(d):
+    d.sleeper("--name", "shown-one")
+    d.sleeper("--name", "other-one")
+    screen = open_screen(d, "shown-one")
+    screen.expect("shown-one")
+    time.sleep(1.5)
+    screen.send("q")
+    equal(screen.wait(), 0)
+    assert "other-one" not in screen.output, screen.output
+
+
+def test_without_colour_and_without_a_terminal_it_knows(d):
+    d.sleeper("--name", "plain-one")
+    screen = d.terminal("stats", "--no-stream")
+    screen.expect("CONTAINER ID +NAME")
+    equal(screen.wait(), 0)
+    wait_for(lambda: "plain-one" in screen.output, "the row")
