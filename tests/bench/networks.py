@@ -204,8 +204,9 @@ class Copy:
 
     def close(self):
         self.engine("rm", "-f", self.container)
-        if os.path.exists(self.source):
-            os.unlink(self.source)
+        for path in (self.source, self.target):
+            if os.path.exists(path):
+                os.unlink(path)
 
 
 # The table

@@ -269,6 +269,32 @@ static int make_file(struct taker *t, const struct place *at, struct archive_ent
     return r < 0 ? r : entry_set_time(e, fd, at->path, reterr);
 }
 
+/* Owner and time of what has just been made and is not opened.  A process of the container may have
+ * given the name to another file since: that one is left as it is, unless it is of the same kind
+ * and has no other name, which makes it as good as the one that is gone. */
+static int settle_made(const struct place *at, struct archive_entry *e, struct err *reterr)
+{
+    struct timespec times[2] = {entry_mtime(e), entry_mtime(e)};
+    _cleanup_close_ int fd = view_open_at(at->dirfd, at->base, O_PATH);
+    struct stat sb;
+    int r = entry_check_owner(e, at->path, reterr);
+
+    if (r < 0)
+        return r;
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fail(at, "open", -fd, reterr);
+    if (fstat(fd, &sb) < 0)
+        return fail(at, "stat", errno, reterr);
+    if ((sb.st_mode & S_IFMT) != archive_entry_filetype(e) || sb.st_nlink > 1)
+        return 0;
+    if (fchownat(fd, "", (uid_t)archive_entry_uid(e), (gid_t)archive_entry_gid(e), AT_EMPTY_PATH) <
+        0)
+        return fail(at, "chown", errno, reterr);
+    if (utimensat(fd, "", times, AT_EMPTY_PATH) < 0)
+        return fail(at, "set time of", errno, reterr);
+    return 0;
+}
+
 static int make_symlink(struct taker *t, const struct place *at, struct archive_entry *e,
                         struct err *reterr)
 {
@@ -281,11 +307,10 @@ static int make_symlink(struct taker *t, const struct place *at, struct archive_
         return err_set(reterr, ERR_INVALID, EINVAL, "symlink %s without a target", at->path);
     if (symlinkat(target, at->dirfd, at->base) < 0)
         return fail(at, "symlink", errno, reterr);
-    return entry_apply_at(e, at->dirfd, at->base, at->path, reterr);
+    return settle_made(at, e, reterr);
 }
 
-/* Owner and time of a node are set by name: it may be another file by then, but one in the same
- * directory, and links are not followed.  Its mode is right from the start. */
+/* A node's mode is right from the start. */
 static int make_node(struct taker *t, const struct place *at, struct archive_entry *e,
                      struct err *reterr)
 {
@@ -297,10 +322,7 @@ static int make_node(struct taker *t, const struct place *at, struct archive_ent
     if (mknodat(at->dirfd, at->base, type | (archive_entry_mode(e) & 0777),
                 type == AE_IFIFO ? 0 : archive_entry_rdev(e)) < 0)
         return fail(at, "mknod", errno, reterr);
-    if (fchownat(at->dirfd, at->base, (uid_t)archive_entry_uid(e), (gid_t)archive_entry_gid(e),
-                 AT_SYMLINK_NOFOLLOW) < 0)
-        return fail(at, "chown", errno, reterr);
-    return 0;
+    return settle_made(at, e, reterr);
 }
 
 static int make_hardlink(struct taker *t, const struct place *at, struct archive_entry *e,

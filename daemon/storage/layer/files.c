@@ -20,7 +20,7 @@ struct timespec entry_mtime(struct archive_entry *e)
 }
 
 /* (uid_t)-1 means "leave" to chown(2); anything past 32 bits would wrap to somebody else. */
-static int check_owner(struct archive_entry *e, const char *path, struct err *reterr)
+int entry_check_owner(struct archive_entry *e, const char *path, struct err *reterr)
 {
     int64_t uid = archive_entry_uid(e), gid = archive_entry_gid(e);
 
@@ -59,7 +59,7 @@ static int apply_xattrs(struct archive_entry *e, int fd, const char *path, struc
 
 int entry_apply_fd(struct archive_entry *e, int fd, const char *path, struct err *reterr)
 {
-    int r = check_owner(e, path, reterr);
+    int r = entry_check_owner(e, path, reterr);
 
     if (r < 0)
         return r;
@@ -81,7 +81,7 @@ int entry_apply_at(struct archive_entry *e, int dirfd, const char *name, const c
                    struct err *reterr)
 {
     struct timespec times[2] = {entry_mtime(e), entry_mtime(e)};
-    int r = check_owner(e, path, reterr);
+    int r = entry_check_owner(e, path, reterr);
 
     if (r < 0)
         return r;

@@ -21,6 +21,8 @@ struct timespec entry_mtime(struct archive_entry *e);
 int entry_check_size(struct archive_entry *e, int dirfd, const char *path, int64_t max,
                      struct err *reterr);
 
+/* Ids that the kernel takes as such. */
+int entry_check_owner(struct archive_entry *e, const char *path, struct err *reterr);
 /* All but times, on an open file or directory. */
 int entry_apply_fd(struct archive_entry *e, int fd, const char *path, struct err *reterr);
 int entry_set_time(struct archive_entry *e, int fd, const char *path, struct err *reterr);
