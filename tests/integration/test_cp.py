@@ -134,12 +134,20 @@ def test_get(d):
 def test_put(d):
     device = tarfile.TarInfo("dev")
     device.type, device.devmajor, device.devminor, device.mode = tarfile.CHRTYPE, 1, 3, 0o666
+    device.uid, device.gid = 5, 6
+    link = tarfile.TarInfo("made")
+    link.type, link.linkname, link.uid, link.gid, link.mtime = tarfile.SYMTYPE, "owned", 7, 8, 1000000000
     file = tarfile.TarInfo("owned")
     file.uid, file.gid, file.mode, file.mtime = 12, 34, 0o640, 1000000000
     for c in both(d):
-        put(d, c, "/t", tar(("./", None), ("new/deep/x", b"data"), (file, b"0123"), (device, None), ("abs/in", b"in"),
+        put(d, c, "/t", tar(("./", None), ("new/deep/x", b"data"), (file, b"0123"), (device, None), (link, None), ("abs/in", b"in"),
                             ("up/into", b"etc"), ("l1", b"no link now")))
         equal(stat(d, c, "/t/dev")["mode"], 0o666 | CHAR)
+        with get(d, c, "/t/dev") as t:
+            equal((t.getmember("dev").uid, t.getmember("dev").gid), (5, 6))
+        with get(d, c, "/t/made") as t:
+            m = t.getmember("made")
+            equal((m.linkname, m.uid, m.gid, m.mtime), ("owned", 7, 8, 1000000000))
         with get(d, c, "/t/owned") as t:
             m = t.getmember("owned")
             equal((m.uid, m.gid, m.mode, m.mtime, m.size), (12, 34, 0o640, 1000000000, 4))
