@@ -108,6 +108,15 @@ struct from_host_options {
 extern const struct opt from_host_opts[];
 int cmd_from_host(struct invocation *inv);
 
+/* build.c */
+struct build_options {
+    char **add_hosts, **args, **cache_from, **labels, **tags, **ulimits;
+    const char *file, *iidfile, *memory, *network, *platform, *shm_size, *target;
+    bool force_rm, no_cache, pull, quiet, rm;
+};
+extern const struct opt build_opts[];
+int cmd_build(struct invocation *inv);
+
 /* commit.c */
 struct commit_options {
     char **changes;

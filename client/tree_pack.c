@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "ignore.h"
 #include "map.h"
 #include "str.h"
 #include "tree.h"
@@ -24,6 +25,7 @@ struct packer {
     int64_t total;
     unsigned depth;
     struct map links; /* "dev:inode" of what has several names -> the first of them, owned */
+    const struct tree_filter *filter; /* borrowed, or NULL: everything */
     struct buf out;
     char data[READ_SIZE];
 };
@@ -202,6 +204,8 @@ static int pack_entry(struct packer *p, int dir, const char *name, const char *a
                            .mtime = sb.st_mtim.tv_sec};
     if (!e.type)
         return 0;
+    if (p->filter)
+        e.uid = e.gid = 0;
     if (is_link(p, &sb, &e))
         return put_header(p, &e, reterr);
     switch (e.type) {
@@ -222,11 +226,35 @@ static int pack_entry(struct packer *p, int dir, const char *name, const char *a
     return put_header(p, &e, reterr);
 }
 
+static bool is_kept(const struct tree_filter *f, const char *path)
+{
+    size_t n = strlen(path);
+
+    for (size_t i = 0; i < ARRAY_SIZE(f->keep); i++) {
+        /* Or a directory on the way to it. */
+        if (f->keep[i] && strncmp(f->keep[i], path, n) == 0 &&
+            (!f->keep[i][n] || f->keep[i][n] == '/'))
+            return true;
+    }
+    return false;
+}
+
+/* Is it packed?  A directory that is left out may still hold what is not. */
+static bool is_wanted(const struct packer *p, int dir, const char *name, const char *path)
+{
+    struct stat sb;
+
+    if (!p->filter || is_kept(p->filter, path) || !ignore_match(p->filter->ignore, path))
+        return true;
+    return p->filter->ignore->exceptions && ignore_may_hold(p->filter->ignore, path) &&
+           fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(sb.st_mode);
+}
+
 static int pack_children(struct packer *p, int dir, const char *as, struct err *reterr)
 {
     int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
     DIR *d = copy < 0 ? NULL : fdopendir(copy);
-    bool slash = *as && as[strlen(as) - 1] == '/';
+    bool slash = !*as || as[strlen(as) - 1] == '/';
     struct dirent *e;
 
     if (!d) {
@@ -236,7 +264,7 @@ static int pack_children(struct packer *p, int dir, const char *as, struct err *
     while (r >= 0 && (errno = 0, e = readdir(d))) {
         _cleanup_free_ char *name = xasprintf("%s%s%s", as, slash ? "" : "/", e->d_name);
 
-        if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
+        if (!streq(e->d_name, ".") && !streq(e->d_name, "..") && is_wanted(p, dir, e->d_name, name))
             r = pack_entry(p, dir, e->d_name, name, reterr);
     }
     if (r >= 0 && errno)
@@ -245,17 +273,18 @@ static int pack_children(struct packer *p, int dir, const char *as, struct err *
     return r;
 }
 
-int tree_pack(const char *dir, const char *name, const char *as, int fd, int64_t *ret_total,
-              struct err *reterr)
+/* name NULL: what is in dir. */
+static int pack(struct packer *p, const char *dir, const char *name, const char *as,
+                int64_t *ret_total, struct err *reterr)
 {
     _cleanup_close_ int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct packer *p = xcalloc(1, sizeof(*p));
     struct map_entry *e;
     int r;
 
-    p->fd = fd;
-    p->splices = true;
-    r = at < 0 ? err_sys(reterr, errno, "open %s", dir) : pack_entry(p, at, name, as, reterr);
+    if (at < 0)
+        r = err_sys(reterr, errno, "open %s", dir);
+    else
+        r = name ? pack_entry(p, at, name, as, reterr) : pack_children(p, at, as, reterr);
     if (r >= 0)
         r = put_zeros(p, 2 * TAR_BLOCK, reterr);
     *ret_total = p->total;
@@ -265,4 +294,24 @@ int tree_pack(const char *dir, const char *name, const char *as, int fd, int64_t
     buf_done(&p->out);
     free(p);
     return r;
+}
+
+int tree_pack(const char *dir, const char *name, const char *as, int fd, int64_t *ret_total,
+              struct err *reterr)
+{
+    struct packer *p = xcalloc(1, sizeof(*p));
+
+    p->fd = fd;
+    p->splices = true;
+    return pack(p, dir, name, as, ret_total, reterr);
+}
+
+int tree_pack_context(const char *dir, const struct tree_filter *filter, int fd, struct err *reterr)
+{
+    struct packer *p = xcalloc(1, sizeof(*p));
+    int64_t total;
+
+    p->fd = fd;
+    p->filter = filter;
+    return pack(p, dir, NULL, "", &total, reterr);
 }

@@ -12,8 +12,8 @@
 
 static json_t *empty_document(void)
 {
-    return json_pack("{s:s,s:s,s:{s:s,s:[]}}", "architecture", platform_arch(), "os",
-                     "linux", "rootfs", "type", "layers", "diff_ids");
+    return json_pack("{s:s,s:s,s:{s:s,s:[]}}", "architecture", platform_arch(), "os", "linux",
+                     "rootfs", "type", "layers", "diff_ids");
 }
 
 static json_t *history_of(const json_t *doc)

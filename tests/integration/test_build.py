@@ -1,9 +1,11 @@
 """POST /build: the classic builder, by its own API and by the docker CLI."""
 import io
 import json
+import pathlib
 import tarfile
 import urllib.parse
 
+import docker
 from harness import equal, has, wait_for
 
 
@@ -234,3 +236,122 @@ def test_limits_reach_the_container(d):
              shmsize=str(1 << 20), networkmode="none", memory=str(64 << 20))
     has(b.text, "77\n", "10.9.8.7\tsome.host", " 1024 ")
     assert "eth0" not in b.text
+
+
+# The cache
+
+
+def steps(text):
+    """Which of the steps were made anew."""
+    parts = text.split("Step ")[1:]
+    return [" ---> Using cache\n" not in part for part in parts if not part.split(" : ")[1].startswith("FROM ")]
+
+
+def test_cache(d):
+    text = "FROM busybox\nENV a=b\nCOPY x /x\nARG v=1\nRUN echo $v > /y\nWORKDIR /w\nCMD c\n"
+    first = good(d, text, {"x": "1", "other": "1"})
+    equal(steps(first.text), [True] * 6)
+    again = good(d, text, {"x": "1", "other": "2"})
+    equal((steps(again.text), again.id), ([False] * 6, first.id))
+    equal(steps(good(d, text, {"x": "2"}).text), [False, True, True, True, True, True])
+    equal(steps(good(d, text, {"x": "1"}, buildargs={"v": "2"}).text), [False, False, False, True, True, True])
+    equal(steps(good(d, text, {"x": "1"}, nocache="1").text), [True] * 6)
+    equal(steps(good(d, text, {"x": "1", "y": "more"}).text), [False] * 6)
+
+
+def test_steps_are_not_listed(d):
+    def ids(**query):
+        return {image["Id"] for image in d.api("GET", "/images/json", **query).json}
+
+    before, all_before = ids(), ids(all=1)
+    b = good(d, "FROM busybox\nENV one=1\nENV two=2\nRUN touch /three\n", t="chain")
+    equal(ids() - before, {b.id})
+    equal(len(ids(all=1) - all_before), 3)
+    parent = inspect(d, "chain")["Parent"]
+    equal(inspect(d, inspect(d, parent)["Parent"])["Parent"], inspect(d, "busybox")["Id"])
+    reply = d.api("DELETE", f"/images/{parent}")
+    equal(reply.status, 409)
+    has(reply.message, "image has dependent child images")
+    d.ok("rmi", "chain")
+    equal((ids(), ids(all=1)), (before, all_before))
+    bad(d, "FROM busybox\nENV left=1\nRUN exit 1\n")
+    equal(ids(), before)
+    deleted = d.api("POST", "/build/prune", status=200).json["CachesDeleted"]
+    assert deleted and not ids(all=1) - all_before, deleted
+
+
+def test_cancelled(d):
+    before = d.settled_census()
+    connection = d.connect()
+    connection.request("POST", "/build", context({"Dockerfile": "FROM busybox\nRUN echo begun; exec sleep 1000\n"}))
+    reply, seen = connection.getresponse(), b""
+    while b"begun\\n" not in seen:
+        seen += reply.read1()
+    equal(len(d.api("GET", "/containers/json").json), 1)
+    connection.sock.shutdown(2)
+    connection.close()
+    wait_for(lambda: d.api("GET", "/containers/json", all=1).json == [], "the container to go")
+    d.assert_counts(before)
+
+
+# Clients
+
+
+def directory(path, files):
+    for name, text in files.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return str(path)
+
+
+def test_ctlc(d):
+    place = directory(pathlib.Path(d.root) / "ctlc", {
+        "Dockerfile": "FROM busybox\nARG a\nARG b\nCOPY . /c\nRUN echo $a-$b > /out\n", "x": "1", "no/x": "1", "no/yes": "1",
+        "deep/er/skip.o": "1", ".dockerignore": "no\n!no/yes\n**/*.o\nDockerfile\n.dockerignore\n"})
+    out = d.ok("build", "-t", "mine", "-t", "mine:2", "--build-arg", "a=1", "--label", "l=m", "--iidfile", f"{place}/../iid", place)
+    has(out, "Step 5/6 : RUN", "Successfully tagged mine:2")
+    equal(run(d, "mine", "sh", "-c", "cd /c; find . | sort; cat /out"), ".\n./deep\n./deep/er\n./no\n./no/yes\n./x\n1-")
+    equal(inspect(d, "mine")["Config"]["Labels"], {"l": "m"})
+    equal((pathlib.Path(place) / "../iid").read_text(), inspect(d, "mine")["Id"])
+    equal(d.ok("build", "-q", "--build-arg", "a=1", "--label", "l=m", place), inspect(d, "mine")["Id"])
+    # A Dockerfile from elsewhere, and from standard input; an archive from there.
+    other = pathlib.Path(d.root) / "elsewhere"
+    other.write_text("FROM busybox\nCOPY x /seen\n")
+    for arguments in (["-f", str(other)], ["-f", "-"]):
+        d.ok("build", "-t", "other", *arguments, place, input=other.read_bytes())
+        equal(run(d, "other", "cat", "/seen"), "1")
+    d.ok("build", "-t", "alone", "-", input=b"FROM busybox\nENV alone=1\n")
+    d.ok("build", "-t", "packed", "-f", "D", "-", input=context({"D": "FROM busybox\nCOPY y /y\n", "y": "packed"}, "gz"))
+    equal(run(d, "packed", "cat", "/y"), "packed")
+    failed = d.ctl("build", "-", input=b"FROM busybox\nRUN exit 3\n")
+    equal(failed.code, 3)
+    has(failed.err, "returned a non-zero code: 3")
+    has(d.fails(1, "build", "/nowhere"), 'path "/nowhere" not found')
+
+
+def test_docker(d):
+    place = directory(pathlib.Path(d.root) / "docker", {
+        "Dockerfile": "FROM busybox AS a\nRUN echo 1 > /a\nFROM busybox\nARG v\nCOPY --from=a /a /b\nCOPY x no* /\nRUN echo $v >> /x\n",
+        "x": "x\n", "not": "y", ".dockerignore": "not\n"})
+    out = d.docker_ok("build", "-t", "cli", "--build-arg", "v=w", "--label", "l=m", "--ulimit", "nofile=100", "--add-host",
+                      "h:1.2.3.4", "--memory", "100m", "--force-rm", place)
+    has(out, "Successfully tagged cli:latest")
+    equal(run(d, "cli", "cat", "/b", "/x"), "1\nx\nw")
+    out = d.docker_ok("build", "-q", "--no-cache", place)
+    assert out.startswith("sha256:") and len(out) == 71, out
+    failed = d.docker("build", "-", input=b"FROM busybox\nRUN exit 9\n")
+    equal(failed.code, 9)
+
+
+def test_python(d):
+    client = docker.DockerClient(base_url=f"unix://{d.sock}")
+    image, logs = client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN echo hello\nLABEL by=py\n"), tag="py:1", rm=True)
+    equal((image.tags, image.labels), (["py:1"], {"by": "py"}))
+    has("".join(line.get("stream", "") for line in logs), "hello\n")
+    try:
+        client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN exit 2\n"))
+        raise AssertionError("no error")
+    except docker.errors.BuildError as error:
+        has(str(error), "returned a non-zero code: 2")
+    client.close()

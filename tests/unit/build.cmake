@@ -1,1 +1,2 @@
 unit_test(dockerfile build)
+unit_test(ignore common)
