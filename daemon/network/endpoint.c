@@ -12,6 +12,9 @@
 #include "rtnl.h"
 
 #define VETH_ID_LEN 10
+/* Between two looks whether a link is gone; 10 s in all. */
+#define DELETE_PAUSE_US 250
+#define DELETE_LOOKS 40000
 
 /* FNV-1a */
 static uint32_t hash32(const char *s)
@@ -223,16 +226,34 @@ static int delete_inside(const struct endpoint_spec *spec, int rtnl_fd, struct e
     return r == -ENODEV ? 0 : r;
 }
 
-static int delete_veth_locked(const struct endpoint_spec *spec, struct err *reterr)
+static int look(struct fabric *fabric, const char *name, struct rtnl_link *ret, struct err *reterr)
 {
-    LOCKED(&spec->network->fabric->route_lock);
-    return endpoint_delete_veth(spec->network->fabric, spec->veth, reterr);
+    LOCKED(&fabric->route_lock);
+    return rtnl_get_link(fabric->route_fd, name, ret, reterr);
+}
+
+/* Gone when it is out of sight: what the kernel still has to do then is awaited by the reaper. */
+static int delete_veth(const struct endpoint_spec *spec, struct err *reterr)
+{
+    struct fabric *fabric = spec->network->fabric;
+    struct rtnl_link link = {0};
+    int r = look(fabric, spec->veth, &link, reterr);
+
+    if (r >= 0 && link.index != 0)
+        r = reaper_delete(fabric->reaper, spec->veth, reterr);
+    for (int i = 0; r >= 0 && link.index != 0; i++) {
+        if (i == DELETE_LOOKS)
+            return err_set(reterr, ERR_SYSTEM, ETIMEDOUT, "link %s does not go", spec->veth);
+        usleep(DELETE_PAUSE_US);
+        r = look(fabric, spec->veth, &link, reterr);
+    }
+    return r;
 }
 
 static int delete_link(const struct endpoint_spec *spec, int rtnl_fd, struct err *reterr)
 {
     return network_is_macvlan(spec->network) ? delete_inside(spec, rtnl_fd, reterr)
-                                             : delete_veth_locked(spec, reterr);
+                                             : delete_veth(spec, reterr);
 }
 
 static int set_hairpin(const struct endpoint_spec *spec, struct err *reterr)

@@ -85,6 +85,7 @@ int fabric_open(const struct fabric_config *config, struct fabric **ret, struct 
     fabric->pools = xmalloc((config->n_pools + 1) * sizeof(*fabric->pools));
     if (config->n_pools > 0)
         memcpy(fabric->pools, config->pools, config->n_pools * sizeof(*fabric->pools));
+    fabric->reaper = reaper_new();
     pthread_mutex_init(&fabric->open_lock, NULL);
     pthread_mutex_init(&fabric->route_lock, NULL);
     pthread_mutex_init(&fabric->filter_lock, NULL);
@@ -117,6 +118,7 @@ void fabric_close(struct fabric *fabric)
 {
     if (fabric->relay)
         relay_close(fabric->relay);
+    reaper_free(fabric->reaper);
     fd_close(fabric->route_fd);
     fd_close(fabric->filter_fd);
     pthread_mutex_destroy(&fabric->open_lock);

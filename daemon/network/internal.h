@@ -5,6 +5,7 @@
 
 #include "map.h"
 #include "network.h"
+#include "reaper.h"
 #include "relay.h"
 
 /* Sockets are kept open and shared by the pool's threads: the kernel serialises both protocols
@@ -15,7 +16,8 @@ struct fabric {
     pthread_mutex_t route_lock;
     int route_fd; /* NETLINK_ROUTE, under route_lock */
     pthread_mutex_t filter_lock;
-    int filter_fd; /* NETLINK_NETFILTER, under filter_lock */
+    int filter_fd;         /* NETLINK_NETFILTER, under filter_lock */
+    struct reaper *reaper; /* owned */
     bool obeys_input;
     struct inet4_pool *pools; /* owned */
     size_t n_pools;
