@@ -13,22 +13,29 @@
 /* Bits of CTA_FILTER_*_FLAGS, as in the kernel's nf_conntrack_netlink.c (since Linux 5.8). */
 enum { FILTER_IP_SRC = 1 << 0, FILTER_PROTO_NUM = 1 << 3, FILTER_PROTO_DST_PORT = 1 << 5 };
 
+#define ADDRESS_MAX 16
+
 struct flow_filter {
-    bool by_reply; /* else by the original direction's destination port */
-    uint32_t reply_source;
+    bool by_reply; /* by the source of replies, else by the original direction's destination */
+    uint8_t family;
+    uint8_t address[ADDRESS_MAX]; /* all 0: any */
     uint16_t target_port;
-    uint32_t target_ip; /* INADDR_ANY: all */
-    struct buf tuples;  /* CTA_TUPLE_ORIG attributes of what matches, one after the other */
+    struct buf tuples; /* CTA_TUPLE_ORIG attributes of what matches, one after the other */
 };
 
+static size_t address_len(uint8_t family)
+{
+    return family == AF_INET6 ? 16 : 4;
+}
+
 static struct nlmsghdr *ct_request(struct nl_batch *batch, const char *what, uint8_t type,
-                                   uint16_t flags)
+                                   uint16_t flags, uint8_t family)
 {
     struct nlmsghdr *nlh =
         nl_request(batch, what, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type), flags);
     struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
 
-    nfg->nfgen_family = AF_INET;
+    nfg->nfgen_family = family;
     nfg->version = NFNETLINK_V0;
     return nlh;
 }
@@ -47,11 +54,22 @@ static const struct nlattr *find(const struct nlattr *nest, uint16_t type)
     return NULL;
 }
 
-static uint32_t tuple_ip(const struct nlattr *tuple, uint16_t type)
+static bool is_address(const struct flow_filter *filter, const struct nlattr *tuple, uint16_t type4,
+                       uint16_t type6)
 {
+    uint16_t type = filter->family == AF_INET6 ? type6 : type4;
     const struct nlattr *attr = find(find(tuple, CTA_TUPLE_IP), type);
+    size_t len = address_len(filter->family);
 
-    return attr ? ntohl(mnl_attr_get_u32(attr)) : 0;
+    return attr && mnl_attr_get_payload_len(attr) == len &&
+           memcmp(mnl_attr_get_payload(attr), filter->address, len) == 0;
+}
+
+static bool is_any(const struct flow_filter *filter)
+{
+    static const uint8_t any[ADDRESS_MAX];
+
+    return memcmp(filter->address, any, sizeof(any)) == 0;
 }
 
 static uint16_t tuple_port(const struct nlattr *tuple, uint16_t type)
@@ -75,9 +93,9 @@ static bool matches(const struct flow_filter *filter, const struct nlattr *orig,
     if (!is_udp(orig))
         return false;
     if (filter->by_reply)
-        return tuple_ip(reply, CTA_IP_V4_SRC) == filter->reply_source;
+        return is_address(filter, reply, CTA_IP_V4_SRC, CTA_IP_V6_SRC);
     return tuple_port(orig, CTA_PROTO_DST_PORT) == filter->target_port &&
-           (filter->target_ip == INADDR_ANY || tuple_ip(orig, CTA_IP_V4_DST) == filter->target_ip);
+           (is_any(filter) || is_address(filter, orig, CTA_IP_V4_DST, CTA_IP_V6_DST));
 }
 
 static int on_flow(const struct nlmsghdr *message, void *userdata)
@@ -105,7 +123,8 @@ static void put_filter(struct nlmsghdr *nlh, const struct flow_filter *filter)
 
     if (filter->by_reply) {
         nest = mnl_attr_nest_start(nlh, CTA_TUPLE_IP);
-        mnl_attr_put_u32(nlh, CTA_IP_V4_SRC, htonl(filter->reply_source));
+        mnl_attr_put(nlh, filter->family == AF_INET6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC,
+                     address_len(filter->family), filter->address);
         mnl_attr_nest_end(nlh, nest);
     }
     nest = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
@@ -120,10 +139,11 @@ static void put_filter(struct nlmsghdr *nlh, const struct flow_filter *filter)
     mnl_attr_nest_end(nlh, nest);
 }
 
-static int delete_flow(int fd, const struct nlattr *tuple, struct err *reterr)
+static int delete_flow(int fd, uint8_t family, const struct nlattr *tuple, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
-    struct nlmsghdr *nlh = ct_request(&batch, "delete connection", IPCTNL_MSG_CT_DELETE, NLM_F_ACK);
+    struct nlmsghdr *nlh =
+        ct_request(&batch, "delete connection", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, family);
     int r;
 
     mnl_attr_put(nlh, CTA_TUPLE_ORIG | NLA_F_NESTED, mnl_attr_get_payload_len(tuple),
@@ -135,7 +155,8 @@ static int delete_flow(int fd, const struct nlattr *tuple, struct err *reterr)
 static int forget(int fd, struct flow_filter *filter, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
-    struct nlmsghdr *nlh = ct_request(&batch, "list connections", IPCTNL_MSG_CT_GET, NLM_F_DUMP);
+    struct nlmsghdr *nlh =
+        ct_request(&batch, "list connections", IPCTNL_MSG_CT_GET, NLM_F_DUMP, filter->family);
     int r;
 
     put_filter(nlh, filter);
@@ -143,7 +164,7 @@ static int forget(int fd, struct flow_filter *filter, struct err *reterr)
     while (r >= 0 && buf_size(&filter->tuples) > 0) {
         const struct nlattr *tuple = (const struct nlattr *)buf_head(&filter->tuples);
 
-        r = delete_flow(fd, tuple, reterr);
+        r = delete_flow(fd, filter->family, tuple, reterr);
         buf_consume(&filter->tuples, MNL_ALIGN(tuple->nla_len));
     }
     buf_done(&filter->tuples);
@@ -152,14 +173,33 @@ static int forget(int fd, struct flow_filter *filter, struct err *reterr)
 
 int conntrack_forget_container(int fd, uint32_t address, struct err *reterr)
 {
-    struct flow_filter filter = {.by_reply = true, .reply_source = address};
+    struct flow_filter filter = {.by_reply = true, .family = AF_INET};
+    uint32_t wire = htonl(address);
 
+    memcpy(filter.address, &wire, sizeof(wire));
+    return forget(fd, &filter, reterr);
+}
+
+int conntrack_forget_container6(int fd, const uint8_t address[16], struct err *reterr)
+{
+    struct flow_filter filter = {.by_reply = true, .family = AF_INET6};
+
+    memcpy(filter.address, address, sizeof(filter.address));
     return forget(fd, &filter, reterr);
 }
 
 int conntrack_forget_port(int fd, const struct port_lease *lease, struct err *reterr)
 {
-    struct flow_filter filter = {.target_port = lease->host_port, .target_ip = lease->host_ip};
+    struct flow_filter filter = {.family = AF_INET, .target_port = lease->host_port};
+    uint32_t wire = htonl(lease->host_ip);
+    int r = 0;
 
+    memcpy(filter.address, &wire, sizeof(wire));
+    if (lease_on_ipv4(lease))
+        r = forget(fd, &filter, reterr);
+    if (r < 0 || !lease_on_ipv6(lease))
+        return r;
+    filter.family = AF_INET6;
+    memcpy(filter.address, lease->host_ip6, sizeof(filter.address));
     return forget(fd, &filter, reterr);
 }

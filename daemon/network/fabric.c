@@ -364,6 +364,8 @@ int fabric_withdraw(struct fabric *fabric, const struct endpoint_spec *spec, str
     r = nat_withdraw(fabric->filter_fd, fabric->table, &target, reterr);
     if (r >= 0 && has_udp)
         r = conntrack_forget_container(fabric->filter_fd, spec->address, reterr);
+    if (r >= 0 && has_udp && spec->address6.prefix)
+        r = conntrack_forget_container6(fabric->filter_fd, spec->address6.address, reterr);
     return r;
 }
 

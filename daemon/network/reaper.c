@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/queue.h>
 
 #include "fd.h"
@@ -43,14 +42,15 @@ struct reaper *reaper_new(void)
     return reaper;
 }
 
-static void kill_link(int fd, const char *name)
+static void kill_link(const char *name)
 {
+    _cleanup_close_ int fd = nl_open(NETLINK_ROUTE);
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     struct err err;
     int r;
 
     rtnl_put_link_delete(&batch, name);
-    r = nl_run(fd, &batch, NULL, NULL, &err);
+    r = fd < 0 ? err_sys(&err, -fd, "open rtnetlink socket") : nl_run(fd, &batch, NULL, NULL, &err);
     if (r < 0 && r != -ENODEV)
         log_warn("delete link %s: %s", name, err.message);
 }
@@ -76,13 +76,10 @@ static struct victim *next(struct reaper *reaper)
 static void *run(void *arg)
 {
     struct reaper *reaper = arg;
-    _cleanup_close_ int fd = nl_open(NETLINK_ROUTE);
     struct victim *v;
 
-    if (fd < 0)
-        log_error("delete links: %s", strerror(-fd));
     while ((v = next(reaper))) {
-        kill_link(fd, v->name);
+        kill_link(v->name);
         free(v);
     }
     return NULL;

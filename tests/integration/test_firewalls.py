@@ -2,9 +2,12 @@
 policy decides.  All of it in a network namespace of its own."""
 import contextlib
 import ctypes
+import itertools
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -175,6 +178,96 @@ def test_published_on_ipv6():
             has(d.fails(125, "run", "--rm", "-p", taken, "busybox", "true"), "address already in use")
         other.kill()
         other.wait()
+
+
+def test_udp_flows_follow_the_port():
+    """A client that never stops sending: before anything is published, to the first container, to the next."""
+    if STOCK:
+        return
+    answer = """import socket, sys
+s = socket.socket(socket.AF_INET6 if sys.argv[1] == '6' else socket.AF_INET, socket.SOCK_DGRAM)
+if sys.argv[1] == '6': s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+s.bind(('', 53))
+while True:
+    question, who = s.recvfrom(100)
+    s.sendto(question + sys.argv[2].encode(), who)"""
+    numbers = itertools.count(1000)
+
+    def ask(sock):
+        question = str(next(numbers))
+        for _ in range(3):
+            try:
+                sock.send(question.encode())
+                while not (got := sock.recv(100).decode()).startswith(question):
+                    pass  # late answers to earlier questions
+                return got[len(question):]
+            except OSError:  # nobody there: perhaps told of an earlier one
+                continue
+        return None
+
+    with own_network() as outside, Daemon() as d:
+        d.ok("network", "create", "--ipv6", "six")
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open(f"/run/netns/{outside}", os.O_RDONLY)
+        libc, clients = ctypes.CDLL(None), {}
+        equal(libc.setns(there, CLONE_NEWNET), 0)
+        for family, address in (("4", "198.51.100.1"), ("6", "2001:db8:9::1")):
+            clients[family] = socket.socket(socket.AF_INET6 if family == "6" else socket.AF_INET, socket.SOCK_DGRAM)
+            clients[family].settimeout(0.5)
+            clients[family].connect((address, 5353))
+        equal(libc.setns(here, CLONE_NEWNET), 0)
+        equal([ask(c) for c in clients.values()], [None, None])
+        for name in ("first", "second"):
+            c = d.sleeper("--network", "six", "-p", "5353:53/udp")
+            servers = [subprocess.Popen(["nsenter", f"--net=/proc/{d.state(c)['Pid']}/ns/net", "/usr/bin/python3", "-c", answer,
+                                         family, name]) for family in clients]
+            try:
+                for family, client in clients.items():
+                    equal(wait_for(lambda: ask(client), f"{name} by IPv{family}"), name)
+            finally:
+                d.ok("rm", "-f", c)
+                for server in servers:
+                    server.kill()
+                    server.wait()
+            equal([ask(c) for c in clients.values()], [None, None], "nobody there")
+        os.close(here)
+        os.close(there)
+
+
+def test_networks_are_closed():
+    """What a container of one network gets of another, of an internal one, and of the host's loopback: nothing."""
+    if STOCK:
+        return
+    with own_network() as outside, Daemon() as d:
+        d.ok("network", "create", "--ipv6", "a")
+        d.ok("network", "create", "--ipv6", "b")
+        d.ok("network", "create", "--ipv6", "--internal", "inside")
+        a, b = (d.run_detached("--network", n, "--name", n + "1", *more, "busybox", "sh", "-c", SERVER)
+                for n, more in (("a", ("-p", "127.0.0.1:8087:80")), ("b", ("-p", "8088:80"))))
+        i = d.sleeper("--network", "inside", "--cap-add", "NET_ADMIN")
+        of = d.inspect(b)["NetworkSettings"]["Networks"]["b"]
+        wait_for(lambda: fetch(of["IPAddress"], 80) == "served", "the server")
+
+        def gets(container, url):
+            return d.ctl("exec", container, "timeout", "2", "wget", "-qO-", url).out.strip() == "served"
+        urls = {f"http://{of['IPAddress']}/": False, f"http://[{of['GlobalIPv6Address']}]/": False,
+                "http://198.51.100.1:8088/": True, "http://[2001:db8:9::1]:8088/": True, "http://198.51.100.1:8087/": False,
+                f"http://{of['Gateway']}:8087/": False}
+        equal({url: gets(a, url) for url in urls}, urls, "from another network")
+        gateways = [p["Gateway"] for p in json.loads(d.ok("network", "inspect", "inside"))[0]["IPAM"]["Config"]]
+        d.exec(i, "ip", "route", "add", "default", "via", gateways[0])
+        d.exec(i, "ip", "-6", "route", "add", "default", "via", gateways[1])
+        equal({url: gets(i, url) for url in urls}, {url: False for url in urls}, "from an internal one")
+        has(d.ctl("exec", i, "nslookup", "b1").out + d.ctl("exec", i, "nslookup", "example.org").out, "can't find b1", "can't find example.org")
+        # A host on the link of ours that routes to containers, or to our loopback.
+        for args in (("route", "add", of["IPAddress"], "via", "198.51.100.1"), ("-6", "route", "add", of["GlobalIPv6Address"], "via", "2001:db8:9::1"),
+                     ("route", "add", "127.0.0.9/32", "via", "198.51.100.1", "dev", "eth0", "table", "local")):
+            host.tool("ip", "-n", outside, *args)
+        with open("/proc/sys/net/ipv4/conf/all/route_localnet", "w") as file:  # as others may have set it
+            file.write("1")
+        equal([fetch(of["IPAddress"], 80, outside), fetch(of["GlobalIPv6Address"], 80, outside), fetch("127.0.0.9", 8087, outside),
+               fetch("198.51.100.1", 8087, outside), fetch(of["Gateway"], 8087, outside)], [None] * 5)
+        equal(fetch("127.0.0.1", 8087), "served")
 
 
 def test_much_through_the_relay():
