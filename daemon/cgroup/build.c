@@ -106,33 +106,14 @@ static void make_dirs(struct build *b, const char *parent)
     }
 }
 
-/* "c 1:3 rwm" with * for any number. */
-static void format_device(const struct cgroup_device *d, char text[48])
-{
-    char major[12] = "*", minor[12] = "*", access[4] = "", *p = access;
-
-    if (d->major >= 0)
-        snprintf(major, sizeof(major), "%d", d->major);
-    if (d->minor >= 0)
-        snprintf(minor, sizeof(minor), "%d", d->minor);
-    if (d->access & CGROUP_DEV_READ)
-        *p++ = 'r';
-    if (d->access & CGROUP_DEV_WRITE)
-        *p++ = 'w';
-    if (d->access & CGROUP_DEV_MKNOD)
-        *p++ = 'm';
-    *p = '\0';
-    snprintf(text, 48, "%c %s:%s %s", d->type, major, minor, access);
-}
-
 static void add_devices_v1(struct build *b, const char *dir)
 {
     add_write(b, dir, "devices.deny", "a", false);
     for (size_t i = 0; i < b->spec->n_devices; i++) {
         const struct cgroup_device *d = &b->spec->devices[i];
-        char text[48];
+        char text[CGROUP_DEVICE_TEXT];
 
-        format_device(d, text);
+        cgroup_device_format(d, text);
         /* v1 knows 'a' only as "everything"; otherwise both types are told one by one. */
         if (d->type == 'a') {
             text[0] = 'b';

@@ -113,6 +113,11 @@ struct cgroup_device {
     bool allow;
 };
 
+struct cgroup_devices {
+    const struct cgroup_device *rules; /* borrowed */
+    size_t n;
+};
+
 struct cgroup_spec {
     const char *id;
     const char *parent;
@@ -164,6 +169,11 @@ int cgroup_change_apply(const struct cgroup *cg, const char *parent, const char 
 int cgroup_change_revert(struct cgroup_change *change);
 void cgroup_change_free(struct cgroup_change *change);
 DEFINE_FREEP(struct cgroup_change *, cgroup_change_free)
+
+/* Other device rules for a running container; all of them or none.  v2 swaps the program in one
+ * step, v1 may for a moment deny what both lists allow.  -ENOENT: it has no rules.  Pool thread. */
+int cgroup_devices_update(const struct cgroup *cg, const char *parent, const char *id,
+                          const struct cgroup_devices *from, const struct cgroup_devices *to);
 
 /* ---- life of a container's cgroup ---- */
 

@@ -90,6 +90,13 @@ void cgroup_join_named(struct cgroup *cg);
 /* Make the shims' cgroup. */
 void cgroup_shims_prepare(struct cgroup *cg);
 
+/* ---- devices.c ---- */
+
+#define CGROUP_DEVICE_TEXT 48
+
+/* "c 1:3 rwm", as v1's files have it. */
+void cgroup_device_format(const struct cgroup_device *d, char text[CGROUP_DEVICE_TEXT]);
+
 /* ---- knobs.c ---- */
 
 /* A change of one file; calls come in an order that the kernel accepts for a new cgroup. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "devices.h"
 #include "log.h"
 #include "private.h"
 
@@ -57,6 +58,7 @@ static const char *const updatable[] = {
     "KernelMemoryTCP",
     "OomKillDisable",
     "PidsLimit",
+    "DeviceCgroupRules",
     "HugepageLimits",
     "RdmaLimits",
     "NetClassId",
@@ -64,11 +66,36 @@ static const char *const updatable[] = {
     "RestartPolicy",
 };
 
+static int change_devices(const struct update_job *j, const json_t *from, const json_t *to,
+                          struct err *reterr)
+{
+    _cleanup_devices_ struct device_list was = {0}, will = {0};
+    struct cgroup_devices a, b;
+    int r;
+
+    if (json_equal(json_get(from, "DeviceCgroupRules"), json_get(to, "DeviceCgroupRules")) ||
+        json_get_bool(to, "Privileged", false))
+        return 0;
+    r = device_list_build(from, &was, reterr);
+    if (r >= 0)
+        r = device_list_build(to, &will, reterr);
+    if (r < 0)
+        return r;
+    a = (struct cgroup_devices){was.rules, was.n_rules};
+    b = (struct cgroup_devices){will.rules, will.n_rules};
+    r = cgroup_devices_update(j->cgroup, j->parent, j->id, &a, &b);
+    return r < 0 ? err_sys(reterr, -r, "change the device rules") : 0;
+}
+
 static void update_run(void *arg)
 {
     struct update_job *j = arg;
 
     j->r = cgroup_change_apply(j->cgroup, j->parent, j->id, j->from, j->to, &j->change, &j->err);
+    if (j->r >= 0)
+        j->r = change_devices(j, j->from, j->to, &j->err);
+    if (j->r < 0 && j->change)
+        (void)cgroup_change_revert(j->change);
 }
 
 static void job_end(void *arg)
@@ -97,6 +124,7 @@ static void revert_run(void *arg)
     struct update_job *j = arg;
 
     (void)cgroup_change_revert(j->change);
+    (void)change_devices(j, j->to, j->from, NULL);
 }
 
 static int keep(struct container *c, json_t *delta, struct err *reterr)
@@ -118,11 +146,13 @@ static void after_update(void *arg)
 {
     struct update_job *j = arg;
     struct container *c = j->container;
+    bool changed; /* in the kernel */
 
     if (j->r < 0 && j->err.errnum == ENOENT) /* its cgroup went first: it has ended */
         err_set(&j->err, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
     else if (j->r < 0)
         err_wrap(&j->err, "Cannot update container %s", c->id);
+    changed = j->r >= 0 && j->change;
     if (j->r >= 0)
         j->r = keep(c, j->delta, &j->err);
     if (j->r >= 0) {
@@ -130,7 +160,7 @@ static void after_update(void *arg)
         if (container_is_up(c))
             shortage_watch(c);
     }
-    if (j->r < 0 && j->change)
+    if (j->r < 0 && changed)
         job_run(c->engine, revert_run, job_end, j);
     else
         job_end(j);

@@ -284,10 +284,22 @@ static int check_ulimits(struct check *c)
     return 0;
 }
 
+static int check_device_rules(struct check *c)
+{
+    const json_t *rules = json_get(c->hc, "DeviceCgroupRules"), *item;
+    struct cgroup_device rule;
+    size_t i;
+
+    json_array_foreach (rules, i, item) {
+        if (!device_rule_parse(json_string_value(item), &rule))
+            return INVALID(c, "invalid device cgroup rule format: '%s'", json_string_value(item));
+    }
+    return 0;
+}
+
 static int check_devices(struct check *c)
 {
-    const json_t *devices = json_get(c->hc, "Devices"), *rules, *item;
-    struct cgroup_device rule;
+    const json_t *devices = json_get(c->hc, "Devices"), *item;
     size_t i;
 
     json_array_foreach (devices, i, item) {
@@ -302,11 +314,6 @@ static int check_devices(struct check *c)
         if (*access && !device_access_parse(access))
             return INVALID(c, "invalid device mode: %s", access);
     }
-    rules = json_get(c->hc, "DeviceCgroupRules");
-    json_array_foreach (rules, i, item) {
-        if (!device_rule_parse(json_string_value(item), &rule))
-            return INVALID(c, "invalid device cgroup rule format: '%s'", json_string_value(item));
-    }
     if (json_array_size(json_get(c->hc, "DeviceRequests")) > 0)
         return err_set(
             c->reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
@@ -317,8 +324,9 @@ static int check_devices(struct check *c)
 
 static int check_resources(struct check *c)
 {
-    static int (*const checks[])(struct check *) = {check_memory, check_kernel_memory, check_cpu,
-                                                    check_cpusets, check_ulimits};
+    static int (*const checks[])(struct check *) = {check_memory,  check_kernel_memory,
+                                                    check_cpu,     check_cpusets,
+                                                    check_ulimits, check_device_rules};
 
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
         int r = checks[i](c);

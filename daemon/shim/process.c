@@ -322,8 +322,11 @@ static void reset_signals(void)
 static int prepare(struct stage *s, struct process *p, struct err *reterr)
 {
     const struct plan_op *mask = plan_find(p->plan, NULL, PLAN_UMASK);
-    int r = set_rlimits(s, p->plan, reterr);
+    /* Before the limits: one on open files may leave it none to open. */
+    int r = confine(p->plan, reterr);
 
+    if (r >= 0)
+        r = set_rlimits(s, p->plan, reterr);
     umask(mask ? (mode_t)mask->arg[0] : 022);
     if (r >= 0)
         r = resolve_user(s, p, reterr);
@@ -341,9 +344,6 @@ static int enter(struct process *p, struct err *reterr)
 
     if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_sys(reterr, errno, "no_new_privs");
-    r = confine(p->plan, reterr);
-    if (r < 0)
-        return r;
     /* Without no_new_privs loading a filter takes CAP_SYS_ADMIN, which is about to go. */
     if (!no_new_privs)
         r = load_seccomp(p->plan, reterr);

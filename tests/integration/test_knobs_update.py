@@ -90,6 +90,28 @@ if not STOCK:
         d.ok("update", "--device-read-bps", f"{device}:4mb", container)
         has(value(d, container, "blkio", "io.max" if V2 else "blkio.throttle.read_bps_device"), str(4 * MIB))
 
+    def test_device_rules(d):
+        """In place of those before, at once and for the next start."""
+        opens = "rm -f /d; mknod /d c 10 237 && : </d && echo may"  # /dev/loop-control
+        container = d.sleeper("--device", "/dev/fuse" if os.path.exists("/dev/fuse") else "/dev/null")
+
+        def may():
+            result = d.ctl("exec", container, "sh", "-c", opens)
+            assert result.out.strip() == "may" or "not permitted" in result.err, result
+            return result.out.strip() == "may"
+        assert not may()
+        d.ok("update", "--device-cgroup-rule", "c 10:237 rwm", container)
+        assert may()
+        d.exec(container, "sh", "-c", "echo x >/dev/null && head -c 1 /dev/zero >/dev/null")
+        d.ok("restart", "-t", "0", container)
+        assert may()
+        # Refused with the rest of its update, and taken back.
+        update(d, container, 400, DeviceCgroupRules=["nonsense"])
+        update(d, container, DeviceCgroupRules=["c 10:1 r"])
+        assert not may()
+        d.exec(container, "sh", "-c", "echo x >/dev/null && mknod /m c 10 1 && head -c 1 /dev/zero >/dev/null")
+        equal(d.inspect(container)["HostConfig"]["DeviceCgroupRules"], ["c 10:1 r"])
+
     def test_what_may_not_change_does_not(d):
         container = d.sleeper("--cgroup-parent", "")
         update(d, container, CgroupParent="/elsewhere", Ulimits=[{"Name": "nofile", "Soft": 9, "Hard": 9}])
