@@ -6,6 +6,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
 option(CTL_WERROR "Treat warnings as errors" OFF)
+option(CTL_PACKAGE "Install what belongs into a Debian package, too" OFF)
 set(CTL_SANITIZE "" CACHE STRING "Sanitizers for the daemon, client and tests (address,undefined)")
 
 add_compile_definitions(_GNU_SOURCE CTL_VERSION="${PROJECT_VERSION}")

@@ -1,0 +1,99 @@
+#!/bin/bash
+# package-tests.sh SOURCE
+# Builds the Debian package in SOURCE/build/package, has lintian look at it, and in a clean Debian 12 installs it, runs a
+# container, upgrades it while one is running, removes and purges it.  As root; needs mmdebstrap and lintian.
+set -euo pipefail
+[ $# -eq 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+self=$(realpath "$0")
+source=$(cd "$1" && pwd)
+export LC_ALL=C.UTF-8
+failed=0
+
+fail() { echo "FAIL     $*"; failed=1; }
+ok() { echo "ok       $*"; }
+
+use_package() { # what follows the installation, in namespaces of its own
+    root=$base/root
+    trap 'if [ -s "$root/run/test.pid" ]; then kill "$(<"$root/run/test.pid")"; fi' EXIT
+    ip link set lo up
+    inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 "$@"; }
+    check() { # NAME COMMAND...
+        local name=$1
+        shift
+        if "$@" >"$base/log" 2>&1; then ok "$name"; else fail "$name: $*"; cat "$base/log"; fi
+    }
+    gone() { # PATH in the root
+        if compgen -G "$root$1" >/dev/null; then fail "left behind: $1"; else ok "no $1"; fi
+    }
+    serves() { for ((i = 0; i < 100; i++)); do inside ctlc version >/dev/null 2>&1 && return; sleep 0.1; done; return 1; }
+    start() { inside containerd-lite --pidfile /run/test.pid </dev/null >>"$base/daemon.log" 2>&1 & serves; }
+    stop() {
+        kill "$(<"$root/run/test.pid")"
+        for ((i = 0; i < 100; i++)); do [ -s "$root/run/test.pid" ] || return 0; sleep 0.1; done
+        return 1
+    }
+    install_again() { inside dpkg --install --force-confnew "/${package##*/}"; }
+
+    check group inside getent group containerd-lite
+    check conffile grep -q '^Conffiles:' <(inside dpkg -s containerd-lite)
+    check files inside dpkg --verify containerd-lite
+    check completion inside bash -n /usr/share/bash-completion/completions/ctlc
+    check manual test -s "$root/usr/share/man/man1/ctlc.1.gz"
+
+    mount --bind "$root" "$root"
+    mount -t proc proc "$root/proc"
+    mount --rbind /sys "$root/sys"
+    mount --rbind /dev "$root/dev"
+    mount -t tmpfs tmpfs "$root/run"
+    check start start
+    check run inside ctlc run --rm busybox true
+    id=$(inside ctlc run -d busybox sleep 1000)
+    echo '{"labels": ["kept=yes"]}' >"$root/etc/containerd-lite/daemon.json"
+    # Without a service manager nobody restarts the daemon but we.
+    check upgrade install_again
+    check stop stop
+    check restart start
+    [ "$(inside ctlc inspect -f '{{.State.Running}}' "$id")" = true ] && ok "runs on" || fail "the container did not outlive the upgrade"
+    check configuration grep -q kept=yes <(inside ctlc info)
+    check remove inside dpkg --remove containerd-lite
+    check stopped stop
+    grep -q . "$root/etc/containerd-lite/daemon.json" && ok "configuration stays" || fail "configuration is gone"
+    check purge inside dpkg --purge containerd-lite
+    for path in /usr/bin/ctlc /usr/sbin/containerd-lite /usr/libexec/containerd-lite /etc/containerd-lite /var/lib/containerd-lite \
+        /run/containerd-lite '/usr/share/*/containerd-lite*' '/etc/systemd/system/*/containerd-lite*' \
+        '/var/lib/systemd/deb-systemd-helper-*/containerd-lite*'; do
+        gone "$path"
+    done
+    if inside ls /proc/*/exe -l 2>/dev/null | grep -q "$base.*containerd-lite"; then fail "a process is left"; else ok "no process"; fi
+    exit $failed
+}
+
+if [ -n "${CTL_PACKAGE_BASE-}" ]; then
+    base=$CTL_PACKAGE_BASE package=$source/build/package/$CTL_PACKAGE_NAME
+    use_package
+fi
+
+cd "$source"
+cmake --preset package >/dev/null
+cmake --build --preset package >build/package/build.log 2>&1 || { tail -50 build/package/build.log; exit 1; }
+shopt -s nullglob
+packages=(build/package/containerd-lite_*.deb)
+[ ${#packages[@]} -eq 1 ] || { echo "not one package: ${packages[*]}"; exit 1; }
+package=${packages[0]}
+if lintian --allow-root --fail-on error,warning "$package"; then ok lintian; else fail lintian; fi
+
+base=$(mktemp -d /tmp/ctl-package-XXXXXX)
+root=$base/root
+mkdir "$root"
+trap 'rm -rf --one-file-system "$base"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+mmdebstrap --quiet --mode=root --variant=minbase --aptopt='APT::Install-Recommends "false"' \
+    --customize-hook="copy-in $package /" \
+    --customize-hook='for p in "$1"/containerd-lite_*.deb; do chroot "$1" apt-get -qq install -y "/${p##*/}" >"$1/install.log" 2>&1 || { cat "$1/install.log"; exit 1; }; done' \
+    bookworm "$root"
+ok install
+
+CTL_PACKAGE_BASE=$base CTL_PACKAGE_NAME=${package##*/} unshare --mount --net --propagation private "$self" "$source" || failed=1
+exit $failed
