@@ -16,7 +16,7 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config check busybox-static
 # docker.io: the stock client drives our daemon, the stock daemon is the yardstick.
 test_packages="docker.io curl python3 python3-docker python3-yaml python3-jsonschema socat
     iproute2 nftables procps systemd qemu-system-x86 mmdebstrap e2fsprogs
-    docker-registry docker-compose skopeo openssl btrfs-progs zstd clang libclang-rt-14-dev
+    docker-registry docker-compose skopeo umoci oci-image-tool openssl btrfs-progs zstd clang libclang-rt-14-dev
     nginx-light redis-server postgresql postgresql-client iperf3 openssh-server openssh-client bind9-dnsutils dnsperf tcpdump
     lxcfs lintian"
 

@@ -5,7 +5,6 @@
 #include <linux/dqblk_xfs.h>
 #include <linux/fs.h>
 #include <linux/quota.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -55,14 +54,12 @@ static bool is_free(int fd, uint32_t id)
     return r == -ENOENT || (r >= 0 && !quota.d_blk_hardlimit && !quota.d_bcount && !quota.d_icount);
 }
 
-/* The limit is what makes the id taken: from looking to setting nobody else may look. */
-static int take_id(int dirfd, uint64_t blocks, uint32_t *ret)
+/* The limit is what makes the id taken.  No lock: two that look at once would have to draw the same
+ * of 2^30 numbers. */
+static int take_id(int fd, uint64_t blocks, uint32_t *ret)
 {
-    _cleanup_close_ int fd = openat(dirfd, ".", OPEN_DIR);
     int r = -EUSERS;
 
-    if (fd < 0 || flock(fd, LOCK_EX) < 0)
-        return -errno;
     for (unsigned i = 0; i < ID_TRIES && r == -EUSERS; i++) {
         uint32_t id;
 

@@ -490,6 +490,7 @@ quota_daemon() {
 
 t_size_xfs() { quota_daemon overlay2 'mkfs.xfs -q'; }
 t_size_ext4() { quota_daemon overlay2 'mkfs.ext4 -q -O quota,project -E quotatype=prjquota'; }
+t_size_vfs() { quota_daemon vfs 'mkfs.xfs -q'; }
 
 t_size_refused() {
     local out

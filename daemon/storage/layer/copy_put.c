@@ -234,18 +234,17 @@ static int write_all(struct taker *t, int fd, const struct place *at, const char
 
 static int write_data(struct taker *t, int fd, const struct place *at, struct err *reterr)
 {
-    struct archive *a = source_archive(t->src);
     const void *data;
     size_t len;
-    la_int64_t offset;
+    int64_t offset;
     int r;
 
-    while ((r = archive_read_data_block(a, &data, &len, &offset)) == ARCHIVE_OK) {
+    while ((r = source_data(t->src, at->path, &data, &len, &offset, reterr)) > 0) {
         r = write_all(t, fd, at, data, len, offset, reterr);
         if (r < 0)
             return r;
     }
-    return r == ARCHIVE_EOF ? 0 : source_fail(t->src, at->path, reterr);
+    return r;
 }
 
 static int make_file(struct taker *t, const struct place *at, struct archive_entry *e,

@@ -40,9 +40,12 @@ struct source {
         bool wanted; /* it is to run at all */
     } threads[THREADS];
     unsigned n_threads;
-    sem_t ready; /* a thread is there */
-    int stop_fd; /* owned */
-    bool held;   /* the tar reader's chunk is to be released */
+    sem_t ready;         /* a thread is there */
+    int stop_fd;         /* owned */
+    bool held;           /* the tar reader's chunk is to be released */
+    bool dry;            /* the tar reader has had all there is */
+    bool ended;          /* there is no end of the archive to come */
+    int64_t wanted, got; /* bytes of the entry's content */
     int64_t unpacked;
 };
 
@@ -199,7 +202,7 @@ void source_free(struct source *src)
 
 /* ---- the tar ---- */
 
-int source_fail(struct source *src, const char *what, struct err *reterr)
+static int source_fail(struct source *src, const char *what, struct err *reterr)
 {
     const char *text = archive_error_string(src->tar);
     int errnum = archive_errno(src->tar);
@@ -228,6 +231,7 @@ static int pull_chunk(struct source *src, const void **ret, size_t *ret_len, str
         ring_release(src->data, READER_DATA);
     r = ring_get(src->data, READER_DATA, ret, ret_len, reterr);
     src->held = r > 0;
+    src->dry = r == 0;
     if (r <= 0)
         return r;
     src->unpacked += (int64_t)*ret_len;
@@ -304,19 +308,34 @@ int source_start(struct source *src, struct err *reterr)
 
 int source_next(struct source *src, struct archive_entry **ret, struct err *reterr)
 {
-    int r = archive_read_next_header(src->tar, ret);
+    int r = src->ended ? ARCHIVE_EOF : archive_read_next_header(src->tar, ret);
 
     if (r == ARCHIVE_EOF)
         return 0;
     /* ARCHIVE_WARN: a name that is no UTF-8, an unknown pax key: the entry is usable. */
     if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
         return source_fail(src, "read archive", reterr);
+    src->wanted = archive_entry_size(*ret);
+    src->got = 0;
     return 1;
 }
 
-struct archive *source_archive(struct source *src)
+int source_data(struct source *src, const char *name, const void **ret, size_t *ret_len,
+                int64_t *ret_offset, struct err *reterr)
 {
-    return src->tar;
+    la_int64_t offset = 0;
+    int r = archive_read_data_block(src->tar, ret, ret_len, &offset);
+
+    if (r == ARCHIVE_OK) {
+        src->got = offset + (int64_t)*ret_len;
+        *ret_offset = offset;
+        return 1;
+    }
+    if (r == ARCHIVE_EOF)
+        return 0;
+    /* libarchive misses the padding; nothing of the file is missing. */
+    src->ended = r == ARCHIVE_FATAL && src->dry && src->got == src->wanted;
+    return src->ended ? 0 : source_fail(src, name, reterr);
 }
 
 /* The digests cover the padding after the end-of-archive mark, and what follows the compressed

@@ -38,9 +38,11 @@ DEFINE_FREEP(struct source *, source_free)
 int source_start(struct source *src, struct err *reterr);
 /* Next tar entry: 1, at the end 0, or an error of the archive.  Names are raw bytes. */
 int source_next(struct source *src, struct archive_entry **ret, struct err *reterr);
-/* The open archive, for archive_read_data_block(). */
-struct archive *source_archive(struct source *src);
-int source_fail(struct source *src, const char *what, struct err *reterr);
+/* Next piece of the entry's content, with its place in the file: 1, at the end 0.  name: of the
+ * entry, for messages.  Writers that leave out what should fill the last block of an archive are
+ * forgiven, as Go's reader does. */
+int source_data(struct source *src, const char *name, const void **ret, size_t *ret_len,
+                int64_t *ret_offset, struct err *reterr);
 /* Read what follows the last entry and give the hex digests: of the uncompressed stream (hashed
  * sources) and of the input (blob; else "-").  Both may be NULL. */
 int source_finish(struct source *src, char ret_hex[65], char ret_blob[65], struct err *reterr);

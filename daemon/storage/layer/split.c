@@ -78,14 +78,13 @@ static bool begins_like_layer(struct archive_entry *e, const char *data, size_t 
 static int write_file(struct split *s, int fd, const char *path, struct archive_entry *e,
                       struct err *reterr)
 {
-    struct archive *a = source_archive(s->src);
     bool told = false;
     const void *data;
-    la_int64_t offset;
+    int64_t offset;
     size_t len;
     int r;
 
-    while ((r = archive_read_data_block(a, &data, &len, &offset)) == ARCHIVE_OK) {
+    while ((r = source_data(s->src, path, &data, &len, &offset, reterr)) > 0) {
         if (offset == 0 && begins_like_layer(e, data, len))
             told = report_file(archive_entry_size(e), path);
         s->written += (int64_t)len;
@@ -100,7 +99,7 @@ static int write_file(struct split *s, int fd, const char *path, struct archive_
             report_wrote(offset + (int64_t)len);
         report_progress(source_length(s->src));
     }
-    return r == ARCHIVE_EOF ? 0 : source_fail(s->src, path, reterr);
+    return r;
 }
 
 static int split_file(struct split *s, const char *path, struct archive_entry *e,

@@ -104,13 +104,12 @@ static int too_large(const struct unpack *u, struct err *reterr)
 
 static int write_data(struct unpack *u, int fd, const struct place *at, struct err *reterr)
 {
-    struct archive *a = source_archive(u->src);
     const void *data;
     size_t len;
-    la_int64_t offset;
+    int64_t offset;
     int r;
 
-    while ((r = archive_read_data_block(a, &data, &len, &offset)) == ARCHIVE_OK) {
+    while ((r = source_data(u->src, at->path, &data, &len, &offset, reterr)) > 0) {
         u->written += (int64_t)len;
         if (u->written > u->limits->max_bytes)
             return too_large(u, reterr);
@@ -127,7 +126,7 @@ static int write_data(struct unpack *u, int fd, const struct place *at, struct e
         }
         report_progress(source_length(u->src));
     }
-    return r == ARCHIVE_EOF ? 0 : source_fail(u->src, at->path, reterr);
+    return r;
 }
 
 static int make_file(struct unpack *u, const struct place *at, struct archive_entry *e,
