@@ -493,6 +493,7 @@ t_size_ext4() { quota_daemon overlay2 'mkfs.ext4 -q -O quota,project -E quotatyp
 t_size_vfs() { quota_daemon vfs 'mkfs.xfs -q'; }
 
 t_size_refused() {
+    systemctl start containerd-lite.socket
     local out
     out=$(ctlc create --storage-opt size=1g $image 2>&1) && fail "a limit without quota: $out"
     has "$out" "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
