@@ -245,8 +245,11 @@ static void add_user_mount(struct build *b, const struct mount_spec *m)
     if (m->type == MOUNT_TMPFS)
         add_mount(b, "tmpfs", "tmpfs", m->target, m->data, m->flags);
     else if (m->fstype && !m->donor)
-        plan_add(b->plan, PLAN_MOUNT, m->flags | (m->readonly ? MS_RDONLY : 0), 0, 0, 0, m->fstype,
-                 m->device, m->target, m->data, m->subpath, NULL);
+        /* A server is reached by the host's network, a device mounted with the host's privileges;
+         * a tmpfs belongs to the container's own root. */
+        plan_add(b->plan, PLAN_MOUNT, m->flags | (m->readonly ? MS_RDONLY : 0), 0,
+                 !streq(m->fstype, "tmpfs"), 0, m->fstype, m->device, m->target, m->data,
+                 m->subpath, NULL);
     else
         add_user_bind(b, m);
 }

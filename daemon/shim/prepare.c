@@ -21,7 +21,8 @@ static int binds[STAGE_BINDS_MAX];
 
 bool prepare_is_bind(const struct stage *s, const struct plan_op *op)
 {
-    return op->code == PLAN_BIND || (op->code == PLAN_DEVICE && s->userns);
+    return op->code == PLAN_BIND || (op->code == PLAN_DEVICE && s->userns) ||
+           (op->code == PLAN_MOUNT && op->arg[2]);
 }
 
 static bool has_code(const void *plan, unsigned code)
@@ -97,6 +98,8 @@ static int clone_source(const struct plan_op *op)
     bool recursive = op->code == PLAN_BIND && (op->arg[0] & PLAN_BIND_RECURSIVE);
     int fd;
 
+    if (op->code == PLAN_MOUNT)
+        return mount_new(plan_str(op, 0), plan_str(op, 1), plan_str(op, 3), op->arg[0]);
     if (op->code == PLAN_BIND && *plan_str(op, 2))
         return clone_elsewhere(plan_str(op, 2), path, plan_str(op, 3), recursive);
     if (op->code == PLAN_BIND && *plan_str(op, 3))
@@ -146,8 +149,9 @@ static int prepare_bind(struct stage *s, const struct plan_op *op, struct err *r
         return err_set(reterr, ERR_INVALID, E2BIG, "more than %d binds", STAGE_BINDS_MAX);
     fd = clone_source(op);
     if (fd < 0)
-        return err_sys(reterr, -fd, "error mounting \"%s\" to rootfs at \"%s\"", plan_str(op, 0),
-                       plan_str(op, 1));
+        return err_sys(reterr, -fd, "error mounting \"%s\" to rootfs at \"%s\"",
+                       plan_str(op, op->code == PLAN_MOUNT ? 1 : 0),
+                       plan_str(op, op->code == PLAN_MOUNT ? 2 : 1));
     s->bind[s->binds++] = fd;
     r = op->code == PLAN_BIND ? set_options(s, fd, op) : 0;
     return r < 0 ? err_sys(reterr, -r, "mount options of \"%s\"", plan_str(op, 0)) : 0;

@@ -88,7 +88,11 @@ static int check_plain(struct stage *s, const char *type, const char *target, st
 static int new_mount(struct stage *s, const struct plan_op *op)
 {
     const char *type = plan_str(op, 0);
-    int fd = mount_new(type, plan_str(op, 1), plan_str(op, 3), op->arg[0]);
+    int fd;
+
+    if (prepare_is_bind(s, op))
+        return s->bind[built.next_bind++];
+    fd = mount_new(type, plan_str(op, 1), plan_str(op, 3), op->arg[0]);
 
     if (fd == -EPERM && streq(type, "sysfs") && s->host_sys >= 0)
         return TAKE_FD(s->host_sys);

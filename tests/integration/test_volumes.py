@@ -230,6 +230,10 @@ def test_file_systems_as_volumes(d):
     done = d.ctl("run", "--rm", "-v", "remote:/r", "busybox", "true")
     assert done.code in (125, 126, 127), done
     has(done.err, "error mounting", ":/export", "/r")
+    if not STOCK:  # dockerd looks it up
+        d.ok("volume", "create", "-o", "type=nfs4", "-o", "device=:/export", "-o", "o=nfsvers=4,addr=files.example,ro", "named")
+        has(d.fails(125, "run", "--rm", "-v", "named:/r", "busybox", "true"), "by its address, not by its name: addr=files.example")
+        d.ok("volume", "rm", "named")
     for options, wanted in ((["type=tmpfs"], 'missing required option: "device"'), (["o=size=1m"], "missing required option"),
                             (["nope=1"], 'invalid option: "nope"'), (["size=1g"], "quota size requested")):
         has(d.fails(1, "volume", "create", *[word for o in options for word in ("-o", o)], "bad"), wanted)
