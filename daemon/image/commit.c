@@ -1,5 +1,6 @@
 /* docker commit: what a container wrote becomes a layer on top of its image's.  The worker packs it
- * into the stage, then another one unpacks that as it would any layer. */
+ * into the stage, while another one unpacks and hashes what is there already as it would any
+ * layer. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,15 +11,16 @@
 #include "image_job.h"
 #include "json.h"
 #include "reference.h"
+#include "unpack.h"
 
-#define LAYER_DIR "l0"
 #define BLOB_FILE "b0"
 #define EMPTY_TAR "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 
 struct commit {
     int (*packed)(void *arg, struct err *reterr);
-    json_t *entry; /* of the history; borrowed from the job's config */
-    char diff_id[ID_LEN + 1];
+    json_t *entry;              /* of the history; borrowed from the job's config */
+    struct unpack_user *unpack; /* NULL before */
+    bool waiting;               /* the tar is whole, but not yet unpacked */
 };
 
 /* ---- the config ---- */
@@ -168,61 +170,6 @@ static int plan_image(struct image_job *job, struct load_image **ret, struct err
     return r;
 }
 
-static void unpacked(struct image_job *job, const struct worker_result *result)
-{
-    struct commit *c = job->data;
-    struct load_layer *top;
-    struct load_image *img;
-    struct err e;
-    int r = 0;
-
-    if (!streq(result->diff_id, c->diff_id))
-        r = err_set(&e, ERR_SYSTEM, EBADMSG, "the layer changed on the disk after it was packed");
-    if (r >= 0)
-        r = plan_image(job, &img, &e);
-    if (r >= 0) {
-        top = &img->layers[img->n_layers - 1];
-        top->size = result->bytes;
-        r = image_job_kept(job, BLOB_FILE, c->diff_id, &top->kept, &e);
-    }
-    if (r < 0) {
-        image_job_fail(job, &e);
-        return;
-    }
-    memcpy(top->dir, LAYER_DIR, sizeof(LAYER_DIR));
-    job->made = xcalloc(1, sizeof(struct load_layer *));
-    job->made[job->n_made++] = top;
-    image_job_commit(job, say_committed);
-}
-
-/* The top layer of the image that the container is of; false: it has none. */
-static bool find_below(const struct image_job *job, struct load_layer *ret)
-{
-    const json_t *diff_ids = json_get(json_get(job->import_config, "rootfs"), "diff_ids");
-    size_t n = json_array_size(diff_ids) - 1; /* the last one is the new one's */
-
-    for (size_t i = 0; i < n; i++) {
-        const char *id = json_string_value(json_array_get(diff_ids, i));
-        char parent[ID_LEN + 1];
-
-        memcpy(parent, ret->chain_id, sizeof(parent));
-        digest_chain_id(i > 0 ? parent : NULL, id + strlen("sha256:"), ret->chain_id);
-    }
-    return n > 0;
-}
-
-static int unpack(struct image_job *job, struct err *reterr)
-{
-    struct load_layer below = {0};
-
-    _cleanup_close_ int fd = openat(job->stage.fd, BLOB_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-    if (fd < 0)
-        return err_sys(reterr, errno, "%s/" BLOB_FILE, job->stage.path);
-    return image_job_unpack(job, &(struct worker_options){.in_fd = fd}, LAYER_DIR,
-                            find_below(job, &below) ? &below : NULL, unpacked, reterr);
-}
-
 /* Nothing was written: an image with the same layers, as Docker makes it. */
 static void commit_empty(struct image_job *job)
 {
@@ -237,24 +184,103 @@ static void commit_empty(struct image_job *job)
         image_job_commit(job, say_committed);
 }
 
+static int take_layer(struct image_job *job, const char *diff_id, struct err *reterr)
+{
+    struct commit *c = job->data;
+    struct load_layer *top;
+    struct load_image *img;
+    int r = plan_image(job, &img, reterr);
+
+    if (r < 0)
+        return r;
+    top = &img->layers[img->n_layers - 1];
+    unpack_result(c->unpack, top);
+    job->made = xcalloc(1, sizeof(struct load_layer *));
+    job->made[job->n_made++] = top;
+    return image_job_kept(job, BLOB_FILE, diff_id, &top->kept, reterr);
+}
+
+static void unpacked(void *arg, const struct err *err)
+{
+    struct image_job *job = arg;
+    struct commit *c = job->data;
+    json_t *diff_ids = json_get(json_get(job->import_config, "rootfs"), "diff_ids");
+    char diff_id[ID_LEN + 1], blob[ID_LEN + 1];
+    struct err e;
+
+    if (!c->waiting)
+        return; /* the job has ended otherwise */
+    c->waiting = false;
+    if (err) {
+        e = *err;
+        image_job_name_disk(job, &e);
+        image_job_fail(job, &e);
+        return;
+    }
+    unpack_digests(c->unpack, diff_id, blob);
+    if (streq(diff_id, EMPTY_TAR) && json_array_size(diff_ids) > 0) {
+        commit_empty(job);
+        return;
+    }
+    json_array_append_new(diff_ids, json_sha256(diff_id));
+    if (take_layer(job, diff_id, &e) < 0)
+        image_job_fail(job, &e);
+    else
+        image_job_commit(job, say_committed);
+}
+
+/* The top layer of the image that the container is of; false: it has none. */
+static bool find_below(const struct image_job *job, struct load_layer *ret)
+{
+    const json_t *diff_ids = json_get(json_get(job->import_config, "rootfs"), "diff_ids");
+    size_t n = json_array_size(diff_ids);
+
+    for (size_t i = 0; i < n; i++) {
+        const char *id = json_string_value(json_array_get(diff_ids, i));
+        char parent[ID_LEN + 1];
+
+        memcpy(parent, ret->chain_id, sizeof(parent));
+        digest_chain_id(i > 0 ? parent : NULL, id + strlen("sha256:"), ret->chain_id);
+    }
+    return n > 0;
+}
+
+static void on_progress(void *arg, int64_t bytes)
+{
+    (void)arg, (void)bytes; /* nobody is shown any */
+}
+
+static int unpack(struct image_job *job, struct err *reterr)
+{
+    struct commit *c = job->data;
+    struct unpack_callbacks cb = {.arg = job, .progress = on_progress, .done = unpacked};
+    struct load_layer below = {0};
+    _cleanup_close_ int fd = openat(job->stage.fd, BLOB_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return err_sys(reterr, errno, "%s/" BLOB_FILE, job->stage.path);
+    return unpack_file(job->im, fd, find_below(job, &below) ? &below : NULL, &cb, &c->unpack,
+                       reterr);
+}
+
+static void on_wrote(struct image_job *job, int64_t bytes)
+{
+    struct commit *c = job->data;
+
+    unpack_file_grown(c->unpack, bytes, false);
+}
+
 static void packed(struct image_job *job, const struct worker_result *result)
 {
     struct commit *c = job->data;
-    json_t *diff_ids = json_get(json_get(job->import_config, "rootfs"), "diff_ids");
     struct err e;
 
     if (c->packed && c->packed(job->cb.arg, &e) < 0) {
         image_job_fail(job, &e);
         return;
     }
-    memcpy(c->diff_id, result->diff_id, sizeof(c->diff_id));
-    if (streq(c->diff_id, EMPTY_TAR) && json_array_size(diff_ids) > 0) {
-        commit_empty(job);
-        return;
-    }
-    json_array_append_new(diff_ids, json_sha256(c->diff_id));
-    if (unpack(job, &e) < 0)
-        image_job_fail(job, &e);
+    c->waiting = true;
+    unpack_file_grown(c->unpack, result->length, true);
 }
 
 static int pack(struct image_job *job, const struct image_commit *o, struct err *reterr)
@@ -264,8 +290,11 @@ static int pack(struct image_job *job, const struct image_commit *o, struct err 
 
     if (fd < 0)
         return err_sys(reterr, errno, "create %s/" BLOB_FILE, job->stage.path);
+    if (unpack(job, reterr) < 0)
+        return -EIO;
     return image_job_run(job,
                          &(struct worker_options){.command = "pack",
+                                                  .tell = true,
                                                   .in_fd = -EBADF,
                                                   .out_fd = fd,
                                                   .dir_fd = o->dir_fd,
@@ -275,9 +304,22 @@ static int pack(struct image_job *job, const struct image_commit *o, struct err 
                          packed, reterr);
 }
 
-static void free_data(struct image_job *job)
+static void on_cancel(struct image_job *job)
 {
-    free(job->data);
+    struct commit *c = job->data;
+
+    if (c->waiting)
+        image_job_finish(job);
+    c->waiting = false;
+}
+
+static void on_free(struct image_job *job)
+{
+    struct commit *c = job->data;
+
+    if (c->unpack)
+        unpack_leave(c->unpack);
+    free(c);
 }
 
 struct image_job *images_commit(struct images *im, const struct image_commit *o,
@@ -303,7 +345,9 @@ struct image_job *images_commit(struct images *im, const struct image_commit *o,
     c = xcalloc(1, sizeof(*c));
     *c = (struct commit){.packed = o->packed, .entry = entry};
     job->data = c;
-    job->on_free = free_data;
+    job->on_wrote = on_wrote;
+    job->on_cancel = on_cancel;
+    job->on_free = on_free;
     job->quiet = true;
     job->event = "create";
     job->import_config = TAKE_PTR(doc);

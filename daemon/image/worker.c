@@ -168,6 +168,8 @@ static int make_args(const struct worker_options *opt, char *lowers, char *args[
         args[n++] = (char *)(opt->keep ? "--keep" : "--blob");
     if (opt->follow)
         args[n++] = (char *)"--follow";
+    if (opt->tell)
+        args[n++] = (char *)"--tell";
     if (opt->tree)
         args[n++] = (char *)opt->tree;
     if (opt->tree && opt->parent_fd >= 0)

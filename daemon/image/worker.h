@@ -33,14 +33,15 @@ struct worker_options {
     bool blob;               /* unpack: hash the input too */
     bool keep;               /* unpack: and copy it to keep_fd, borrowed too */
     int keep_fd;
+    bool tell;   /* pack: out_fd is followed: wrote() is called, result has no digests */
     bool follow; /* unpack: in_fd still grows; follow_fd, an eventfd, says how far it is valid */
     int follow_fd;
     const char *tree; /* unpack: how the layer is kept (storage_layer_begin), or NULL */
     int parent_fd;    /* with tree: the directory of the layer below, -EBADF: none */
     void *arg;
     void (*progress)(void *arg, int64_t bytes); /* may be NULL */
-    /* split; both or none NULL: name, below dir_fd, begins like a layer and will have size bytes;
-     * so many are there.  Both are the worker's word, nobody has looked at it. */
+    /* split and --tell; may be NULL: name, below dir_fd, begins like a layer and will have size
+     * bytes; so many are there.  Both are the worker's word, nobody has looked at it. */
     void (*file)(void *arg, const char *name, int64_t size);
     void (*wrote)(void *arg, int64_t bytes);
     /* Exactly once after a successful start, when process and pipe are gone; the worker with it. */

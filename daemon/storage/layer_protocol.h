@@ -2,7 +2,7 @@
  *
  * argv: containerd-lite-layer unpack|split [--max-bytes=N] [--max-entries=N] [--blob]
  *                                    [--keep|--follow] [--whole] [--subvolume] [--parent]
- *       containerd-lite-layer pack [--tree|--whole] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
+ *       containerd-lite-layer pack [--tree|--whole] [--tell] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
  *       containerd-lite-layer changes [--whole] [--lowers=N] [--uid-map=I:O:C]... [--gid-map=I:O:C]...
  *       containerd-lite-layer archive stat|get|put PATH [--plan] [--keep-kind] [--owner=USER]
  *       containerd-lite-layer archive put PATH ... [--make] [--name] [--mode=OCTAL]
@@ -42,6 +42,8 @@
  *            tree up to it: the parent's (if any) is copied first, and whiteouts remove
  *            pack, changes: the directory is such a tree, a copy of what its lowers are together,
  *            and what differs from them is packed or told
+ * --tell     pack: the tar goes to a file that somebody follows and hashes: `wrote` is said of it,
+ *            and DIFF_ID and BLOB are "-"
  * --subvolume  unpack: the same on btrfs; fd 4 is the directory in which LAYER_DIFF is made as a subvolume,
  *            a snapshot of the parent
  * --uid-map, --gid-map  pack, changes: the directory (never a lower) was written by a user
@@ -56,7 +58,7 @@
  *         progress BYTES         of input consumed (pack: of tar made), at most every 100 ms
  *         file BYTES NAME        split: what follows of the archive is this file of the directory,
  *             which begins like a layer; not said if the name has control characters or is long
- *         wrote BYTES            so many of it are there; after the last ones it is no more spoken of
+ *         wrote BYTES            so many of it (of the tar, pack) are there; after the last ones it is no more spoken of
  *         ok DIFF_ID BYTES BLOB LENGTH
  *             DIFF_ID, BYTES: sha256 of the uncompressed tar, size of the files in it ("-" and the
  *             size of all files for split; "-" and the number of records for changes)

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Measures how layers get in, beside the stock dockerd: same machine, same run, alternating rounds.
+"""Measures how layers get in and out, beside the stock dockerd: same machine, same run, alternating rounds.
 
     layers.py [--build DIR] [--rounds N] [--tar FILE] [--alone] [--json FILE]
 
 Loads and pulls an image of a root file system's tar (--tar; else one is made of this system's /usr),
-from a file and from a docker-registry on the loopback of a network namespace of its own. Beside the
-figures: what the machine needs for the same bytes alone. As root."""
+from a file and from a docker-registry on the loopback of a network namespace of its own, and commits
+a change to it. Beside the figures: what the machine needs for the same bytes alone. As root."""
 import argparse
 import gzip
 import hashlib
@@ -30,6 +30,7 @@ sys.path.insert(0, os.path.join(HERE, "../integration"))
 import host  # noqa: E402
 
 SIZE = 170 << 20
+COMMIT_SIZE, COMMIT_FILES = 20_000_000, 400
 NAMESPACE = "CTL_BENCH_NAMESPACE"
 
 
@@ -127,6 +128,18 @@ class Layers:
         return Layer(path, hashlib.sha256(data).hexdigest(), True)
 
 
+def changes(number):
+    """20 MB in 400 files as a tar, half of it incompressible."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for n in range(COMMIT_FILES):
+            data = os.urandom(COMMIT_SIZE // COMMIT_FILES // 2)
+            info = tarfile.TarInfo(f"opt/change{number}/{n % 20}/{n}")
+            info.size = 2 * len(data)
+            tar.addfile(info, io.BytesIO(data + data.hex().encode()[:len(data)]))
+    return out.getvalue()
+
+
 def config_of(layers):
     return json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["true"]}, "rootfs": {
         "type": "layers", "diff_ids": [f"sha256:{one.diff_id}" for one in layers]}}).encode()
@@ -216,9 +229,9 @@ class Engine:
             time.sleep(0.1)
         raise SystemExit(f"{name} does not start:\n{read(f'{self.root}/log')[-3000:]}")
 
-    def run(self, *args, check=True):
-        done = subprocess.run([self.client, *args], env=self.environment, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    def run(self, *args, check=True, data=b""):
+        done = subprocess.run([self.client, *args], env=self.environment, input=data, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, check=False)
         if check and done.returncode:
             raise SystemExit(f"{self.name}: {' '.join(args)}: {done.stderr.decode()[-500:]}")
         return done
@@ -290,6 +303,9 @@ def round_of(engine, layers, registry, row):
     for packed in False, True:
         save(archive, f"bench/load{number}{packed}:1".lower(), layers.make(packed))
         row("load, layer gzipped, s" if packed else "load, s", engine.timed("load", "-q", "-i", archive))
+    container = engine.run("create", f"bench/load{number}false:1").stdout.decode().strip()
+    engine.run("cp", "-", f"{container}:/", data=changes(number))
+    row("commit of 20 MB in 400 files, s", engine.timed("commit", container, f"bench/commit{number}:1"))
     big = layers.make(True)
     row("pull, gzip, s", engine.timed("pull", "-q", registry.add(f"one{number}", [big])))
     row("pull of another that shares its layer, s",
@@ -349,6 +365,7 @@ def main():
             del os.environ[name]
         os.environ[NAMESPACE] = "1"
         os.execvp("unshare", ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "x", sys.executable, *sys.argv])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     engines, registry = [], None
     with tempfile.TemporaryDirectory(prefix="ctl-bench-layers-") as directory:
         tar = options.tar or f"{directory}/layer.tar"

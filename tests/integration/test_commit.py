@@ -240,12 +240,13 @@ def test_client_leaves(d):
     c = big(d, 4 << 30)
     clients = [d.spawn_client("commit", c, f"left:{n}") for n in range(2)]
     wait_for(lambda: frozen(d, c), "the pause")
+    # Of each commit one packs and one unpacks.
     workers = lambda: subprocess.run(["pgrep", "-P", str(d.pid), "-f", "containerd-lite-layer"],
                                      capture_output=True, text=True).stdout.split()
-    wait_for(lambda: len(workers()) == 2, "two workers")
+    wait_for(lambda: len(workers()) == 4, "four workers")
     clients[0].kill()
     clients[0].communicate()
-    wait_for(lambda: len(workers()) == 1, "one worker")
+    wait_for(lambda: len(workers()) == 2, "two workers")
     assert frozen(d, c)
     clients[1].kill()
     clients[1].communicate()

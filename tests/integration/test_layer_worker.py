@@ -1,4 +1,5 @@
 """The layer worker on its own: what it packs, and what it says has changed."""
+import gzip
 import hashlib
 import io
 import os
@@ -10,6 +11,7 @@ import tempfile
 
 import layerworker
 from harness import equal, has
+from imagemaker import layer
 from layerworker import in_overlay, run
 
 
@@ -101,6 +103,34 @@ def test_pack_and_unpack_are_inverse():
 def test_pack_of_nothing():
     with scratch() as top:
         equal(run("pack", top).out, bytes(1024))
+
+
+def wrote(lines):
+    return [int(line.split()[1]) for line in lines if line.startswith("wrote ")]
+
+
+def test_pack_tells_how_far_it_is():
+    with scratch() as top:
+        write(f"{top}/big", os.urandom(1 << 20))
+        plain, told = run("pack", top), run("pack", top, "--tell")
+    assert told.out == plain.out
+    equal((told.ok[0], told.ok[2:], wrote(plain.lines)), ("-", ("-", len(plain.out)), []))
+    said = wrote(told.lines)
+    assert len(said) > 4 and said == sorted(said) and said[-1] == len(plain.out), said
+
+
+def test_split_tells_what_may_be_layers():
+    """Neither the description, nor what has a name that a line cannot hold."""
+    inner = {"plain/layer.tar": layer({"f": os.urandom(1 << 20)}), "b/2": gzip.compress(layer({"f": b"x"}))}
+    others = {"manifest.json": b"[]" * 1000, "a\nfile 5 b": layer({"f": b"x"}), "l" * 200 + "/" + "l" * 200: b"x" * 600}
+    with scratch() as top:
+        done = run("split", top, input=layer({**inner, **others}))
+    equal([line for line in done.lines if line.startswith("file ")],
+          [f"file {len(data)} {name}" for name, data in inner.items()])
+    first, second = (len(data) for data in inner.values())
+    said = wrote(done.lines)
+    at = said.index(first)
+    assert said[:at + 1] == sorted(said[:at + 1]) and said[at + 1:] == [second], said
 
 
 def layers(top):

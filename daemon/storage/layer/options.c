@@ -44,6 +44,13 @@ static int take_tree(const char *value, struct options *o)
     return *value ? -EINVAL : 0;
 }
 
+static int take_tell(const char *value, struct options *o)
+{
+    (void)value;
+    o->tell = true;
+    return 0;
+}
+
 static int take_lowers(const char *value, struct options *o)
 {
     int64_t n;
@@ -87,6 +94,7 @@ static const struct {
     {"--keep", take_keep},
     {"--follow", take_follow},
     {"--tree", take_tree},
+    {"--tell", take_tell},
     {"--lowers=", take_lowers},
     {"--uid-map=", take_uid_map},
     {"--gid-map=", take_gid_map},

@@ -23,7 +23,7 @@ struct id_map {
 
 struct options {
     struct limits limits;
-    bool blob, keep, follow, tree;
+    bool blob, keep, follow, tree, tell;
     struct base base;
     unsigned n_lowers;
     struct id_map uids, gids; /* of the directory, not of its lowers */

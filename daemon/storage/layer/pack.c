@@ -496,6 +496,7 @@ int packer_run(struct packer *p, const struct stack *s, struct packed *ret, stru
         stack_root(s, 1, s->n, &root);
     else
         stack_root(s, 0, p->opt->tree ? s->n : 1, &root);
+    p->out.tell = p->opt->tell;
     r = tarout_start(&p->out, reterr);
     if (r >= 0)
         r = p->opt->base.whole ? pack_changes(p, &root, &(struct level){.told = true}, reterr)

@@ -4,6 +4,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -14,6 +15,8 @@ struct tarout {
     struct archive *tar; /* owned */
     struct sha sha;
     int64_t length;
+    bool tell; /* set before tarout_start(): no digest is made, and report_wrote() says how far it
+                  is */
     int error; /* errno of a failed write */
 };
 
@@ -22,4 +25,5 @@ void tarout_done(struct tarout *t);
 int tarout_start(struct tarout *t, struct err *reterr);
 int tarout_header(struct tarout *t, struct archive_entry *e, struct err *reterr);
 int tarout_data(struct tarout *t, const void *data, size_t len, struct err *reterr);
+/* ret_hex: "-" if no digest was made. */
 int tarout_finish(struct tarout *t, char ret_hex[SHA_HEX], struct err *reterr);
