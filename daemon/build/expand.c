@@ -183,6 +183,21 @@ static int put_double(struct state *s, struct err *reterr)
     return r;
 }
 
+static int expand_text(struct state *s, struct err *reterr)
+{
+    int r = 0;
+
+    while (r >= 0 && *s->p) {
+        if (*s->p == '$') {
+            r = put_variable(s, true, reterr);
+            continue;
+        }
+        s->p += *s->p == s->x->escape && s->p[1] == '$';
+        r = put(s, s->p++, 1, reterr);
+    }
+    return r;
+}
+
 static int expand_until(struct state *s, char stop, bool quoted, struct err *reterr)
 {
     int r = 0;
@@ -214,7 +229,7 @@ static int expand_until(struct state *s, char stop, bool quoted, struct err *ret
 int expand_word(const struct expander *x, const char *word, char **ret, struct err *reterr)
 {
     struct state s = {.x = x, .p = word};
-    int r = expand_until(&s, '\0', false, reterr);
+    int r = x->text ? expand_text(&s, reterr) : expand_until(&s, '\0', false, reterr);
 
     if (r >= 0)
         *ret = buf_take_str(&s.out);

@@ -16,6 +16,7 @@ struct expander {
     char escape;
     expand_lookup_fn *lookup;
     void *arg;
+    bool text; /* quotes mean nothing, and the escape only before '$': here-documents */
 };
 
 /* $name, ${name}, ${name:-word}, ${name-word}, ${name:+word}, ${name+word}, ${name:?word}; quotes

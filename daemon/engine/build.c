@@ -292,25 +292,21 @@ static void unpacked(void *arg, const struct worker_result *result)
     job_run(b->engine, read_run, after_read, b);
 }
 
-/* The context as a root of its own, as if it were that of a container. */
-static int plan_context(struct build *b, struct err *reterr)
+int build_plan_dir(struct build *b, const char *name, struct err *reterr)
 {
-    _cleanup_free_ char *dir = path_join(b->stage.path, CONTEXT);
+    _cleanup_free_ char *dir = path_join(b->stage.path, name);
     _cleanup_json_ json_t *config = json_object(), *host = json_object();
     struct runtime_spec spec = {
         .id = "context", .config = config, .host_config = host, .upper = dir, .work = dir};
     struct plan plan = {0};
-    int r = mkdirat(b->stage.fd, CONTEXT, 0755) < 0 ? -errno : 0;
+    int fd, r = mkdirat(b->stage.fd, name, 0755) < 0 ? -errno : 0;
 
     if (r < 0)
         return err_sys(reterr, -r, "mkdir %s", dir);
     r = runtime_view_plan(b->engine->runtime, &spec, &plan, reterr);
-    if (r >= 0) {
-        b->context_plan = plan_memfd(&plan);
-        r = b->context_plan < 0 ? err_sys(reterr, -b->context_plan, "cannot store the plan") : 0;
-    }
+    fd = r < 0 ? r : plan_memfd(&plan);
     plan_done(&plan);
-    return r;
+    return r >= 0 && fd < 0 ? err_sys(reterr, -fd, "cannot store the plan") : fd;
 }
 
 static int unpack(struct build *b, int in_fd, struct err *reterr)
@@ -407,7 +403,7 @@ int engine_build_open(struct engine *e, int in_fd, const struct build_options *o
     e->jobs++;
     r = storage_stage_new(e->storage, &b->stage, reterr);
     if (r >= 0)
-        r = plan_context(b, reterr);
+        r = b->context_plan = build_plan_dir(b, CONTEXT, reterr);
     if (r >= 0)
         r = unpack(b, in_fd, reterr);
     if (r < 0) {

@@ -19,7 +19,6 @@ struct copy {
     char *owner;    /* owned: --chown, or NULL */
     char *mode;     /* owned: --chmod, or NULL */
     char *file;     /* owned: the tar's name in the stage; NULL: none, only the directory */
-    char *heredocs; /* owned: the directory in the stage of the here-documents; NULL: none */
     bool from;      /* not from the context */
     bool single;    /* one file, which may get the destination's name */
     char digest[ID_LEN + 1];
@@ -36,7 +35,6 @@ void copy_done(struct stage_run *s)
     free(c->owner);
     free(c->mode);
     free(c->file);
-    free(c->heredocs);
     free(c);
 }
 
@@ -360,6 +358,51 @@ static int pick_from(struct stage_run *s, const char *from, struct err *reterr)
     return r;
 }
 
+/* ---- here-documents: files in a directory of their own ---- */
+
+static int write_heredoc(struct stage_run *s, int dir, const struct heredoc *h, struct err *reterr)
+{
+    struct expander x = stage_expander(s);
+    _cleanup_free_ char *text = NULL;
+    _cleanup_close_ int fd = -EBADF;
+    int r = 0;
+
+    x.text = true;
+    if (h->expand)
+        r = expand_word(&x, h->content, &text, reterr);
+    if (r < 0)
+        return r;
+    if (!str_is_filename(h->name))
+        return err_set(reterr, ERR_INVALID, EINVAL, "%s is no name for a file", h->name);
+    fd = openat(dir, h->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    r = fd < 0 ? -errno
+               : fd_write_all(fd, text ? text : h->content, strlen(text ? text : h->content));
+    return r < 0 ? err_sys(reterr, -r, "write %s", h->name) : 0;
+}
+
+static int pick_heredocs(struct stage_run *s, struct err *reterr)
+{
+    _cleanup_free_ char *name = build_file(s->build, "here");
+    _cleanup_close_ int plan = build_plan_dir(s->build, name, reterr), dir = -EBADF;
+    struct copy *c = s->copy;
+    int r = plan;
+
+    if (r < 0)
+        return r;
+    if (strv_len(c->sources) != s->ins->n_heredocs)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "here-documents and files in one %s are not supported", s->ins->keyword);
+    dir = openat(s->build->stage.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return err_sys(reterr, errno, "open %s", name);
+    strv_free(TAKE_PTR(c->sources));
+    for (size_t i = 0; r >= 0 && i < s->ins->n_heredocs; i++) {
+        r = write_heredoc(s, dir, &s->ins->heredocs[i], reterr);
+        c->sources = strv_append(c->sources, s->ins->heredocs[i].name);
+    }
+    return r < 0 ? r : pick(s, plan, reterr);
+}
+
 /* ---- the arguments ---- */
 
 /* Absolute and clean; a directory's slash stays. */
@@ -474,9 +517,8 @@ void copy_step(struct stage_run *s)
     s->copy = xcalloc(1, sizeof(*s->copy));
     r = take_arguments(s, s->copy, &e);
     if (r >= 0 && s->ins->n_heredocs > 0)
-        r = err_set(&e, ERR_NOT_IMPLEMENTED, ENOSYS, "here-documents are not supported in %s yet",
-                    s->ins->keyword);
-    if (r >= 0)
+        r = pick_heredocs(s, &e);
+    else if (r >= 0)
         r = from ? pick_from(s, from, &e) : pick(s, s->build->context_plan, &e);
     if (r >= 0)
         return;

@@ -85,6 +85,10 @@ void build_fail(struct build *b, const struct err *err);
 /* A new name in the stage; caller frees. */
 char *build_file(struct build *b, const char *kind);
 
+/* Make a directory of that name in the stage, and a plan of it as the root of a container: a memfd.
+ */
+int build_plan_dir(struct build *b, const char *name, struct err *reterr);
+
 /* ---- build_stage.c ---- */
 
 void stages_begin(struct build *b);

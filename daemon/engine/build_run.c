@@ -332,9 +332,11 @@ static int create(struct stage_run *s, const json_t *argv, struct err *reterr)
     r = engine_container_create(e, NULL, body, API_VERSION_MAX_NUM, &made, reterr);
     if (r >= 0)
         r = registry_find(e, json_get_str(made, "Id", ""), &c, reterr);
-    if (r >= 0)
-        s->target = container_ref(c);
-    return r;
+    if (r < 0)
+        return r;
+    s->target = container_ref(c);
+    c->building = true;
+    return record_save_config(c, reterr);
 }
 
 void run_step(struct stage_run *s)

@@ -226,7 +226,7 @@ int container_create_bare(struct engine *e, const char *image_id, struct contain
     id_generate(c->id);
     memcpy(c->image_id, img->id, sizeof(c->image_id));
     c->image_ref = xstrdup(image_id);
-    c->bare = true;
+    c->bare = c->building = true;
     c->created_ns = time_now_ns();
     c->config = json_pack("{s:s,s:[s]}", "Image", image_id, "Cmd", "/");
     c->host_config = json_pack("{s:s}", "NetworkMode", "none");

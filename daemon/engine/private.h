@@ -93,7 +93,8 @@ struct container {
     json_t *networking;  /* EndpointsConfig of the request, or NULL */
     json_t *points;      /* volumes and others' mounts (mounts.c), or NULL */
     bool tty, auto_remove;
-    bool bare; /* container_create_bare() */
+    bool bare;     /* container_create_bare() */
+    bool building; /* a build's, and nobody's once that is over */
 
     enum container_status status;
     bool starting;

@@ -295,6 +295,22 @@ static int drop_stale_leases(struct engine *e, struct container **all, struct er
     return r;
 }
 
+static void build_gone(void *arg, const struct err *err)
+{
+    (void)arg;
+    if (err)
+        log_warn("a container of a build that is over: %s", err->message);
+}
+
+/* The daemon died, and with it the builds it was at. */
+static void drop_builds(struct engine *e, struct container **all)
+{
+    for (size_t i = 0; all[i]; i++) {
+        if (all[i]->building)
+            engine_container_remove(e, all[i]->id, true, true, build_gone, NULL);
+    }
+}
+
 int reconcile(struct engine *e, struct err *reterr)
 {
     _cleanup_free_ struct container **all = NULL;
@@ -314,5 +330,6 @@ int reconcile(struct engine *e, struct err *reterr)
     volumes_reconcile(e);
     for (size_t i = 0; all[i]; i++)
         restart_resume(all[i]);
+    drop_builds(e, all);
     return 0;
 }

@@ -78,6 +78,8 @@ static char *config_to_text(const struct container *c)
         json_object_set(o, "networking", c->networking);
     if (json_array_size(c->points) > 0)
         json_object_set(o, "points", c->points);
+    if (c->building)
+        json_object_set_new(o, "building", json_true());
     text = json_to_str(o);
     json_decref(o);
     return text;
@@ -231,6 +233,7 @@ static int load_row(struct engine *e, sqlite3_stmt *st)
     c->networking = json_incref(json_object_get(config, "networking"));
     c->points = json_incref(json_object_get(config, "points"));
     c->image_ref = xstrdup(json_get_str(config, "image", ""));
+    c->building = json_get_bool(config, "building", false);
     c->tty = json_get_bool(c->config, "Tty", false);
     c->auto_remove = json_get_bool(c->host_config, "AutoRemove", false);
     state_from_json(c, state);

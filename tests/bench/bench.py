@@ -24,7 +24,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 BUSYBOX = ("busybox", "true")
 # test: how much of dockerd's figure we want to be at most (1: not worse)
 TARGETS = {"run --rm, bridge": 1 / 15, "run --rm, network none": 1 / 20, "exec": 1 / 10, "list (API)": 1,
-           "inspect (API)": 1, "start detached": 1 / 10, "memory per container": 1 / 3}
+           "inspect (API)": 1, "start detached": 1 / 10, "build, 10 steps": 1 / 5, "memory per container": 1 / 3}
 
 
 def read(path, default=""):
@@ -149,6 +149,29 @@ def read_logs(engine):
     return taken
 
 
+DOCKERFILE = """FROM busybox
+ENV a=b
+WORKDIR /work
+COPY one /one
+RUN echo 1 > /made
+COPY two three /work/
+RUN cat /one /made > /both
+LABEL l=m
+EXPOSE 80
+CMD true
+"""
+
+
+def build(engine, *options):
+    place = f"{engine.root}/context"
+    if not os.path.isdir(place):
+        os.mkdir(place)
+        for name, text in (("Dockerfile", DOCKERFILE), ("one", "1"), ("two", "2" * 4096), ("three", "3" * 65536)):
+            with open(f"{place}/{name}", "w") as file:
+                file.write(text)
+    return timed(engine, "build", "-q", "-t", "built", *options, place)
+
+
 ROUNDS = {
     "client: version": lambda e: timed(e, "version"),
     "run --rm, bridge": lambda e: timed(e, "run", "--rm", *BUSYBOX),
@@ -162,6 +185,8 @@ ROUNDS = {
     "inspect (API)": lambda e: api_median(e, f"/containers/{e.sleeper}/json"),
 }
 HEAVY = {
+    "build, 10 steps": lambda e: build(e, "--no-cache"),
+    "build, all in the cache": build,
     "20 MB of logs written": lambda e: timed(write_logs, e),
     "20 MB of logs read": read_logs,
 }

@@ -145,6 +145,9 @@ def test_onbuild(d):
 def test_here_documents(d):
     good(d, "FROM busybox\nRUN <<EOF\necho one > /a\necho two >> /a\nEOF\nRUN cat > /b <<-'X'\n\t$HOME\n\tX\n", t="here")
     equal(run(d, "here", "cat", "/a", "/b"), "one\ntwo\n$HOME")
+    good(d, "FROM busybox\nARG x=1\nCOPY --chmod=755 <<one <<\"two\" /d/\necho $x\none\necho $x\ntwo\nCOPY <<f /named\nit's\nf\n",
+         t="here")
+    equal(run(d, "here", "sh", "-c", "cat /d/one /d/two /named; /d/one"), "echo 1\necho $x\nit's\n1")
 
 
 def test_failures(d):
@@ -292,6 +295,20 @@ def test_cancelled(d):
     connection.close()
     wait_for(lambda: d.api("GET", "/containers/json", all=1).json == [], "the container to go")
     d.assert_counts(before)
+
+
+def test_daemon_dies(d):
+    before = d.settled_census()
+    connection = d.connect()
+    connection.request("POST", "/build", context({"Dockerfile": "FROM busybox\nRUN echo begun; exec sleep 1000\n"}))
+    reply, seen = connection.getresponse(), b""
+    while b"begun\\n" not in seen:
+        seen += reply.read1()
+    d.kill9()
+    d.start()
+    wait_for(lambda: d.api("GET", "/containers/json", all=1).json == [], "the container to go")
+    d.assert_counts(before)
+    connection.close()
 
 
 # Clients

@@ -248,6 +248,17 @@ START_TEST(test_expand)
 }
 END_TEST
 
+START_TEST(test_text)
+{
+    struct expander x = {.escape = '\\', .lookup = lookup, .text = true};
+    _cleanup_free_ char *out = NULL;
+    struct err e;
+
+    ck_assert_int_eq(expand_word(&x, "it's \"$x\"\n\\$x \\n ${n:-'y'}\n", &out, &e), 0);
+    ck_assert_str_eq(out, "it's \"value\"\n$x \\n y\n");
+}
+END_TEST
+
 START_TEST(test_words)
 {
     struct expander x = {.escape = '\\', .lookup = lookup};
@@ -312,6 +323,7 @@ int main(void)
     tcase_add_test(tc, test_stages);
     tcase_add_loop_test(tc, test_bad_stages, 0, ARRAY_SIZE(bad_stages));
     tcase_add_loop_test(tc, test_expand, 0, ARRAY_SIZE(words));
+    tcase_add_test(tc, test_text);
     tcase_add_test(tc, test_words);
     tcase_add_loop_test(tc, test_pairs, 0, ARRAY_SIZE(pairs));
     suite_add_tcase(s, tc);
