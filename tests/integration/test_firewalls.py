@@ -325,3 +325,23 @@ def test_ports_obey_the_input_chain():
         d.start()
         equal([fetch(*where) for where in everywhere], ["served"] * 4)
         d.ok("rm", "-f", s, c)
+
+
+def test_a_full_bridge():
+    """The kernel takes 1,023 ports: the container after them is refused, with a reason, and leaves nothing."""
+    if STOCK:
+        return
+    with own_network(), Daemon() as d:
+        first = d.sleeper()
+        bridge = d.names["bridge"]
+        lines = [line for n in range(510) for line in (f"link add p{n} type veth peer name q{n}", f"link set p{n} master {bridge}",
+                                                       f"link set q{n} master {bridge}")]
+        subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
+        d.sleeper()
+        last = d.sleeper()  # the 1,023rd
+        done = d.ctl("run", "--rm", "busybox", "true")
+        equal(done.code, 125)
+        has(done.err, f"bridge {bridge} is full: the kernel allows 1023 containers on one bridge")
+        equal(d.exec(last, "ping", "-c", "1", "-W", "5", d.inspect(first)["NetworkSettings"]["IPAddress"]).count("1 packets received"), 1)
+        d.ok("rm", "-f", last)
+        equal(d.ctl("run", "--rm", "busybox", "true").code, 0, "there is room again")
