@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 
@@ -345,3 +346,40 @@ def test_a_full_bridge():
         equal(d.exec(last, "ping", "-c", "1", "-W", "5", d.inspect(first)["NetworkSettings"]["IPAddress"]).count("1 packets received"), 1)
         d.ok("rm", "-f", last)
         equal(d.ctl("run", "--rm", "busybox", "true").code, 0, "there is room again")
+
+
+def sctp_init(source, target):
+    """The first packet of an association (RFC 9260), with its CRC-32c."""
+    init = struct.pack("!BBHIIHHI", 1, 0, 20, 0x11223344, 65536, 10, 10, 1)
+    packet = struct.pack("!HHII", source, target, 0, 0) + init
+    crc = 0xffffffff
+    for byte in packet:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return packet[:8] + struct.pack("<I", crc ^ 0xffffffff) + packet[12:]
+
+
+def test_published_sctp():
+    """Without the kernel's SCTP: what a packet from outside looks like when the container has it."""
+    if STOCK:
+        return
+    listen = """import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 132); print("up", flush=True)
+packet, who = s.recvfrom(1000)
+print(who[0], packet[20] << 8 | packet[21], packet[22] << 8 | packet[23], flush=True)"""
+    with own_network() as outside, Daemon() as d:
+        c = d.sleeper("-p", "8400:80/sctp")
+        equal(ports_of(d, c), {("80/sctp", "0.0.0.0", "8400")})
+        server = subprocess.Popen(["nsenter", f"--net=/proc/{d.state(c)['Pid']}/ns/net", "/usr/bin/python3", "-c", listen],
+                                  stdout=subprocess.PIPE, text=True)
+        equal(server.stdout.readline(), "up\n")
+        send = f"import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 132).sendto({sctp_init(5000, 8400)!r}, ('198.51.100.1', 0))"
+        subprocess.run(["ip", "netns", "exec", outside, "/usr/bin/python3", "-c", send], check=True)
+        try:
+            equal(server.communicate(timeout=20 * SLOW)[0], "198.51.100.2 5000 80\n")
+        finally:
+            server.kill()
+            server.wait()
+        has(d.fails(125, "run", "--rm", "-p", "8400:80/sctp", "busybox", "true"), "port is already allocated")
+        d.ok("rm", "-f", c)
