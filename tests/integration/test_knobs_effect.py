@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import host
-from harness import STOCK, equal, has, wait_for
+from harness import STOCK, Skip, equal, has, wait_for
 
 MIB = 1 << 20
 V2 = host.pure_v2()
@@ -199,6 +199,25 @@ elif not STOCK:
         equal(value(d, container, "", "memory.high"), str(32 * MIB))
         wait_for(lambda: number(value(d, container, "", "memory.events"), "high"), "the limit to be met", 60)
         equal(d.state(container)["Running"], True)
+
+
+if not STOCK:
+    def test_huge_pages(d):
+        """The kernel's own numbers; no pages are set aside for a test."""
+        sizes = [n.split("-")[1] for n in os.listdir("/sys/kernel/mm/hugepages")]
+        if "2048kB" not in sizes or "hugetlb" not in host.read("/proc/cgroups") or not any(
+                "hugetlb" in key or "hugetlb" in host.read(mount + "/cgroup.controllers")
+                for key, mount in host.hierarchies().items()):
+            raise Skip("no hugetlb controller")
+        container = d.sleeper("--hugetlb-limit", "2MB:4m")
+        state = d.state(container)
+        file = host.cgroup_file(state["Pid"], "hugetlb", "hugetlb.2MB.limit_in_bytes") or \
+            host.cgroup_file(state["Pid"], "", "hugetlb.2MB.max")
+        equal(host.read(file).strip(), str(4 * MIB))
+        d.ok("update", "--hugetlb-limit", "2MB:8m", container)
+        equal(host.read(file).strip(), str(8 * MIB))
+        result = d.ctl("create", "--hugetlb-limit", "3MB:8m", "busybox")
+        has(result.err, 'invalid huge page size: "3MB" is none of this kernel\'s')
 
 
 def test_oom_score(d):
