@@ -30,6 +30,60 @@ def test_stop_kills_after_the_time(d):
     equal(d.state(container)["ExitCode"], 137)
 
 
+def test_stop_at_once(d):
+    """-t 0: the signal is sent all the same, and SIGKILL right behind it."""
+    since = time.time()
+    for how in (("stop", "-t", "0"), ("stop", "--time", "0") if STOCK else ("stop", "--timeout", "0")):
+        container = d.run_detached("busybox", *STUBBORN)
+        ready(d, container)
+        d.ok(*how, container)
+        equal(d.state(container)["ExitCode"], 137)
+        signals = [e["Actor"]["Attributes"]["signal"] for e in d.events(since, container=[container])
+                   if e["Action"] == "kill"]
+        equal(signals, ["15", "9"])
+
+
+def test_stop_timeout_of_the_container(d):
+    """--stop-timeout is what stop and restart take when they are told nothing, 0 and -1 included."""
+    container = d.run_detached("--stop-timeout", "0", "busybox", *STUBBORN)
+    ready(d, container)
+    d.ok("stop", container)
+    equal(d.state(container)["ExitCode"], 137)
+    equal(d.inspect(container)["Config"]["StopTimeout"], 0)
+    d.ok("start", container)
+    ready(d, container)
+    d.ok("restart", container)
+    equal(d.state(container)["Running"], True)
+
+
+def test_stop_waits_for_ever(d):
+    """-t -1, by the call or by the container: no SIGKILL, until a client sends one."""
+    for options, how in (((), ("-t", "-1")), (("--stop-timeout", "-1"), ())):
+        since = time.time()
+        container = d.run_detached(*options, "busybox", "sh", "-c",
+                                   "trap 'touch /told' TERM; echo ready; while [ ! -e /go ]; do sleep 0.05; done; exit 5")
+        ready(d, container)
+        stop = d.spawn_client("stop", *how, container)
+        wait_for(lambda: d.ctl("exec", container, "test", "-e", "/told").code == 0, "the signal")
+        time.sleep(0.3)
+        equal((stop.poll(), d.state(container)["Running"]), (None, True))
+        d.exec(container, "touch", "/go")
+        stop.communicate(timeout=60)
+        equal((stop.returncode, d.state(container)["ExitCode"]), (0, 5))
+        equal(len([e for e in d.events(since, container=[container]) if e["Action"] == "kill"]), 1)
+
+
+def test_a_shorter_stop_overtakes(d):
+    """A client that waits for ever does not keep another one from ending the container."""
+    container = d.run_detached("busybox", *STUBBORN)
+    ready(d, container)
+    patient = d.spawn_client("stop", "-t", "-1", container)
+    wait_for(lambda: any(e["Action"] == "kill" for e in d.events(time.time() - 60, container=[container])), "its signal")
+    d.ok("stop", "-t", "0", container)
+    patient.communicate(timeout=60)
+    equal((patient.returncode, d.state(container)["ExitCode"]), (0, 137))
+
+
 def test_stop_signal(d):
     container = d.run_detached("--stop-signal", "USR1", "busybox", "sh", "-c",
                                "trap 'exit 4' USR1; echo ready; while :; do sleep 0.05; done")

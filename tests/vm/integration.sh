@@ -8,7 +8,8 @@ here=$(dirname "$(readlink -f "$0")")
 repository=$(dirname "$(dirname "$here")")
 build=$1
 shift
-files=(test_restart.py test_health.py test_lifecycle.py test_cgroup.py test_stats.py test_daemon.py)
+files=(test_cgroup.py test_daemon.py test_exec.py test_health.py test_lifecycle.py test_namespaces.py test_restart.py
+    test_run.py test_security.py test_stats.py)
 [ $# -eq 0 ] || files=("$@")
 
 bash "$here/image.sh" "$build/vm"
@@ -23,5 +24,5 @@ for program in containerd-lite containerd-lite-shim containerd-lite-layer ctlc; 
 done
 # The stock client's.
 strip -o "$tree/usr/local/bin/docker" "$(command -v docker)"
-exec bash "$here/run.sh" -t "${VM_TIMEOUT:-2400}" -k "${VM_KERNEL_ARGS-}" -l "$build/vm/console-tests" "$build/vm" "$tree" \
+exec bash "$here/run.sh" -t "${VM_TIMEOUT:-1800}" -k "${VM_KERNEL_ARGS-}" -l "$build/vm/console-tests" "$build/vm" "$tree" \
     env CTL_SLOW="${CTL_SLOW:-15}" python3 /opt/repository/tests/integration/run.py --build /opt/build --jobs 2 "${files[@]}"

@@ -526,6 +526,7 @@ t_leaves_nothing() { nothing_left 2; }
 
 # Not counted when it succeeds: the second run of this script begins with the next case.
 t_host_reset() {
+    local name
     local keep='[ -e /kept ] || { mkdir -p /w; echo served >/w/index.html; echo text >/kept; }; exec httpd -f -p 80 -h /w'
     systemctl -q enable $unit
     ctlc run -d --restart always --name forever -p 8080:80 $image sh -c "$keep" >/dev/null || fail "run: $?"
@@ -534,6 +535,10 @@ t_host_reset() {
     ctlc run -d --name plain -m 32m $image sleep 1000 >/dev/null || fail "run: $?"
     ctlc run -d --rm --name fleeting $image sh -c 'touch /f; sleep 1000' >/dev/null || fail "run --rm: $?"
     ctlc create --name idle $image echo idle >/dev/null || fail "create: $?"
+    for name in unless-stopped.on unless-stopped.off always.off on-failure.on; do
+        ctlc run -d --restart ${name%.*} --name $name $image sleep 1000 >/dev/null || fail "run --restart: $?"
+    done
+    ctlc stop -t 0 unless-stopped.off always.off >/dev/null || fail "stop: $?"
     until_true ctlc exec forever test -e /kept
     echo "passed=$passed failed=$failed selected=(${selected[*]:$((passed + failed + 1))})" >/job/again
     sync
@@ -550,6 +555,10 @@ t_after_reset() {
     running() { [ "$(ctlc inspect -f '{{.State.Running}}' "$1")" = true ]; }
     until_true running forever
     until_true running mapped
+    for name in unless-stopped.on always.off on-failure.on; do
+        until_true running $name
+    done
+    same "$(inspect unless-stopped.off .State.Status)" exited "one that a client has stopped"
     served() { [ "$(curl -s -m 2 http://127.0.0.1:8080/)" = served ]; }
     until_true served
     same "$(ctlc exec forever cat /kept)" text "a file of before"

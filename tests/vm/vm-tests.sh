@@ -15,5 +15,5 @@ bash "$here/image.sh" "$build/vm"
 rm -rf "$build/vm/tree"
 DESTDIR=$build/vm/tree cmake --install "$build" >/dev/null
 PYTHONDONTWRITEBYTECODE=1 "$here/many_layers.py" "$build/share/containerd-lite/images/busybox.tar" "$build/vm/many.tar"
-exec bash "$here/run.sh" -t "${VM_TIMEOUT:-1100}" -k "${VM_KERNEL_ARGS-}" -l "$build/vm/console" -a "$here/test.sh" -a "$build/vm/many.tar" \
+exec bash "$here/run.sh" -t "${VM_TIMEOUT:-1400}" -k "${VM_KERNEL_ARGS-}" -l "$build/vm/console" -a "$here/test.sh" -a "$build/vm/many.tar" \
     "$build/vm" "$build/vm/tree" bash ./test.sh "$@"
