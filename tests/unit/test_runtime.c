@@ -382,6 +382,39 @@ START_TEST(exec_plan)
 }
 END_TEST
 
+static const struct {
+    const char *host_config, *profile, *line;
+} confined[] = {
+    {"{}", "docker-default", "75 0 0 0 0 'docker-default'\n"},
+    {"{\"SecurityOpt\":[\"apparmor=mine\"]}", "mine", "75 0 0 0 0 'mine'\n"},
+    {"{\"SecurityOpt\":[\"apparmor=unconfined\"]}", "unconfined", NULL},
+    {"{\"Privileged\":true}", "unconfined", NULL},
+    {"{\"Privileged\":true,\"SecurityOpt\":[\"apparmor=mine\"]}", "mine", "75 0 0 0 0 'mine'\n"},
+};
+
+START_TEST(apparmor_profiles)
+{
+    struct runtime_facts f = {.caps = caps_all(), .kernel = 6u << 16 | 1, .apparmor = true};
+    _cleanup_(runtime_closep) struct runtime *rt = runtime_new(NULL, &f), *without = machine();
+    _cleanup_json_ json_t *config = parse("{}"), *exec = parse("{\"Cmd\":[\"ls\"]}");
+    _cleanup_json_ json_t *hc = parse(confined[_i].host_config);
+    struct runtime_exec_spec spec = {.id = id, .exec = exec, .config = config, .host_config = hc};
+    struct plan p = {0};
+    struct err err;
+    _cleanup_free_ char *text = NULL;
+
+    ck_assert_str_eq(runtime_apparmor(rt, hc), confined[_i].profile);
+    ck_assert_str_eq(runtime_apparmor(without, hc), "");
+    ck_assert_int_eq(runtime_exec_plan(rt, &spec, &p, NULL, &err), 0);
+    text = dump(&p);
+    plan_done(&p);
+    if (confined[_i].line)
+        ck_assert_ptr_nonnull(strstr(text, confined[_i].line));
+    else
+        ck_assert_ptr_null(strstr(text, "\n75 "));
+}
+END_TEST
+
 START_TEST(merging)
 {
     static const struct {
@@ -497,6 +530,7 @@ int main(void)
     tcase_add_test(t, plain_container);
     tcase_add_test(t, privileged);
     tcase_add_test(t, process_settings);
+    tcase_add_loop_test(t, apparmor_profiles, 0, ARRAY_SIZE(confined));
     tcase_add_test(t, host_namespaces);
     tcase_add_test(t, joined_namespaces);
     tcase_add_test(t, user_namespace);
