@@ -511,7 +511,8 @@ nothing_left() {
         "processes left in the service's cgroup"
     same "$(ip -o link show type veth)" '' "veth pairs"
     same "$(grep -c -e overlay -e containerd-lite /proc/self/mountinfo)" "$mounts" "mounts"
-    same "$(nft list tables | wc -l)" 1 "nft tables"
+    # Ours stay, of IPv4 and IPv6, and there are no others.
+    same "$(nft list tables | sort)" "$(printf 'table %s containerd-lite\n' ip ip6)" "nft tables"
     has "$(nft list ruleset)" containerd
     same "$(nft list maps | grep -c elements)" 0 "published ports: $(nft list maps | grep -A2 elements)"
     same "$(ls /run/containerd-lite 2>/dev/null | grep -E '^[0-9a-f]{12,}$')" '' "run directories"
