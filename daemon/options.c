@@ -13,6 +13,7 @@
 #include "inet4.h"
 #include "json.h"
 #include "log.h"
+#include "logsend.h"
 #include "str.h"
 
 #define CONFIG_FILE_MAX (1 << 20)
@@ -373,7 +374,7 @@ static int check(struct options *o, struct err *reterr)
             return err_set(reterr, ERR_INVALID, EINVAL, "unsupported --exec-opt: %s",
                            o->exec_opts[i]);
     }
-    if (o->log_driver && !streq(o->log_driver, "json-file") && !streq(o->log_driver, "none"))
+    if (o->log_driver && !log_driver_known(o->log_driver))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "logger: no log driver named '%s' is registered", o->log_driver);
     for (size_t i = 0; o->address_pools && o->address_pools[i]; i++) {

@@ -263,6 +263,21 @@ static void set_file(json_t *o, const char *key, const struct container *c, cons
     set_str(o, key, path);
 }
 
+/* Of the run that goes on: members of our own, there only if something is missing in the log. */
+static void set_dropped(json_t *o, const struct container *c)
+{
+    _cleanup_free_ char *run_dir = container_run_dir(c);
+    int64_t lines, bytes;
+
+    if (!container_is_up(c))
+        return;
+    log_dropped_read(run_dir, &lines, &bytes);
+    if (lines > 0 || bytes > 0)
+        json_object_set_new(
+            o, "LogDropped",
+            json_pack("{s:I, s:I}", "Lines", (json_int_t)lines, "Bytes", (json_int_t)bytes));
+}
+
 static void set_paths(json_t *o, const struct container *c)
 {
     _cleanup_free_ char *log = container_log_path(c);
@@ -271,6 +286,7 @@ static void set_paths(json_t *o, const struct container *c)
     set_file(o, "HostnamePath", c, "hostname");
     set_file(o, "HostsPath", c, "hosts");
     set_str(o, "LogPath", log);
+    set_dropped(o, c);
 }
 
 static json_t *inspect_json(const struct container *c, int api)

@@ -1,8 +1,10 @@
 /* Reading logs: pool jobs turn a piece of the file into what the client gets, the loop passes it
  * on; following waits for inotify or the container's end. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
+#include "fd.h"
 #include "log.h"
 #include "logread.h"
 #include "private.h"
@@ -31,6 +33,18 @@ char *container_log_path(const struct container *c)
         return NULL;
     leaf = xasprintf("%s-json.log", c->id);
     return container_dir(c, leaf);
+}
+
+void log_dropped_read(const char *run_dir, int64_t *ret_lines, int64_t *ret_bytes)
+{
+    _cleanup_free_ char *path = path_join(run_dir, SHIM_DROPPED_FILE), *text = NULL;
+    char *end;
+
+    *ret_lines = *ret_bytes = 0;
+    if (file_read(AT_FDCWD, path, 128, &text) < 0)
+        return;
+    *ret_lines = strtoll(text, &end, 10);
+    *ret_bytes = strtoll(end, NULL, 10);
 }
 
 static void read_run(void *arg)

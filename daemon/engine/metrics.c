@@ -88,6 +88,7 @@ static void read_container(const struct cgroup *cg, struct metrics_container *c,
     if (!c->found)
         return;
     cgroup_figures(r, &c->figures);
+    log_dropped_read(c->run_dir, &c->log_lines_dropped, &c->log_bytes_dropped);
     if (c->own_network)
         read_devices(c);
 }
@@ -120,6 +121,7 @@ static void add_container(struct metrics *m, const struct container *c)
     o->name = xstrdup(c->name);
     o->image = xstrdup(c->image_ref);
     o->parent = xstrdup(json_get_str(c->host_config, "CgroupParent", ""));
+    o->run_dir = container_run_dir(c);
     o->pid = c->pid;
     o->own_network = mode == NET_BRIDGE || mode == NET_NONE;
     o->started_ns = c->started_ns;
@@ -165,6 +167,7 @@ static void after_metrics(void *arg)
         free(c->name);
         free(c->image);
         free(c->parent);
+        free(c->run_dir);
         free(c->devices);
     }
     free(j->metrics.containers);

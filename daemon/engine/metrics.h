@@ -8,7 +8,8 @@
 
 struct metrics_container {
     char id[ID_LEN + 1];
-    char *name, *image, *parent; /* owned */
+    char *name, *image, *parent, *run_dir; /* owned */
+    int64_t log_lines_dropped, log_bytes_dropped;
     pid_t pid;
     bool own_network, found;
     int64_t started_ns;

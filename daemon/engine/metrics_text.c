@@ -215,6 +215,8 @@ static void write_life(const struct metrics *m, struct buf *out)
     } families[] = {
         {"container_start_time_seconds", "gauge", "When it was started, since the epoch."},
         {"container_restarts_total", "counter", "Restarts by its policy."},
+        {"container_log_dropped_lines_total", "counter", "Lines that the logger did not take."},
+        {"container_log_dropped_bytes_total", "counter", "Bytes that the log's disk did not take."},
         {"container_health_healthy", "gauge", "1: its health check passes, 0: it does not (yet)."}};
 
     for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
@@ -222,13 +224,15 @@ static void write_life(const struct metrics *m, struct buf *out)
         for (size_t k = 0; k < m->n; k++) {
             const struct metrics_container *c = &m->containers[k];
 
-            if (i == 2 && c->health == METRICS_UNCHECKED)
+            if (i == 4 && c->health == METRICS_UNCHECKED)
                 continue;
             put_labels(out, families[i].name, c);
             buf_append_str(out, "}");
             put_number(out,
                        i == 0   ? c->started_ns
                        : i == 1 ? c->restarts
+                       : i == 2 ? c->log_lines_dropped
+                       : i == 3 ? c->log_bytes_dropped
                                 : c->health == METRICS_HEALTHY,
                        i == 0 ? NANO : 1);
         }

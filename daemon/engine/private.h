@@ -199,7 +199,7 @@ struct engine {
     struct commit *commits; /* list */
     struct build *builds;   /* list */
     unsigned n_builds;
-    pid_t *dying;           /* shims to be reaped; owned */
+    pid_t *dying; /* shims to be reaped; owned */
     size_t n_dying;
     uv_signal_t sigchld;
     bool closing;
@@ -541,6 +541,9 @@ void health_from_json(struct container *c, const json_t *o);
 char *container_log_path(const struct container *c);
 
 void logs_container_exited(struct container *c);
+/* What no log has of the output of the run whose directory this is; 0 if all is there.  Any thread.
+ */
+void log_dropped_read(const char *run_dir, int64_t *ret_lines, int64_t *ret_bytes);
 
 /* ---- stats.c ---- */
 

@@ -478,6 +478,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
     _cleanup_free_ char *hostname = container_dir(files_of, "hostname"),
                         *resolv = container_dir(files_of, "resolv.conf"), *log = NULL;
     struct runtime_spec spec = {.id = c->id,
+                                .name = c->name,
                                 .config = c->config,
                                 .host_config = c->host_config,
                                 .run_dir = run_dir,

@@ -9,6 +9,7 @@
 #include "api.h"
 #include "fd.h"
 #include "log.h"
+#include "logsend.h"
 #include "private.h"
 
 #define OS_RELEASE_MAX 65536
@@ -141,11 +142,11 @@ static json_t *registry_config(const struct engine *e)
 static void describe_engine(struct engine *e, json_t *info)
 {
     json_t *parts = json_pack(
-        "{s:s, s:s, s:s, s:o, s:i, s:{s:[], s:[s,s,s], s:n, s:[s,s]}, s:b, s:s, s:s, s:s}", "ID",
+        "{s:s, s:s, s:s, s:o, s:i, s:{s:[], s:[s,s,s], s:n, s:o}, s:b, s:s, s:s, s:s}", "ID",
         e->daemon_id, "ServerVersion", CTL_VERSION, "Driver", storage_driver_name(e->storage),
         "DriverStatus", storage_driver_status(e->storage), "Images", images_count(e->images),
         "Plugins", "Volume", "Network", "bridge", "host", "null", "Authorization", "Log",
-        "json-file", "none", "Debug", e->config.debug, "LoggingDriver",
+        log_driver_names(), "Debug", e->config.debug, "LoggingDriver",
         e->config.log_driver ? e->config.log_driver : "json-file", "DockerRootDir",
         e->config.data_root, "IndexServerAddress", "https://index.docker.io/v1/");
 

@@ -9,8 +9,7 @@
 
 #define FILES_MAX 10000
 
-/* "10m", "1.5g", "100", "64kb"; 0 for "-1". */
-static int parse_size(const char *s, uint64_t *ret)
+int log_size_parse(const char *s, uint64_t *ret)
 {
     static const char units[] = "bkmgt";
     double factor = 1, n;
@@ -44,7 +43,7 @@ int log_limits_parse(const json_t *log, struct log_limits *ret, struct err *rete
     int64_t files = 1;
 
     *ret = (struct log_limits){LOG_SIZE_DEFAULT, size ? 1 : LOG_FILES_DEFAULT};
-    if (size && parse_size(size, &ret->size) < 0)
+    if (size && log_size_parse(size, &ret->size) < 0)
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "failed to initialize logging driver: invalid size: '%s'", size);
     if (!count)

@@ -15,5 +15,7 @@ struct log_limits {
     uint64_t files; /* kept, >= 1 */
 };
 
+/* "10m", "1.5g", "100", "64kb" to bytes; 0 for "-1".  0 or -EINVAL. */
+int log_size_parse(const char *s, uint64_t *ret);
 /* log: a LogConfig, may be NULL; reterr may be. */
 int log_limits_parse(const json_t *log, struct log_limits *ret, struct err *reterr);

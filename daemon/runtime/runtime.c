@@ -15,6 +15,7 @@
 #include "capability.h"
 #include "json.h"
 #include "logconf.h"
+#include "logsend.h"
 #include "runtime_impl.h"
 #include "str.h"
 
@@ -272,6 +273,10 @@ static void add_stdio(struct build *b)
     if (json_get_bool(b->spec->config, "StdinOnce", false))
         flags |= PLAN_STDIO_STDIN_ONCE;
     plan_add(b->plan, PLAN_STDIO, flags, rows, columns, 0, NULL);
+    log_send_plan(json_get(b->hc, "LogConfig"),
+                  &(struct log_names){b->spec->id, b->spec->name ? b->spec->name : "",
+                                      json_get_str(b->spec->config, "Image", "")},
+                  b->plan);
     if (!b->spec->log_path)
         return;
     if (log_limits_parse(json_get(b->hc, "LogConfig"), &log, NULL) < 0)

@@ -57,6 +57,7 @@ enum runtime_ns {
 /* Everything is borrowed. */
 struct runtime_spec {
     const char *id;            /* 64 hex digits */
+    const char *name;          /* for the log; NULL: none */
     const json_t *config;      /* Config after runtime_merge_image() and defaults */
     const json_t *host_config; /* after defaults */
 

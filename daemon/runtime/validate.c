@@ -7,7 +7,7 @@
 
 #include "capability.h"
 #include "json.h"
-#include "logconf.h"
+#include "logsend.h"
 #include "path.h"
 #include "runtime_impl.h"
 #include "str.h"
@@ -464,28 +464,7 @@ static int check_sysctls(struct check *c)
 
 static int check_log(struct check *c)
 {
-    static const char *const known[] = {"max-size", "max-file",       "compress",     "labels",
-                                        "env",      "env-regex",      "labels-regex", "tag",
-                                        "mode",     "max-buffer-size"};
-    json_t *log = json_get(c->hc, "LogConfig"), *options = json_get(log, "Config"), *value;
-    const char *type = json_get_str(log, "Type", ""), *name;
-    struct log_limits limits;
-
-    if (*type && !streq(type, "json-file") && !streq(type, "none"))
-        return INVALID(c, "logger: no log driver named '%s' is registered", type);
-    if (streq(type, "none"))
-        return 0;
-    json_object_foreach (options, name, value) {
-        bool ok = false;
-
-        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-            ok |= streq(known[i], name);
-        if (!ok)
-            return INVALID(c, "unknown log opt '%s' for json-file log driver", name);
-        if (!json_is_string(value))
-            return INVALID(c, "log opt '%s' is no string", name);
-    }
-    return log_limits_parse(log, &limits, c->reterr);
+    return log_driver_check(json_get(c->hc, "LogConfig"), c->reterr);
 }
 
 static int check_caps(struct check *c)

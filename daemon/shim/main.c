@@ -18,6 +18,7 @@
 #include "cgroup_ops.h"
 #include "clock.h"
 #include "control.h"
+#include "dropped.h"
 #include "exec.h"
 #include "failure.h"
 #include "fd.h"
@@ -28,6 +29,7 @@
 #include "plan.h"
 #include "planmap.h"
 #include "report.h"
+#include "sendlog.h"
 #include "spawn.h"
 #include "task.h"
 #include "text.h"
@@ -245,6 +247,7 @@ static int start(struct err *reterr)
         return err_set(reterr, ERR_INVALID, EINVAL, "the plan names no run directory");
     t->state.phase = SHIM_PHASE_CREATED;
     r = logfile_open(shim.plan, reterr);
+    sendlog_open(shim.plan);
     if (r >= 0)
         r = spawn_init(t, shim.plan, on_created, reterr);
     if (r >= 0) {
@@ -267,6 +270,7 @@ static void shrink(void)
     shim.plan = small;
     shim.mapped = 0;
     logfile_replan(small);
+    sendlog_replan(small);
     exec_init(small);
 }
 
@@ -351,6 +355,8 @@ static void finish_output(void)
     }
     task_close_output(t);
     logfile_flush();
+    sendlog_flush();
+    dropped_report(1);
 }
 
 static void write_exit_file(const struct shim_state *st)

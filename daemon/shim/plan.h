@@ -45,6 +45,9 @@ enum plan_code {
                           PLAN_ROOTFS_IDMAP idmapped itself */
     PLAN_SANDBOX_FDS,  /* a0 1: send the network namespace fd and an rtnetlink socket made in it
                           with SHIM_CREATED */
+    PLAN_LOG_SEND,     /* s0 a logger's datagram socket: "/path" or "udp:ADDRESS:PORT", s1 tag,
+                          s2 host name or "", s3 lines of journald fields; a0 PLAN_LOG_JOURNALD...,
+                          a1 syslog facility, a2 bytes it may be behind, a3 1: never wait for it */
 
     /* ---- ROOT ---- */
     PLAN_PROPAGATION = 32, /* a0 MS_{PRIVATE,SLAVE,SHARED}: of the container's "/" (default
@@ -56,8 +59,8 @@ enum plan_code {
     PLAN_BIND,     /* s0 host path, s1 target, s2 "" or the mount namespace (/proc/PID/ns/mnt) in
                       which s0 is meant, s3 "" or a path below s0 that is bound instead, found
                       without leaving s0; a0 PLAN_BIND_* flags, a1 MS_* propagation (with MS_REC), 0:
-                      MS_PRIVATE|MS_REC.  Taken with open_tree(2) on the host side; the     target (file or
-                      directory as the source) is made if absent */
+                      MS_PRIVATE|MS_REC.  Taken with open_tree(2) on the host side; the     target (file
+                      or     directory as the source) is made if absent */
     PLAN_DEVICE,   /* s0 path; a0 mode with S_IFMT, a1 makedev, a2 uid, a3 gid.  With a user
                       namespace: bind of the host's node (s1 its host path) instead of mknod */
     PLAN_SYMLINK,  /* s0 target, s1 link path; existing is fine */
@@ -92,6 +95,8 @@ enum plan_code {
     PLAN_UMASK,    /* a0 */
     PLAN_APPARMOR, /* s0 name of the profile */
 };
+
+enum plan_log_format { PLAN_LOG_JOURNALD = 1, PLAN_LOG_RFC3164, PLAN_LOG_RFC5424 };
 
 enum {
     PLAN_STDIO_TTY = 1 << 0,

@@ -27,6 +27,7 @@
 
 /* RUN_DIR/exit: "CODE OOM FINISHED_NS STARTED_NS\n" in decimal; OOM is 0 or 1. */
 #define SHIM_EXIT_FILE "exit"
+#define SHIM_DROPPED_FILE "log-dropped"
 #define SHIM_SOCKET "shim.sock"
 
 #define SHIM_ATTACH_MAX 64 /* clients a container; more are refused (connection closed) */

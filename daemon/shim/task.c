@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "dropped.h"
 #include "fd.h"
 #include "health.h"
 #include "logfile.h"
 #include "plan.h"
+#include "sendlog.h"
 
 static struct task tasks[TASK_MAX];
 /* Apart from the tasks, so that going through them does not touch these pages. */
@@ -142,8 +144,11 @@ static bool read_some(struct task *t, enum task_stream stream)
         return false;
     }
     touched = true;
-    if (t == &tasks[0])
+    if (t == &tasks[0]) {
         logfile_write(stream == TASK_STDERR ? LOGFILE_STDERR : LOGFILE_STDOUT, chunk, (size_t)n);
+        sendlog_write(stream == TASK_STDERR, chunk, (size_t)n);
+        dropped_report(0);
+    }
     if (t->probe)
         health_output(chunk, (size_t)n);
     attach_output(t, stream, chunk, (size_t)n);
