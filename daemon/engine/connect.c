@@ -388,7 +388,8 @@ static void request_done(void *arg, const struct err *err)
     request_end(arg, err);
 }
 
-static int check(const struct container *c, const struct net *net, struct err *reterr)
+static int check(const struct container *c, const struct net *net, bool connects,
+                 struct err *reterr)
 {
     enum net_mode mode = container_net_mode(c);
 
@@ -397,11 +398,11 @@ static int check(const struct container *c, const struct net *net, struct err *r
                        "Container %s is marked for removal and cannot be connected or "
                        "disconnected to the network",
                        c->id);
-    if (net->kind == NET_KIND_HOST || mode == NET_HOST)
+    if (net->kind == NET_KIND_HOST || (mode == NET_HOST && !connects))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "container cannot be disconnected from host network or connected to host "
                        "network");
-    if (mode == NET_CONTAINER)
+    if (mode == NET_CONTAINER || mode == NET_HOST)
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "container sharing network namespace with another container or host cannot "
                        "be connected to any other network");
@@ -474,7 +475,8 @@ static void begin(struct request *q)
     struct err err;
 
     if (net_find(q->engine, q->network, &net, &err) < 0 ||
-        registry_find(q->engine, q->container, &c, &err) < 0 || check(c, net, &err) < 0) {
+        registry_find(q->engine, q->container, &c, &err) < 0 ||
+        check(c, net, q->connects, &err) < 0) {
         request_end(q, &err);
         return;
     }

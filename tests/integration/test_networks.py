@@ -273,7 +273,8 @@ def test_connect_before_the_start(d):
 def test_refused_connections(d):
     d.ok("network", "create", "n")
     c = d.sleeper("--network", "host")
-    has(d.fails(1, "network", "connect", "n", c), "host network")
+    has(d.fails(1, "network", "connect", "n", c), "container sharing network namespace with another container or host cannot be connected to any other network")
+    has(d.fails(1, "network", "connect", "host", d.sleeper()), "container cannot be disconnected from host network or connected to host network")
     d.ok("rm", "-f", c)
     c = d.sleeper("--network", "none")
     has(d.fails(1, "network", "connect", "n", c), "private (none) mode")
