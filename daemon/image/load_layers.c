@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "log.h"
 #include "path.h"
 #include "unpack.h"
 
@@ -19,6 +20,7 @@ struct file {
     int64_t size, valid; /* bytes that it will have; that are there */
     struct unpack_user *unpack;
     bool done, taken;
+    bool shared;    /* unpack is a pull's, of the same layer */
     struct err err; /* of what is done; kind ERR_NONE: none */
 };
 
@@ -27,8 +29,9 @@ struct load_layers {
     const char *dir;       /* static */
     struct file **files;   /* owned; in the archive's order */
     size_t n_files, n_running;
-    struct file *growing;                                        /* one of them or NULL */
-    struct file *wanted;                                         /* by load_layers_get() */
+    struct file *growing;           /* one of them or NULL */
+    struct file *wanted;            /* by load_layers_get() */
+    const struct load_layer *below; /* that it lies on; borrowed, NULL: none */
     void (*ready)(struct image_job *job, const struct err *err); /* NULL: nobody waits */
 };
 
@@ -68,6 +71,15 @@ static void on_progress(void *arg, int64_t bytes)
 }
 
 static void start_waiting(struct load_layers *ll);
+static int start(struct file *f, const struct load_layer *below, struct err *reterr);
+
+/* A pull's trouble is not ours: we have the bytes. */
+static bool start_again(struct file *f)
+{
+    unpack_leave(TAKE_PTR(f->unpack));
+    f->shared = false;
+    return start(f, f->ll->below, NULL) >= 0;
+}
 
 static void on_done(void *arg, const struct err *err)
 {
@@ -75,10 +87,12 @@ static void on_done(void *arg, const struct err *err)
     struct load_layers *ll = f->ll;
     void (*ready)(struct image_job * job, const struct err *err) = ll->ready;
 
+    ll->n_running--;
+    if (err && f->shared && start_again(f))
+        return;
     f->done = true;
     if (err)
         f->err = *err;
-    ll->n_running--;
     start_waiting(ll);
     if (!ready || ll->wanted != f)
         return;
@@ -96,6 +110,22 @@ static int start(struct file *f, const struct load_layer *below, struct err *ret
     f->ll->n_running++;
     unpack_file_grown(f->unpack, f->valid, f->valid == f->size);
     return 0;
+}
+
+/* A pull may have begun with the same layer meanwhile, or be through with it.  As
+ * unpack_join_pull(). */
+static int join(struct file *f, const struct load_layer *l)
+{
+    struct unpack_callbacks cb = {.arg = f, .progress = on_progress, .done = on_done};
+    int r = unpack_join_pull(f->ll->job->im, l, &cb, &f->unpack);
+
+    if (r < 0)
+        return r;
+    log_debug("layer sha256:%s: taken from a pull", l->chain_id);
+    f->shared = true;
+    f->done = r > 0;
+    f->ll->n_running += !f->done;
+    return r;
 }
 
 static void start_waiting(struct load_layers *ll)
@@ -147,7 +177,7 @@ static bool seems_known(struct images *im, const char *name)
     snprintf(id, sizeof(id), "%.*s", ID_LEN, base);
     if (!str_is_hex(id, ID_LEN) || (base[ID_LEN] && !streq(base + ID_LEN, ".tar")))
         return false;
-    if (db_blob_get(im->db, id, &size, NULL) > 0)
+    if (unpack_is_under_way(im, id) || db_blob_get(im->db, id, &size, NULL) > 0)
         return true;
     if (db_layer_blob_list(im->db, id, &blobs, &n, NULL) < 0)
         return false;
@@ -234,9 +264,10 @@ int load_layers_get(struct load_layers *ll, struct load_layer *l, const struct l
         f->valid = f->size;
     }
     ll->wanted = f;
+    ll->below = below;
     r = keep_file(ll->job, l, f, reterr);
     /* It does not wait for its turn: it has come. */
-    if (r >= 0 && !f->unpack && !f->done)
+    if (r >= 0 && !f->unpack && !f->done && join(f, l) < 0)
         r = start(f, below, reterr);
     if (r < 0)
         return r;
@@ -263,20 +294,32 @@ static int check(const struct image_job *job, const struct load_layer *l, const 
     return 0;
 }
 
-int load_layers_take(struct load_layers *ll, struct load_layer *l, struct err *reterr)
+static int take_file(struct image_job *job, struct load_layer *l, const struct file *f,
+                     struct err *reterr)
 {
-    struct image_job *job = ll->job;
     char diff_id[ID_LEN + 1], blob[ID_LEN + 1];
     int r;
 
-    unpack_digests(ll->wanted->unpack, diff_id, blob);
+    unpack_digests(f->unpack, diff_id, blob);
     r = check(job, l, diff_id, blob, reterr);
     if (r < 0)
         return r;
-    ll->wanted->taken = true;
     memcpy(l->kept.digest, blob, sizeof(blob));
-    unpack_result(ll->wanted->unpack, l);
-    unpack_file_is(ll->wanted->unpack, l);
+    unpack_file_is(f->unpack, l);
+    return 0;
+}
+
+int load_layers_take(struct load_layers *ll, struct load_layer *l, struct err *reterr)
+{
+    struct image_job *job = ll->job;
+    struct file *f = ll->wanted;
+
+    f->taken = true;
+    if (f->shared)
+        unpack_blob(f->unpack, &l->kept);
+    else if (take_file(job, l, f, reterr) < 0)
+        return -EBADMSG;
+    unpack_result(f->unpack, l);
     job->made = xrealloc(job->made, (job->n_made + 1) * sizeof(struct load_layer *));
     job->made[job->n_made++] = l;
     return 0;

@@ -401,9 +401,9 @@ static void link_unpack(struct unpack *w, const char *chain_id)
     im->unpacks = w;
 }
 
-static int unpack_blob(struct images *im, struct remote *remote, const struct load_layer *layer,
-                       const struct load_layer *below, const struct descriptor *blob,
-                       struct unpack **ret, struct err *reterr)
+static int unpack_new_blob(struct images *im, struct remote *remote, const struct load_layer *layer,
+                           const struct load_layer *below, const struct descriptor *blob,
+                           struct unpack **ret, struct err *reterr)
 {
     struct unpack *w = unpack_new(im);
     int r;
@@ -439,7 +439,7 @@ int unpack_join(struct images *im, struct remote *remote, const struct load_laye
                 const struct unpack_callbacks *cb, struct unpack_user **ret, struct err *reterr)
 {
     struct unpack *w = find(im, layer, blob);
-    int r = w ? 0 : unpack_blob(im, remote, layer, below, blob, &w, reterr);
+    int r = w ? 0 : unpack_new_blob(im, remote, layer, below, blob, &w, reterr);
 
     if (r < 0)
         return r;
@@ -464,6 +464,36 @@ int unpack_file(struct images *im, int fd, const struct load_layer *below,
     if (r >= 0)
         *ret = add_user(w, cb);
     return r;
+}
+
+bool unpack_is_under_way(struct images *im, const char *id)
+{
+    for (struct unpack *w = im->unpacks; w; w = w->next) {
+        if (w->file_fd < 0 && (streq(w->blob.digest, id) || streq(w->diff_id, id)))
+            return true;
+    }
+    return false;
+}
+
+int unpack_join_pull(struct images *im, const struct load_layer *layer,
+                     const struct unpack_callbacks *cb, struct unpack_user **ret)
+{
+    for (struct unpack *w = im->unpacks; w; w = w->next) {
+        if (w->file_fd >= 0 || w->fetching || !streq(w->chain_id, layer->chain_id))
+            continue;
+        *ret = add_user(w, cb);
+        return (*ret)->told;
+    }
+    return -ENOENT;
+}
+
+void unpack_blob(const struct unpack_user *u, struct load_blob *ret)
+{
+    const struct descriptor *d = &u->unpack->blob;
+
+    *ret = (struct load_blob){.size = d->size};
+    memcpy(ret->digest, d->digest, sizeof(ret->digest));
+    memcpy(ret->media_type, d->media_type, sizeof(ret->media_type));
 }
 
 void unpack_file_is(struct unpack_user *u, const struct load_layer *layer)

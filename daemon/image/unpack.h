@@ -38,6 +38,14 @@ void unpack_file_grown(struct unpack_user *u, int64_t bytes, bool whole);
 /* Of what unpack_file() is done with: the digests of the uncompressed tar, and of the file. */
 void unpack_digests(const struct unpack_user *u, char ret_diff_id[ID_LEN + 1],
                     char ret_blob[ID_LEN + 1]);
+/* Is a layer under way that comes from this blob, or has this diff id? */
+bool unpack_is_under_way(struct images *im, const char *id);
+/* As unpack_join(), for who has the bytes too and will not wait for a fetch: a pull's unpack of the
+ * same layer.  -ENOENT: there is none. */
+int unpack_join_pull(struct images *im, const struct load_layer *layer,
+                     const struct unpack_callbacks *cb, struct unpack_user **ret);
+/* What a pull's is unpacked from, as a download. */
+void unpack_blob(const struct unpack_user *u, struct load_blob *ret);
 /* It was this layer, which its caller has verified: others may join it. */
 void unpack_file_is(struct unpack_user *u, const struct load_layer *layer);
 /* At any time; without users the worker is killed and the stage removed. */

@@ -5,10 +5,12 @@ import os
 import random
 import socket
 import tarfile
+import threading
 import time
 
 from harness import STOCK, equal, has, wait_for
 from imagemaker import archive, config_of, docker_archive, layer, link, sha256
+from registries import Fake, Image, digest
 
 
 def noise(size, seed=1):
@@ -164,3 +166,36 @@ def test_the_client_goes_away(d):
             time.sleep(0.1)
         only(d)
         d.api("GET", "/images/away:1/json", status=404)
+
+
+def test_a_pull_has_the_same_layers(d):
+    """What it is through with is not unpacked again; what it still waits for is not waited for."""
+    if STOCK:
+        return
+    layers = [layer({f"f{n}": noise(300_000, n + 50)}) for n in range(2)]
+    pulled, gate = Image(layers), threading.Event()
+    with Fake() as fake:
+        fake.add("same", "v1", pulled)
+        last = digest(pulled.layers[1])
+        fake.fail("blobs", last, lambda request: gate.wait(60) and False)
+        try:
+            client = d.spawn_client("pull", f"{fake.host}/same:v1")
+            wait_for(lambda: os.path.exists(f"{d.data}/blobs/partial/{digest(pulled.layers[0])[7:]}")
+                     and fake.asked("GET", last), "the pull to wait")
+            wait_for(lambda: any(os.path.exists(f"{d.data}/tmp/{stage}/l/diff/f0") for stage in os.listdir(f"{d.data}/tmp")),
+                     "a layer of it")
+            # The archive calls its layers by their diff ids.
+            names = [f"{sha256(one)}.tar" for one in layers]
+            described, part = image(layers, names, "same:1")
+            loaded(d, {**dict(zip(names, layers)), **described, **manifest(part)}, "same:1")
+            equal(content(d, "same:1"), [["f0"], ["f1"]])
+        finally:
+            gate.set()
+            client.communicate(timeout=60)
+        equal(client.returncode, 0)
+    with open(d.log) as log:
+        equal(log.read().count("taken from a pull"), 1)
+    equal(content(d, f"{fake.host}/same:v1"), [["f0"], ["f1"]])
+    d.ok("system", "fsck")
+    only(d, "same:1", f"{fake.host}/same:v1")
+    remove(d, "same:1", f"{fake.host}/same:v1")
