@@ -352,8 +352,8 @@ struct image_job *images_commit(struct images *im, const struct image_commit *o,
     job->event = "create";
     job->import_config = TAKE_PTR(doc);
     job->import_name = TAKE_PTR(name);
-    if (o->step)
-        memcpy(job->step_of, parent->id, sizeof(job->step_of));
+    memcpy(job->parent, parent->id, sizeof(job->parent));
+    job->step = o->step;
     if (pack(job, o, reterr) < 0) {
         image_job_cancel(job);
         image_job_finish(job);

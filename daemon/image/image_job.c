@@ -449,8 +449,8 @@ static int record_image(struct image_job *job, struct load_image *img, struct er
         r = db_image_put(db, &row, chain_ids, img->n_layers, reterr);
     if (r >= 0)
         r = record_names(db, img, reterr);
-    if (r >= 0 && *job->step_of)
-        r = db_parent_put(db, img->id, job->step_of, true, reterr);
+    if (r >= 0 && *job->parent)
+        r = db_parent_put(db, img->id, job->parent, job->step, reterr);
     for (size_t i = 0; r >= 0 && img->tags && img->tags[i]; i++) {
         char old[ID_LEN + 1];
 

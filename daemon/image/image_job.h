@@ -23,7 +23,8 @@ struct image_job {
     char *import_name;     /* owned: canonical tag of an import or NULL */
     json_t *import_config; /* owned: config without diff ids */
     const char *event;
-    char step_of[ID_LEN + 1]; /* a build made it of this image; "": none did */
+    char parent[ID_LEN + 1]; /* the image that it was made of by a build or a commit; "": none */
+    bool step;               /* of a build */
 
     uv_work_t work;
     int (*pool)(struct image_job *job, struct err *reterr);

@@ -25,7 +25,7 @@ static json_t *or_null(json_t *v)
     return v ? json_incref(v) : json_null();
 }
 
-/* "" of one that no build made, or whose parent is gone. */
+/* "" of one that neither build nor commit made, or whose parent is gone. */
 static json_t *parent_of(struct images *im, const struct image *img)
 {
     char id[ID_LEN + 1];
@@ -241,12 +241,31 @@ static json_t *history_entry(const struct image *img, const json_t *from, int64_
     return o;
 }
 
+/* The entries from the top down are the image, its parent, that one's parent ... as far as those
+ * are known: as dockerd has it, whether or not each of them added just one entry. */
+static void name_entries(struct images *im, const struct image *img, json_t *list)
+{
+    char id[ID_LEN + 1], parent[ID_LEN + 1];
+    json_t *entry;
+    size_t i;
+
+    memcpy(id, img->id, sizeof(id));
+    json_array_foreach (list, i, entry) {
+        _cleanup_(strv_freep) char **tags = images_tags(im, id);
+
+        json_object_set_new(entry, "Id", json_sha256(id));
+        json_object_set_new(entry, "Tags", tags ? json_from_strv(tags) : json_null());
+        if (db_parent_get(im->db, id, parent, NULL) <= 0 || db_image_exists(im->db, parent) <= 0)
+            break;
+        memcpy(id, parent, sizeof(id));
+    }
+}
+
 int images_history(struct images *im, const char *name, json_t **ret, struct err *reterr)
 {
     _cleanup_(image_unrefp) struct image *img = NULL;
-    _cleanup_(strv_freep) char **tags = NULL;
     _cleanup_json_ json_t *list = NULL;
-    json_t *out, *item, *top;
+    json_t *out, *item;
     size_t i, layer = 0;
     int r = images_lookup(im, name, &img, reterr);
 
@@ -262,12 +281,7 @@ int images_history(struct images *im, const char *name, json_t **ret, struct err
             db_layer_get(im->db, img->chain_ids[layer++], &size, NULL);
         json_array_insert_new(out, 0, history_entry(img, item, size));
     }
-    tags = images_tags(im, img->id);
-    top = json_array_get(out, 0);
-    if (top) {
-        json_object_set_new(top, "Id", json_sha256(img->id));
-        json_object_set_new(top, "Tags", tags ? json_from_strv(tags) : json_null());
-    }
+    name_entries(im, img, out);
     *ret = out;
     return 0;
 }

@@ -257,6 +257,31 @@ def test_client_leaves(d):
     wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stages to go")
 
 
+def test_parents(d):
+    """What an image was made of: in inspect, list and history, and for rmi, which untags it only."""
+    c = d.ok("create", "--entrypoint", "/bin/sh", "busybox")
+    d.ok("commit", "-m", "one", c, "family:1")
+    second = d.ok("create", "family:1")
+    d.ok("commit", "-m", "two", second, "family:2")
+    ids = [image(d, name)["Id"] for name in ("busybox", "family:1", "family:2")]
+    equal([image(d, name)["Parent"] for name in ("busybox", "family:1", "family:2")], ["", *ids[:2]])
+    listed = {i["Id"]: i["ParentId"] for i in d.api("GET", "/images/json", status=200).json}
+    equal([listed[i] for i in ids], ["", *ids[:2]])
+    entries = d.api("GET", "/images/family:2/history", status=200).json
+    equal([(e["Id"], e["Tags"]) for e in entries[:3]],
+          [(ids[2], ["family:2"]), (ids[1], ["family:1"]), (ids[0], ["busybox:latest"])])
+    equal({e["Id"] for e in entries[3:]} - {"<missing>"}, set())
+    d.ok("rm", c, second)
+    has(d.ctl("rmi", ids[1]).err, "image has dependent child images")
+    equal(d.ok("rmi", "family:1"), "Untagged: family:1")
+    equal(image(d, "family:2")["Parent"], ids[1])
+    # It is not dangling: nothing that prunes takes it before its child.
+    d.ok("image", "prune", "-f")
+    equal(image(d, ids[1])["RepoTags"], [])
+    has(d.ok("rmi", "family:2"), "Untagged: family:2", f"Deleted: {ids[2]}", f"Deleted: {ids[1]}")
+    equal(image(d, "busybox")["Id"], ids[0])
+
+
 def test_two_at_once(d):
     """The first to be done does not thaw it under the other."""
     c = big(d, 300 << 20)
