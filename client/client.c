@@ -220,6 +220,18 @@ static ssize_t read_more(struct conn *conn)
     }
 }
 
+int conn_decode_body(struct conn *conn, struct buf *out, struct err *reterr)
+{
+    size_t before = buf_size(out);
+    int done = http_body_decode(&conn->body, &conn->in, out);
+
+    if (done < 0)
+        return err_set(reterr, ERR_SYSTEM, EBADMSG, "malformed reply from the daemon");
+    if (buf_size(out) > before)
+        return 1;
+    return done ? 0 : -EAGAIN;
+}
+
 int conn_read_body(struct conn *conn, struct buf *out, struct err *reterr)
 {
     size_t before = buf_size(out);

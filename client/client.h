@@ -72,6 +72,8 @@ int client_post(struct client *c, const char *path, const json_t *body, json_t *
 
 /* More decoded body into out: 1 if something came, 0 at the end of the body, or -errno. */
 int conn_read_body(struct conn *conn, struct buf *out, struct err *reterr);
+/* The same of what has come already, without waiting: -EAGAIN if that is nothing. */
+int conn_decode_body(struct conn *conn, struct buf *out, struct err *reterr);
 /* The API version in force is at least this one ("1.42"). */
 bool client_version_at_least(const struct client *c, const char *version);
 /* Keep the connection for the next request if its reply was read to the end, else close it. */

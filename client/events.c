@@ -1,6 +1,8 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "format.h"
@@ -62,6 +64,21 @@ static void print_attributes(json_t *attributes)
     printf(")");
 }
 
+/* On a terminal each container has its colour. */
+static void print_id(const json_t *event, const char *id)
+{
+    static const int colors[] = {36, 33, 32, 35, 34, 96, 93, 92, 95, 94};
+    unsigned hash = 0;
+
+    for (const char *p = id; *p; p++)
+        hash = hash * 31 + (unsigned char)*p;
+    if (isatty(STDOUT_FILENO) && str_empty(getenv("NO_COLOR")) &&
+        streq(json_get_str(event, "Type", ""), "container"))
+        printf("\x1b[%dm%s\x1b[0m", colors[hash % ARRAY_SIZE(colors)], id);
+    else
+        printf("%s", id);
+}
+
 static void print_event(const json_t *event)
 {
     int64_t nano = json_get_int(event, "timeNano", 0);
@@ -69,8 +86,8 @@ static void print_event(const json_t *event)
     char when[TIME_STR_MAX];
 
     local_time(nano ? nano : json_get_int(event, "time", 0) * 1000000000, when);
-    printf("%s %s %s %s", when, json_get_str(event, "Type", ""), json_get_str(event, "Action", ""),
-           json_get_str(actor, "ID", ""));
+    printf("%s %s %s ", when, json_get_str(event, "Type", ""), json_get_str(event, "Action", ""));
+    print_id(event, json_get_str(actor, "ID", ""));
     print_attributes(json_get(actor, "Attributes"));
     printf("\n");
 }

@@ -1,9 +1,10 @@
+#include "logs.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "commands.h"
 #include "json.h"
 #include "mux.h"
 #include "str.h"
@@ -82,30 +83,41 @@ static int copy_logs(struct conn *conn, bool framed, struct err *reterr)
     return r;
 }
 
-int cmd_logs(struct invocation *inv)
+int logs_open(struct invocation *inv, const char *name, struct conn *ret, bool *ret_framed,
+              struct err *reterr)
 {
     const struct logs_options *o = inv->options;
-    _cleanup_free_ char *url = url_format("/containers/%s/logs", inv->args[0]);
-    _cleanup_conn_ struct conn conn = CONN_INIT;
+    _cleanup_free_ char *url = url_format("/containers/%s/logs", name);
     struct request req = {.method = "GET"};
-    struct err e = {0};
-    bool framed;
     int r;
 
     url_add_bool(&url, "details", o->details);
     url_add_bool(&url, "follow", o->follow);
-    r = add_time(&url, "since", o->since, &e);
+    r = add_time(&url, "since", o->since, reterr);
     url_add(&url, "stderr", "1");
     url_add(&url, "stdout", "1");
     url_add(&url, "tail", o->tail);
     url_add_bool(&url, "timestamps", o->timestamps);
     if (r == 0)
-        r = add_time(&url, "until", o->until, &e);
+        r = add_time(&url, "until", o->until, reterr);
     req.path = url;
     if (r == 0)
-        r = client_open(inv->client, &req, &conn, &e);
-    if (r == 0)
-        r = is_framed(inv->client, inv->args[0], &conn, &framed, &e);
+        r = client_open(inv->client, &req, ret, reterr);
+    return r < 0 ? r : is_framed(inv->client, name, ret, ret_framed, reterr);
+}
+
+int cmd_logs(struct invocation *inv)
+{
+    _cleanup_conn_ struct conn conn = CONN_INIT;
+    struct err e = {0};
+    bool framed;
+    int r;
+
+    if (inv->n_args > 1) {
+        r = logs_many(inv, &e);
+        return r < 0 ? cli_fail(inv, &e) : 0;
+    }
+    r = logs_open(inv, inv->args[0], &conn, &framed, &e);
     if (r == 0)
         r = copy_logs(&conn, framed, &e);
     return r < 0 ? cli_fail(inv, &e) : 0;

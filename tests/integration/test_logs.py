@@ -150,3 +150,19 @@ def test_unknown_driver_is_an_error(d):
     done = d.ctl("run", "--rm", "--log-driver", "asdf", "busybox", "true")
     equal(done.code, 125)
     has(done.err, "asdf" if STOCK else "logger: no log driver named 'asdf' is registered")
+
+
+def test_several_at_once(d):
+    one = d.run_detached("--name", "one", "busybox", "sh", "-c", "echo first; echo second; printf rest")
+    two = d.run_detached("--name", "second-one", "busybox", "sh", "-c", "echo to err >&2; echo out")
+    d.ok("wait", one, two)
+    done = d.ctl("logs", "one", "second-one")
+    equal(done.code, 0)
+    equal([line for line in done.out.splitlines() if line.startswith("one ")],
+          ["one        | first", "one        | second", "one        | rest"])
+    equal([line for line in done.out.splitlines() if line.startswith("second")], ["second-one | out"])
+    equal(done.err, "second-one | to err\n")
+    terminal = d.terminal("logs", "one", "second-one")
+    terminal.expect("\x1b\\[36mone        \\|\x1b\\[0m first")
+    equal(terminal.wait(), 0)
+    equal(d.ctl("logs", "one", "nope").code, 1)
