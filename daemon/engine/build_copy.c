@@ -16,6 +16,7 @@
 struct copy {
     char **sources; /* owned: in the context, or below the source */
     char *dest;     /* owned: absolute; ends with a slash if it is to be a directory */
+    char *shown;    /* owned: the same as the Dockerfile has it */
     char *owner;    /* owned: --chown, or NULL */
     char *mode;     /* owned: --chmod, or NULL */
     char *file;     /* owned: the tar's name in the stage; NULL: none, only the directory */
@@ -32,6 +33,7 @@ void copy_done(struct stage_run *s)
         return;
     strv_free(c->sources);
     free(c->dest);
+    free(c->shown);
     free(c->owner);
     free(c->mode);
     free(c->file);
@@ -241,7 +243,7 @@ static void describe(struct stage_run *s, int64_t sources)
     _cleanup_free_ char *owner = c->owner ? xasprintf("--chown=%s ", c->owner) : xstrdup("");
     _cleanup_free_ char *mode = c->mode ? xasprintf("--chmod=%s ", c->mode) : xstrdup("");
     _cleanup_free_ char *text =
-        xasprintf(" %s %s%s%s:%s in %s ", s->ins->keyword, owner, mode, kind, c->digest, c->dest);
+        xasprintf(" %s %s%s%s:%s in %s ", s->ins->keyword, owner, mode, kind, c->digest, c->shown);
 
     free(s->created_by);
     s->created_by = nop_text(s, text + 1);
@@ -496,6 +498,7 @@ static int take_arguments(struct stage_run *s, struct copy *c, struct err *reter
         return r;
     n = strv_len(words);
     c->dest = dest_path(s, words[n - 1]);
+    c->shown = xstrdup(words[n - 1]);
     for (size_t i = 0; r >= 0 && i + 1 < n; i++) {
         if (is_url(words[i]))
             r = err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS,

@@ -2,11 +2,13 @@
 import io
 import json
 import pathlib
+import re
 import tarfile
 import urllib.parse
 
 import docker
-from harness import equal, has, wait_for
+from harness import IMAGE, equal, has, wait_for
+from stock import dockerd
 
 
 def context(files, compression=""):
@@ -372,3 +374,71 @@ def test_python(d):
     except docker.errors.BuildError as error:
         has(str(error), "returned a non-zero code: 2")
     client.close()
+
+
+DIFFERENTIAL = """ARG tag=latest
+FROM busybox:$tag AS first
+ENV a=b c="d e"
+ARG x=1
+RUN echo $x > /made && mkdir -p /deep/er && ln -s /made /link
+FROM busybox
+LABEL one=1 "two"='2 3'
+MAINTAINER me
+WORKDIR /work
+WORKDIR sub
+COPY file dir /here/
+COPY --chown=7:8 dir owned
+COPY --from=first /made /link /deep /from/
+ADD packed.tar.gz /unpacked
+COPY file renamed
+COPY f* /link/
+ENV v=$WHO w=${none:-x}
+EXPOSE 80 53/udp
+USER 1:1
+VOLUME /v /w
+STOPSIGNAL 9
+SHELL ["/bin/sh", "-ec"]
+HEALTHCHECK --interval=3s CMD true
+ONBUILD RUN true
+ENTRYPOINT ["sh", "-c"]
+CMD echo done
+"""
+
+
+def listing(tar):
+    """What is in an exported root, but times and what engines put there."""
+    with tarfile.open(fileobj=io.BytesIO(tar)) as files:
+        return sorted((m.name.strip("/"), m.type, oct(m.mode & 0o7777), m.uid, m.gid, m.size, m.linkname) for m in files
+                      if m.name.strip("/").split("/")[0] not in ("bin", "dev", "proc", "sys", "etc", ".dockerenv", ""))
+
+
+def test_like_dockerd(d):
+    place = pathlib.Path(directory(pathlib.Path(d.root) / "same", {
+        "Dockerfile": DIFFERENTIAL, "file": "1", "fool": "2", "dir/sub/x": "3", "dir/y": "4"}))
+    (place / "packed.tar.gz").write_bytes(context({"in/side": "text"}, "gz"))
+    saved = {}
+
+    def config(whole):
+        return {key: value for key, value in whole.items() if value and key not in ("Image", "Hostname")}
+
+    d.docker_ok("build", "--network", "none", "-t", "same", str(place))
+    image = inspect(d, "same")
+    ours = history(d, "same")
+    container = d.docker_ok("create", "same").strip()
+    saved["ours"] = listing(d.request("GET", f"/v1.41/containers/{container}/export").body)
+    with dockerd() as stock:
+        assert stock("load", "-i", IMAGE)
+        assert stock("build", "--network", "none", "-t", "same", str(place))
+        theirs = json.loads(stock("image", "inspect", "same"))[0]
+        lines = stock("history", "--no-trunc", "--format", "{{.CreatedBy}}", "same").strip().split("\n")
+        other = stock("create", "same").strip()
+        stock("export", "-o", f"{d.root}/theirs.tar", other)
+        saved["theirs"] = listing(pathlib.Path(f"{d.root}/theirs.tar").read_bytes())
+    equal(config(image["Config"]), config(theirs["Config"]), "config")
+    equal(image["Author"], theirs["Author"])
+    digests = re.compile(r"(file|dir|multi):[0-9a-f]{64}")
+    skip = ("HEALTHCHECK",)  # dockerd prints a Go structure
+    # A blank behind --chown is missing there.
+    equal(*([digests.sub("HASH", line).replace("--chown=7:8HASH", "--chown=7:8 HASH") for line in side if not any(word in line for word in skip)]
+            for side in (ours, lines)), "history")
+    equal(sorted(set(saved["ours"]) - set(saved["theirs"])), sorted(set(saved["theirs"]) - set(saved["ours"])), "files")
