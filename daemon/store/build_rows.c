@@ -1,6 +1,6 @@
 #include "build_rows.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #include "column.h"
 
@@ -10,9 +10,10 @@ static int one_id(struct db *db, sqlite3_stmt *st, char ret[ID_LEN + 1], struct 
 
     if (r <= 0)
         return r;
-    memcpy(ret, sqlite3_column_text(st, 0), ID_LEN + 1);
+    /* "": a step on nothing, FROM scratch. */
+    snprintf(ret, ID_LEN + 1, "%s", (const char *)sqlite3_column_text(st, 0));
     sqlite3_reset(st);
-    return 1;
+    return *ret ? 1 : 0;
 }
 
 static bool is_there(struct db *db, sqlite3_stmt *st)

@@ -8,7 +8,7 @@
 #include "db.h"
 #include "str.h"
 
-/* 1 and the parent's id, which may be gone, or 0. */
+/* 1 and the parent's id, which may be gone, or 0: there is none. */
 int db_parent_get(struct db *db, const char *image_id, char ret[ID_LEN + 1], struct err *reterr);
 /* Set, or change whether it is a mere step. */
 int db_parent_put(struct db *db, const char *image_id, const char *parent, bool step,
