@@ -220,14 +220,13 @@ static void set_if_empty(json_t *hc, const char *key, const char *value)
 static void default_modes(const struct runtime *rt, json_t *hc, unsigned api)
 {
     bool unified = rt->cg && cgroup_is_unified(rt->cg);
-    bool privileged = json_get_bool(hc, "Privileged", false);
     const char *net = json_get_str(hc, "NetworkMode", "");
 
     if (!*net || streq(net, "default"))
         json_object_set_new(hc, "NetworkMode", json_string("bridge"));
     set_if_empty(hc, "IpcMode", api < 40 ? "shareable" : "private");
-    /* Clients before 1.41 do not know the mode and had the host's; privileged on v2, too. */
-    set_if_empty(hc, "CgroupnsMode", unified && api >= 41 && !privileged ? "private" : "host");
+    /* Clients before 1.41 do not know the mode and had the host's. */
+    set_if_empty(hc, "CgroupnsMode", unified && api >= 41 ? "private" : "host");
     set_if_empty(hc, "Runtime", "runc");
 }
 
