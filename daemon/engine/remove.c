@@ -229,13 +229,16 @@ int engine_container_rename(struct engine *e, const char *ref, const char *name,
 struct prune {
     engine_json_fn *done;
     void *arg;
-    json_t *deleted; /* ids */
+    json_t *deleted;   /* ids */
+    int64_t reclaimed; /* bytes of their writable layers */
     unsigned left;   /* removals under way, and 1 for the loop that starts them */
 };
 
 struct prune_one {
     struct prune *prune;
+    struct engine *engine;
     char id[ID_LEN + 1];
+    int64_t rw;
 };
 
 static void prune_step(struct prune *p)
@@ -244,8 +247,9 @@ static void prune_step(struct prune *p)
 
     if (--p->left > 0)
         return;
-    result = json_pack("{s:o, s:i}", "ContainersDeleted",
-                       json_array_size(p->deleted) ? p->deleted : json_null(), "SpaceReclaimed", 0);
+    result = json_pack("{s:o, s:I}", "ContainersDeleted",
+                       json_array_size(p->deleted) ? p->deleted : json_null(), "SpaceReclaimed",
+                       (json_int_t)p->reclaimed);
     if (json_array_size(p->deleted) == 0)
         json_decref(p->deleted);
     p->done(p->arg, result, NULL);
@@ -256,10 +260,29 @@ static void pruned(void *arg, const struct err *err)
 {
     struct prune_one *one = arg;
 
-    if (!err)
+    if (!err) {
         json_array_append_new(one->prune->deleted, json_string(one->id));
+        one->prune->reclaimed += one->rw;
+    }
     prune_step(one->prune);
     free(one);
+}
+
+/* On the pool: what it wrote is counted while it is there. */
+static void measure(void *arg)
+{
+    struct prune_one *one = arg;
+
+    if (storage_rootfs_usage(one->engine->storage, one->id, &one->rw, NULL) < 0)
+        one->rw = 0;
+}
+
+/* One that was started or removed meanwhile is refused, and stays out of the list. */
+static void measured(void *arg)
+{
+    struct prune_one *one = arg;
+
+    engine_container_remove(one->engine, one->id, false, false, pruned, one);
 }
 
 static bool label_excluded(const json_t *unwanted, const json_t *labels)
@@ -301,9 +324,10 @@ void engine_container_prune(struct engine *e, json_t *filters, engine_json_fn *d
             continue;
         one = xcalloc(1, sizeof(*one));
         one->prune = p;
+        one->engine = e;
         memcpy(one->id, all[i]->id, sizeof(one->id));
         p->left++;
-        engine_container_remove(e, one->id, false, false, pruned, one);
+        job_run(e, measure, measured, one);
     }
     prune_step(p);
 }

@@ -30,6 +30,14 @@ def test_stop_kills_after_the_time(d):
     equal(d.state(container)["ExitCode"], 137)
 
 
+def test_prune_tells_what_it_freed(d):
+    d.ok("run", "--name", "wrote", "--label", "pruned=1", "busybox", "dd", "if=/dev/zero", "of=/file", "bs=1M", "count=3")
+    d.ok("create", "--label", "pruned=1", "busybox")
+    reply = d.api("POST", "/containers/prune", status=200, filters=json.dumps({"label": ["pruned=1"]}))
+    equal(len(reply.json["ContainersDeleted"]), 2)
+    assert 3 << 20 <= reply.json["SpaceReclaimed"] < 4 << 20, reply
+
+
 def test_stop_at_once(d):
     """-t 0: the signal is sent all the same, and SIGKILL right behind it."""
     since = time.time()
