@@ -23,7 +23,16 @@ void build_output(struct build *b, json_t *obj)
     if (b->cancelled || b->ended)
         json_decref(obj);
     else
-        b->cb.output(b->cb.arg, obj);
+        b->full = !b->cb.output(b->cb.arg, obj);
+}
+
+void engine_build_resume(struct build *b)
+{
+    b->full = false;
+    for (size_t i = 0; b->runs && i < b->stages.n; i++) {
+        if (b->runs[i].exec)
+            build_exec_resume(&b->runs[i]);
+    }
 }
 
 void build_say(struct build *b, const char *fmt, ...)

@@ -22,7 +22,8 @@ struct build_options {
 
 struct build_callbacks {
     void *arg;
-    void (*output)(void *arg, json_t *obj); /* one of the stream, stolen */
+    /* One of the stream, stolen.  false: enough for now, until engine_build_resume(). */
+    bool (*output)(void *arg, json_t *obj);
     /* Once, and the build is gone.  code: how the RUN ended that failed, or 0. */
     void (*done)(void *arg, const struct err *err, int code);
 };
@@ -32,6 +33,8 @@ struct build_callbacks {
 /* in_fd: the context as an archive; borrowed.  Nothing is called from inside. */
 int engine_build_open(struct engine *e, int in_fd, const struct build_options *options,
                       const struct build_callbacks *cb, struct build **ret, struct err *reterr);
+/* There is room for output again. */
+void engine_build_resume(struct build *b);
 /* Nobody listens any more: no callback afterwards.  What runs is stopped, what was made is removed.
  */
 void engine_build_cancel(struct build *b);

@@ -50,6 +50,7 @@ struct build {
     struct build *next, **prev_next;
     struct build_callbacks cb;
     bool cancelled, ended; /* nobody listens any more; done() was called or is about to be */
+    bool full;             /* the client reads slower than the build tells */
     struct err err;        /* kind ERR_NONE while there is none */
     int code;              /* of a RUN that failed, or 0 */
     unsigned pending;      /* callbacks that will still come */
@@ -123,6 +124,8 @@ const char *config_env_get(const json_t *config, const char *name);
 
 void run_step(struct stage_run *s);
 void build_exec_cancel(struct stage_run *s);
+/* Read on what the command says. */
+void build_exec_resume(struct stage_run *s);
 
 /* ---- build_copy.c ---- */
 

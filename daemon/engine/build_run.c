@@ -267,11 +267,22 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n > 0) {
         buf_append(&x->frames, buf->base, (size_t)n);
         take_frames(x);
+        if (x->stage->build->full)
+            uv_read_stop(stream); /* the command waits, not our memory */
     } else if (n < 0) {
         uv_read_stop(stream);
         x->open = false;
         exec_check(x);
     }
+}
+
+void build_exec_resume(struct stage_run *s)
+{
+    struct build_exec *x = s->exec;
+
+    if (x->open && !uv_is_closing((uv_handle_t *)&x->pipe) &&
+        !uv_is_active((uv_handle_t *)&x->pipe))
+        uv_read_start((uv_stream_t *)&x->pipe, allocate, on_read);
 }
 
 static int listen_to(struct build_exec *x, struct err *reterr)

@@ -30,12 +30,22 @@ static void on_closed(void *arg)
 {
     struct build_answer *a = arg;
 
+    a->stream = NULL;
     if (a->build)
         engine_build_cancel(TAKE_PTR(a->build));
-    answer_free(a);
+    if (!a->uploading)
+        answer_free(a);
 }
 
-static const struct http_stream_ops stream_ops = {.on_close = on_closed};
+static void on_drained(void *arg)
+{
+    struct build_answer *a = arg;
+
+    if (a->build)
+        engine_build_resume(a->build);
+}
+
+static const struct http_stream_ops stream_ops = {.on_close = on_closed, .on_drain = on_drained};
 
 /* The client went away before there was a line for it. */
 static void on_abort(void *arg)
@@ -58,13 +68,13 @@ static void open_stream(struct build_answer *a)
     a->stream = http_stream_open(req, 200, API_TYPE_JSON, &stream_ops, a);
 }
 
-static void on_output(void *arg, json_t *obj)
+static bool on_output(void *arg, json_t *obj)
 {
     struct build_answer *a = arg;
 
     if (!a->stream)
         open_stream(a);
-    http_stream_write_json(a->stream, obj);
+    return http_stream_write_json(a->stream, obj) <= HTTP_STREAM_HIGH_WATER;
 }
 
 static void say_error(struct build_answer *a, const struct err *err, int code)

@@ -4,10 +4,11 @@ import json
 import pathlib
 import re
 import tarfile
+import time
 import urllib.parse
 
 import docker
-from harness import IMAGE, equal, has, wait_for
+from harness import IMAGE, SLOW, equal, has, wait_for
 from stock import dockerd
 
 
@@ -297,6 +298,26 @@ def test_cancelled(d):
     connection.close()
     wait_for(lambda: d.api("GET", "/containers/json", all=1).json == [], "the container to go")
     d.assert_counts(before)
+
+
+def resident(pid):
+    return int(re.search(r"VmRSS:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) >> 10
+
+
+def test_a_client_that_does_not_read(d):
+    """What the command says waits with the command: not in the daemon's memory, and nothing is lost."""
+    lines, connection = 2_000_000, d.connect()
+    connection.request("POST", "/build?nocache=1", context({"Dockerfile": f"FROM busybox\nRUN seq {lines}\n"}))
+    before, most = resident(d.pid), 0
+    reply = connection.getresponse()
+    for _ in range(20):
+        time.sleep(0.1)
+        most = max(most, resident(d.pid))
+    assert most - before < 12 or SLOW > 1, (before, most)  # sanitizers keep what was freed
+    text = "".join(json.loads(line).get("stream", "") for line in reply.read().split(b"\r\n") if line)
+    connection.close()
+    assert f"\n{lines // 2}\n" in text and f"\n{lines}\n" in text and "Successfully built" in text, text[-300:]
+    equal(sum(line.isdigit() for line in text.split("\n")), lines)
 
 
 def test_daemon_dies(d):
