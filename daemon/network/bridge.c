@@ -122,17 +122,22 @@ static int set_sysctl(const char *path, const char *value)
 }
 
 /* The host must not take router advertisements from containers (CVE-2020-13401), and on an IPv4
- * network not be reachable by link-local addresses.  No IPv6 at all is as good. */
+ * network not be reachable by link-local addresses.  No IPv6 at all is as good.  Its own link-local
+ * address is nobody's but its own: while that was being detected, for a second or two after the first
+ * container's link comes up, the host would not look for neighbours for packets that it forwards. */
 static int settle_ipv6(const struct network *network, struct err *reterr)
 {
     const char *name = network->config.bridge;
     _cleanup_free_ char *disable = xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
     _cleanup_free_ char *accept = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", name);
+    _cleanup_free_ char *dad = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_dad", name);
     bool wanted = network->config.address6.prefix;
     int r = 0;
 
     if (wanted)
         r = set_sysctl(accept, "0");
+    if (wanted && r >= 0)
+        r = set_sysctl(dad, "0");
     if (r >= 0)
         r = set_sysctl(disable, wanted ? "0" : "1");
     if (r == -ENOENT && !wanted)

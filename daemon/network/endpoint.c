@@ -118,16 +118,20 @@ int endpoint_open_socket(int netns_fd)
     return visit(netns_fd, open_route_socket, NULL);
 }
 
-/* The namespace was made without; here, where it is wanted, still without what advertisements say.
- */
+/* The namespace was made without; here, where it is wanted, still without what advertisements say, and
+ * without the second in which duplicates of addresses are looked for that we have chosen. */
 static int enable_ipv6(const void *ifname)
 {
     _cleanup_free_ char *accept =
         xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", (const char *)ifname);
     _cleanup_free_ char *disable =
         xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", (const char *)ifname);
+    _cleanup_free_ char *dad =
+        xasprintf("/proc/sys/net/ipv6/conf/%s/accept_dad", (const char *)ifname);
     int r = file_write(AT_FDCWD, accept, "0", 1);
 
+    if (r >= 0)
+        r = file_write(AT_FDCWD, dad, "0", 1);
     return r < 0 ? r : file_write(AT_FDCWD, disable, "0", 1);
 }
 
