@@ -123,8 +123,9 @@ static int set_sysctl(const char *path, const char *value)
 
 /* The host must not take router advertisements from containers (CVE-2020-13401), and on an IPv4
  * network not be reachable by link-local addresses.  No IPv6 at all is as good.  Its own link-local
- * address is nobody's but its own: while that was being detected, for a second or two after the first
- * container's link comes up, the host would not look for neighbours for packets that it forwards. */
+ * address is nobody's but its own: while that was being detected, for a second or two after the
+ * first container's link comes up, the host would not look for neighbours for packets that it
+ * forwards. */
 static int settle_ipv6(const struct network *network, struct err *reterr)
 {
     const char *name = network->config.bridge;

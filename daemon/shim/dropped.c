@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,17 +20,21 @@
 static uint64_t told_lines, told_bytes;
 static int64_t told_ms = -INTERVAL_MS;
 
-void dropped_report(int now)
+static bool is_news(void)
+{
+    return sendlog_dropped() != told_lines || logfile_dropped() != told_bytes;
+}
+
+void dropped_report(void)
 {
     uint64_t lines = sendlog_dropped(), bytes = logfile_dropped();
     char text[2 * TEXT_U64_MAX + 2], a[TEXT_U64_MAX], b[TEXT_U64_MAX];
     _cleanup_close_ int fd = -EBADF;
     int n;
 
-    if (lines == told_lines && bytes == told_bytes)
+    if (!is_news())
         return;
-    if (!now && clock_mono_ms() - told_ms < INTERVAL_MS)
-        return;
+    told_ms = clock_mono_ms(); /* tried, at least */
     text_u64(a, lines);
     text_u64(b, bytes);
     n = text_join(text, sizeof(text), a, " ", b, "\n", NULL);
@@ -40,5 +45,16 @@ void dropped_report(int now)
         return;
     told_lines = lines;
     told_bytes = bytes;
-    told_ms = clock_mono_ms();
+}
+
+int dropped_tick(int64_t now_ms)
+{
+    int64_t wait = told_ms + INTERVAL_MS - now_ms;
+
+    if (!is_news())
+        return -1;
+    if (wait > 0)
+        return (int)wait;
+    dropped_report();
+    return is_news() ? INTERVAL_MS : -1;
 }

@@ -3,5 +3,9 @@
  * the disk did not.  No file: nothing was dropped. */
 #pragma once
 
-/* Write it if there is news; `now` 0: at most once a second. */
-void dropped_report(int now);
+#include <stdint.h>
+
+/* Write it if there is news. */
+void dropped_report(void);
+/* The same, once a second at most.  Milliseconds until the next look is needed, -1: none. */
+int dropped_tick(int64_t now_ms);

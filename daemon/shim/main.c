@@ -283,7 +283,8 @@ static int next_deadline(void)
 {
     int64_t now = clock_mono_ms();
 
-    return sooner(health_tick(now), sooner(attach_tick(now), exec_tick(now)));
+    return sooner(sooner(health_tick(now), dropped_tick(now)),
+                  sooner(attach_tick(now), exec_tick(now)));
 }
 
 /* Nothing happened for a while: memory that a burst of output has touched goes back. */
@@ -356,7 +357,7 @@ static void finish_output(void)
     task_close_output(t);
     logfile_flush();
     sendlog_flush();
-    dropped_report(1);
+    dropped_report();
 }
 
 static void write_exit_file(const struct shim_state *st)

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "attach.h"
-#include "dropped.h"
 #include "fd.h"
 #include "health.h"
 #include "logfile.h"
@@ -147,7 +146,6 @@ static bool read_some(struct task *t, enum task_stream stream)
     if (t == &tasks[0]) {
         logfile_write(stream == TASK_STDERR ? LOGFILE_STDERR : LOGFILE_STDOUT, chunk, (size_t)n);
         sendlog_write(stream == TASK_STDERR, chunk, (size_t)n);
-        dropped_report(0);
     }
     if (t->probe)
         health_output(chunk, (size_t)n);

@@ -200,7 +200,7 @@ def test_completion(d):
     equal(completions(d, "-H", d.sock, "ren"), ["rename"])
     equal(completions(d, "start", "fin"), ["finished"])
     equal(completions(d, "run", "--rm", "busy"), ["busybox", "busybox:latest"])
-    equal(completions(d, "run", "--net"), ["--network", "--network-alias"])
+    equal(completions(d, "run", "--netw"), ["--network", "--network-alias"])
     equal(completions(d, "run", "--network", "br"), ["bridge"])
     equal(completions(d, "run", "--restart", "un"), ["unless-stopped"])
     equal(completions(d, "run", "busybox", "-"), [":file"])
