@@ -20,7 +20,7 @@
 #include "str.h"
 
 /* Raise when chains, rules or maps below change: tables of older versions are then replaced. */
-#define RULESET_VERSION 4
+#define RULESET_VERSION 5
 #define COMMENT_MAX 96
 
 /* What differs between the tables of the two families. */
@@ -541,10 +541,25 @@ static uint32_t type_of(const struct family *f, uint8_t part)
     return part == TYPE_ADDRESS ? f->address_type : part;
 }
 
-/* Each part is padded to four bytes. */
+/* Each part of several is padded to four bytes. */
 static uint32_t len_of(const struct family *f, uint8_t part)
 {
     return part == TYPE_ADDRESS ? f->address_len : part == TYPE_IFNAME ? IFNAMSIZ : 4;
+}
+
+/* For nft(8), which reads these sets when somebody lists them: names are in the host's byte order.
+ */
+static void put_byte_order(struct nftnl_set *set)
+{
+    enum { BYTEORDER_HOST_ENDIAN = 1 }; /* nftables, include/datatype.h */
+    struct nftnl_udata_buf *data = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+
+    if (!data)
+        abort();
+    nftnl_udata_put_u32(data, NFTNL_UDATA_SET_KEYBYTEORDER, BYTEORDER_HOST_ENDIAN);
+    nftnl_set_set_data(set, NFTNL_SET_USERDATA, nftnl_udata_buf_data(data),
+                       nftnl_udata_buf_len(data));
+    nftnl_udata_buf_free(data);
 }
 
 /* What `nft list` shows as the table's comment, and what tells whether the table is current. */
@@ -611,6 +626,10 @@ static void put_sets(struct nl_batch *batch, const char *table)
             type = type << 6 | type_of(f, sets[i].key[k]);
             len += len_of(f, sets[i].key[k]);
         }
+        if (type == TYPE_INET_PROTOCOL)
+            len = 1; /* alone it is as long as it is, or nft(8) dies of it */
+        if (type == TYPE_IFNAME)
+            put_byte_order(set);
         nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, type);
         nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, len);
         if (sets[i].flags & NFT_SET_MAP) {
@@ -657,7 +676,7 @@ static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *data, siz
 
 static void put_relay_port(struct nl_batch *batch, const char *table, uint16_t port)
 {
-    uint8_t tcp[4] = {IPPROTO_TCP};
+    uint8_t tcp = IPPROTO_TCP;
     uint16_t wire = htons(port);
     struct nlattr *list, *element;
     struct nlmsghdr *nlh;
@@ -669,7 +688,7 @@ static void put_relay_port(struct nl_batch *batch, const char *table, uint16_t p
     mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, MAP_RELAY);
     list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
     element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
-    put_value(nlh, NFTA_SET_ELEM_KEY, tcp, sizeof(tcp));
+    put_value(nlh, NFTA_SET_ELEM_KEY, &tcp, sizeof(tcp));
     put_value(nlh, NFTA_SET_ELEM_DATA, &wire, sizeof(wire));
     mnl_attr_nest_end(nlh, element);
     mnl_attr_nest_end(nlh, list);

@@ -164,6 +164,8 @@ def test_published_on_ipv6():
             for taken in ("8088:80", "[::1]:8088:80", "0.0.0.0:8088:80", "[::]:8089:80", "8090:80", "[::1]:8092:80"):
                 has(d.fails(125, "run", "--rm", "-p", taken, "busybox", "true"), "port is already allocated")
             d.ok("run", "--rm", "-p", "127.0.0.1:8092:80", "-p", "[::1]:8091:80", "busybox", "true")
+            # Debian's nft can read what we make.
+            has(host.tool("nft", "list", "ruleset"), f'elements = {{ "{d.names["bridge"]}"', "map relay")
             # Nothing is lost with the daemon; what is left of a table that was flushed comes back.
             d.kill9()
             d.start()
