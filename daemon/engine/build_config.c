@@ -297,17 +297,24 @@ static int set_healthcheck(struct stage_run *s, struct buf *out, struct err *ret
     return 0;
 }
 
+int trigger_check(const struct instruction *ins, struct err *reterr)
+{
+    if (ins->kind == INS_ONBUILD)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+    if (ins->kind == INS_FROM || ins->kind == INS_MAINTAINER)
+        return err_set(reterr, ERR_INVALID, EINVAL, "%s isn't allowed as an ONBUILD trigger",
+                       ins->keyword);
+    return 0;
+}
+
 static int set_onbuild(struct stage_run *s, struct buf *out, struct err *reterr)
 {
     struct instruction inner = {0};
     int r = instruction_parse(s->ins->args, s->build->file.escape, &inner, reterr);
 
-    if (r >= 0 && inner.kind == INS_ONBUILD)
-        r = err_set(reterr, ERR_INVALID, EINVAL,
-                    "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
-    else if (r >= 0 && (inner.kind == INS_FROM || inner.kind == INS_MAINTAINER))
-        r = err_set(reterr, ERR_INVALID, EINVAL, "%s isn't allowed as an ONBUILD trigger",
-                    inner.keyword);
+    if (r >= 0)
+        r = trigger_check(&inner, reterr);
     instruction_done(&inner);
     if (r < 0)
         return r;

@@ -117,6 +117,8 @@ const char *stage_arg(struct stage_run *s, const char *name);
 int config_apply(struct stage_run *s, char **ret_comment, struct err *reterr);
 json_t *config_kept(const json_t *config);  /* a copy of what an image keeps */
 json_t *config_shell(const json_t *config); /* borrowed, or the default: new reference */
+/* May it stand behind ONBUILD? */
+int trigger_check(const struct instruction *ins, struct err *reterr);
 void config_env_put(json_t *config, const char *name, const char *value);
 const char *config_env_get(const json_t *config, const char *name);
 

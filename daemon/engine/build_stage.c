@@ -294,6 +294,9 @@ static int take_triggers(struct stage_run *s, struct err *reterr)
 }
 
 static void base_found(struct stage_run *s, const struct image *img)
+    /* They are whatever the image says, which need not have been built here. */
+    for (i = 0; r >= 0 && i < s->triggers.n; i++)
+        r = trigger_check(&s->triggers.list[i], reterr);
 {
     struct err e;
 

@@ -334,6 +334,17 @@ def test_daemon_dies(d):
     connection.close()
 
 
+def test_hostile_triggers(d):
+    """An image may say anything to be a trigger, whoever made it."""
+    good(d, "FROM busybox\n")
+    for trigger in "FROM busybox", "ONBUILD RUN true", "RUN true\nFROM busybox":
+        made = d.api("POST", "/containers/create", {"Image": "busybox"}).json["Id"]
+        equal(d.api("POST", "/commit", {"OnBuild": [trigger]}, container=made, repo="hostile").status, 201)
+        d.api("DELETE", f"/containers/{made}")
+        has(bad(d, "FROM hostile\nRUN true\n"), "ONBUILD")
+    equal(d.api("GET", "/_ping").status, 200)
+
+
 # Clients
 
 
