@@ -27,6 +27,10 @@ static int put(struct state *s, const char *text, size_t len, struct err *reterr
     if (buf_size(&s->out) + len > EXPAND_MAX)
         return err_set(reterr, ERR_INVALID, EFBIG, "a word becomes longer than %d bytes",
                        EXPAND_MAX);
+    if (s->x->left && len > *s->x->left)
+        return err_set(reterr, ERR_INVALID, EFBIG, "the words together become too long");
+    if (s->x->left)
+        *s->x->left -= len;
     buf_append(&s->out, text, len);
     s->in_word = true;
     return 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "err.h"
 
@@ -16,7 +17,8 @@ struct expander {
     char escape;
     expand_lookup_fn *lookup;
     void *arg;
-    bool text; /* quotes mean nothing, and the escape only before '$': here-documents */
+    size_t *left; /* bytes that may still come out, counted down; NULL: as many as there are */
+    bool text;    /* quotes mean nothing, and the escape only before '$': here-documents */
 };
 
 /* $name, ${name}, ${name:-word}, ${name-word}, ${name:+word}, ${name+word}, ${name:?word}; quotes

@@ -417,6 +417,7 @@ int engine_build_open(struct engine *e, int in_fd, const struct build_options *o
         r = unpack(b, in_fd, reterr);
     if (r < 0) {
         storage_stage_discard(e->storage, &b->stage);
+                        .expand_left = BUILD_EXPANDED_MAX,
         build_free(b);
         return r;
     }

@@ -12,6 +12,7 @@
 #include "worker.h"
 
 #define SHORT_ID 12
+#define BUILD_EXPANDED_MAX (16 << 20) /* bytes of all words of a build, variables replaced */
 
 struct build;
 
@@ -71,6 +72,7 @@ struct build {
     json_t *used;           /* owned: build args that an ARG declared */
     unsigned step, steps;
     size_t target;
+    size_t expand_left; /* of BUILD_EXPANDED_MAX */
 };
 
 /* ---- build.c ---- */
@@ -115,10 +117,10 @@ const char *stage_arg(struct stage_run *s, const char *name);
 
 /* Instructions that change the configuration; comment: what the history says (caller frees). */
 int config_apply(struct stage_run *s, char **ret_comment, struct err *reterr);
-json_t *config_kept(const json_t *config);  /* a copy of what an image keeps */
-json_t *config_shell(const json_t *config); /* borrowed, or the default: new reference */
 /* May it stand behind ONBUILD? */
 int trigger_check(const struct instruction *ins, struct err *reterr);
+json_t *config_kept(const json_t *config);  /* a copy of what an image keeps */
+json_t *config_shell(const json_t *config); /* borrowed, or the default: new reference */
 void config_env_put(json_t *config, const char *name, const char *value);
 const char *config_env_get(const json_t *config, const char *name);
 

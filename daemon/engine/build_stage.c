@@ -53,7 +53,10 @@ static const char *lookup(void *arg, const char *name)
 
 struct expander stage_expander(struct stage_run *s)
 {
-    return (struct expander){.escape = s->build->file.escape, .lookup = lookup, .arg = s};
+    return (struct expander){.escape = s->build->file.escape,
+                             .lookup = lookup,
+                             .arg = s,
+                             .left = &s->build->expand_left};
 }
 
 /* ---- before the first FROM ---- */
@@ -68,7 +71,8 @@ static const char *lookup_meta(void *arg, const char *name)
 
 static struct expander meta_expander(struct build *b)
 {
-    return (struct expander){.escape = b->file.escape, .lookup = lookup_meta, .arg = b};
+    return (struct expander){
+        .escape = b->file.escape, .lookup = lookup_meta, .arg = b, .left = &b->expand_left};
 }
 
 static int take_meta(struct build *b, const struct instruction *ins, bool say, struct err *reterr)
@@ -290,13 +294,13 @@ static int take_triggers(struct stage_run *s, struct err *reterr)
         buf_printf(&text, "%s\n", json_is_string(item) ? json_string_value(item) : "");
     r = dockerfile_parse(buf_head(&text), buf_size(&text), &s->triggers, reterr);
     json_object_del(s->config, "OnBuild");
+    /* They are whatever the image says, which need not have been built here. */
+    for (i = 0; r >= 0 && i < s->triggers.n; i++)
+        r = trigger_check(&s->triggers.list[i], reterr);
     return r;
 }
 
 static void base_found(struct stage_run *s, const struct image *img)
-    /* They are whatever the image says, which need not have been built here. */
-    for (i = 0; r >= 0 && i < s->triggers.n; i++)
-        r = trigger_check(&s->triggers.list[i], reterr);
 {
     struct err e;
 

@@ -345,6 +345,12 @@ def test_hostile_triggers(d):
     equal(d.api("GET", "/_ping").status, 200)
 
 
+def test_words_without_end(d):
+    double = "".join(f"ARG a{n}=" + f"$a{n - 1}" * 15 + "\n" for n in range(1, 5))
+    has(bad(d, f"ARG a0=0123456789abcde\n{double}ARG b={' b='.join(['$a4'] * 1000)}\nFROM busybox\n"), "too long")
+    has(bad(d, f"FROM busybox\nARG a0=0123456789abcde\n{double}ENV{' b=$a4' * 1000}\n"), "too long")
+
+
 # Clients
 
 

@@ -259,6 +259,25 @@ START_TEST(test_text)
 }
 END_TEST
 
+START_TEST(test_left)
+{
+    size_t left = 12;
+    struct expander x = {.escape = '\\', .lookup = lookup, .left = &left};
+    _cleanup_free_ char *one = NULL, *two = NULL, *three = NULL;
+    _cleanup_(strv_freep) char **v = NULL;
+    struct err e = {0};
+
+    ck_assert_int_eq(expand_word(&x, "$x", &one, &e), 0);
+    ck_assert_uint_eq(left, 7);
+    ck_assert_int_eq(expand_word(&x, "'$'\"x\"$x", &two, &e), 0);
+    ck_assert_uint_eq(left, 0);
+    ck_assert_int_lt(expand_word(&x, "a", &three, &e), 0);
+    ck_assert_int_eq(e.kind, ERR_INVALID);
+    ck_assert_int_lt(expand_words(&x, "$x", &v, &e), 0);
+    ck_assert_ptr_null(v);
+}
+END_TEST
+
 START_TEST(test_words)
 {
     struct expander x = {.escape = '\\', .lookup = lookup};
@@ -324,6 +343,7 @@ int main(void)
     tcase_add_loop_test(tc, test_bad_stages, 0, ARRAY_SIZE(bad_stages));
     tcase_add_loop_test(tc, test_expand, 0, ARRAY_SIZE(words));
     tcase_add_test(tc, test_text);
+    tcase_add_test(tc, test_left);
     tcase_add_test(tc, test_words);
     tcase_add_loop_test(tc, test_pairs, 0, ARRAY_SIZE(pairs));
     suite_add_tcase(s, tc);
