@@ -184,7 +184,8 @@ static const char *dockerfile_name(const struct build *b)
 
 static int read_below(int root, const char *name, size_t max, char **ret)
 {
-    _cleanup_close_ int fd = path_open_in_root(root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    /* A device is not even opened. */
+    _cleanup_close_ int fd = path_open_in_root(root, name, O_PATH, 0);
     char path[64];
     struct stat sb;
     ssize_t n;
@@ -223,6 +224,17 @@ static void remove_ignored(struct build *b, int root)
     }
 }
 
+/* What is no UTF-8 has no place in the JSON of an image, where it would be missing: "USER" of such
+ * a name must not be nobody's. */
+static void clean_text(struct build *b)
+{
+    char *clean = str_to_utf8(b->text);
+
+    free(b->text);
+    b->text = clean;
+    b->text_len = strlen(clean);
+}
+
 static void read_run(void *arg)
 {
     struct build *b = arg;
@@ -239,6 +251,8 @@ static void read_run(void *arg)
     else
         remove_ignored(b, root);
     b->text_len = r < 0 ? 0 : (size_t)r;
+    if (r >= 0 && !memchr(b->text, '\0', b->text_len))
+        clean_text(b);
 }
 
 static int choose_target(struct build *b, struct err *reterr)
@@ -403,6 +417,7 @@ int engine_build_open(struct engine *e, int in_fd, const struct build_options *o
                         .stage = STAGE_NONE,
                         .trash = STAGE_NONE,
                         .context_plan = -EBADF,
+                        .expand_left = BUILD_EXPANDED_MAX,
                         .prev_next = &e->builds,
                         .next = e->builds};
     if (b->next)
@@ -417,7 +432,6 @@ int engine_build_open(struct engine *e, int in_fd, const struct build_options *o
         r = unpack(b, in_fd, reterr);
     if (r < 0) {
         storage_stage_discard(e->storage, &b->stage);
-                        .expand_left = BUILD_EXPANDED_MAX,
         build_free(b);
         return r;
     }

@@ -79,12 +79,13 @@ static bool on_output(void *arg, json_t *obj)
 
 static void say_error(struct build_answer *a, const struct err *err, int code)
 {
-    json_t *detail = json_pack("{s:s}", "message", err->message);
+    _cleanup_free_ char *message = str_to_utf8(err->message); /* may be cut within a character */
+    json_t *detail = json_pack("{s:s}", "message", message);
 
     if (code)
         json_object_set_new(detail, "code", json_integer(code));
     http_stream_write_json(a->stream,
-                           json_pack("{s:o,s:s}", "errorDetail", detail, "error", err->message));
+                           json_pack("{s:o,s:s}", "errorDetail", detail, "error", message));
 }
 
 static void on_done(void *arg, const struct err *err, int code)

@@ -351,6 +351,13 @@ def test_words_without_end(d):
     has(bad(d, f"FROM busybox\nARG a0=0123456789abcde\n{double}ENV{' b=$a4' * 1000}\n"), "too long")
 
 
+def test_bytes_that_are_no_text(d):
+    build_ok = good(d, body=None, text=None, files={"Dockerfile": b"# caf\xe9\nFROM busybox\nUSER n\xff\n"})
+    equal(d.api("GET", f"/images/{build_ok.id}/json").json["Config"]["User"], "n\ufffd")
+    assert bad(d, None, {"Dockerfile": "FROM busybox\nRUN exit 3; : " + "x" + "\u00e9" * 4000 + "\n"}).startswith("The command ")
+    assert bad(d, None, {"Dockerfile": "FROM busybox\nRUN exit 3; : " + "\u00e9" * 4000 + "\n"}).startswith("The command ")
+
+
 # Clients
 
 
