@@ -6,6 +6,7 @@
 #include "log.h"
 #include "names.h"
 #include "private.h"
+#include "procview.h"
 
 #define NAME_TRIES 8
 
@@ -166,6 +167,7 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     default_log(&e->config, c->host_config);
     /* Checked before the merge: what the image declares never fails a create. */
     r = validate_create(e->runtime, c->config, c->host_config, (unsigned)api, warnings, reterr);
+    procview_settle(c->config, c->host_config);
     if (r >= 0)
         r = runtime_merge_image(c->config, image_config, reterr);
     if (r < 0)

@@ -28,11 +28,16 @@
 #define END_MS 1000
 #define CMDLINE_MAX 65536
 
+void procview_settle(const json_t *config, json_t *host_config)
+{
+    if (streq(json_get_str(json_get(config, "Labels"), PROCVIEW_LABEL, ""), "true") &&
+        !json_is_boolean(json_get(host_config, "ProcView")))
+        json_object_set_new(host_config, "ProcView", json_true());
+}
+
 bool procview_wanted(const struct container *c)
 {
-    const char *label = json_get_str(json_get(c->config, "Labels"), PROCVIEW_LABEL, "");
-
-    return streq(label, "true") || json_get_bool(c->host_config, "ProcView", false);
+    return json_get_bool(c->host_config, "ProcView", false);
 }
 
 char *procview_dir(const struct engine *e)

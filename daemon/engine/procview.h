@@ -1,6 +1,7 @@
 /* /proc with the container's own limits, by lxcfs(1). */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -9,6 +10,9 @@
 struct container;
 struct engine;
 
+/* The label of a request is as good as the option.  Not that of an image: who made it has no say in
+ * what runs on the host. */
+void procview_settle(const json_t *config, json_t *host_config);
 bool procview_wanted(const struct container *c);
 /* Where it is mounted; caller frees. */
 char *procview_dir(const struct engine *e);

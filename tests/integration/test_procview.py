@@ -93,6 +93,18 @@ def test_the_daemons_default(d):
         assert memory_total(other, other.sleeper("-m", "64m", "--proc-view=false")) > 64 * MIB
 
 
+def test_only_the_request_turns_it_on(d):
+    label = "containerd-lite.proc-view"
+    made = d.ok("create", "-l", f"{label}=true", "busybox")
+    equal(d.inspect(made)["HostConfig"].get("ProcView"), True)
+    d.api("POST", "/commit", {"Labels": {label: "true"}}, container=made, repo="eager")
+    equal(d.api("GET", "/images/eager/json").json["Config"]["Labels"], {label: "true"})
+    other = d.ok("create", "eager")
+    equal(d.inspect(other)["Config"]["Labels"], {label: "true"})
+    assert not d.inspect(other)["HostConfig"].get("ProcView")
+    d.ok("rm", made, other)
+
+
 def test_without_lxcfs_it_is_a_clear_error(d):
     with Daemon(env={"PATH": "/nonexistent"}) as other:
         has(other.fails(125, "run", "--proc-view", "busybox", "true"), "needs lxcfs, which is not installed")
