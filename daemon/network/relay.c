@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -23,7 +24,8 @@
 #define TURNS_MAX 16      /* splices one event is good for: others wait */
 #define BACKLOG 512
 #define ACCEPTS_MAX 64 /* per event */
-#define PAUSE_MS 100   /* without descriptors */
+#define PAUSE_MS 100   /* without descriptors or memory */
+#define DESCRIPTORS 6  /* of a connection */
 
 /* From one socket to the other. */
 struct lane {
@@ -236,6 +238,15 @@ static int start_connecting(struct connection *c, const struct sockaddr_storage 
     return 0;
 }
 
+/* Whoever connects is not to take the descriptors that the rest of the daemon needs. */
+static bool is_full(const struct relay *relay)
+{
+    struct rlimit files;
+
+    return relay->n > RELAY_CONNECTIONS_MAX ||
+           (getrlimit(RLIMIT_NOFILE, &files) == 0 && relay->n > files.rlim_cur / DESCRIPTORS / 2);
+}
+
 /* Takes fd over.  A connection to the listener itself, past the rule, leads nowhere. */
 static void begin(struct relay *relay, int fd)
 {
@@ -250,7 +261,7 @@ static void begin(struct relay *relay, int fd)
     relay->n++;
     r = getsockname(fd, (struct sockaddr *)&host, &len) < 0 ? -errno
                                                             : relay->target(relay->arg, &host, &to);
-    if (r > 0 && relay->n <= RELAY_CONNECTIONS_MAX)
+    if (r > 0 && !is_full(relay))
         r = start_connecting(c, &to);
     else
         r = -ECONNREFUSED;
@@ -267,7 +278,7 @@ static void accept_some(struct relay *relay, int listener)
 
         if (fd >= 0) {
             begin(relay, fd);
-        } else if (errno == EMFILE || errno == ENFILE) {
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             usleep(PAUSE_MS * 1000);
             return;
         } else if (errno == EAGAIN) {

@@ -5,6 +5,7 @@ import ctypes
 import itertools
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -181,6 +182,23 @@ def test_published_on_ipv6():
             has(d.fails(125, "run", "--rm", "-p", taken, "busybox", "true"), "address already in use")
         other.kill()
         other.wait()
+
+
+def test_idle_connections_leave_descriptors():
+    """Many that connect and say nothing: the relay refuses some, and the daemon goes on."""
+    if STOCK:
+        return
+    with own_network(), Daemon() as d, contextlib.ExitStack() as stack:
+        s = d.run_detached("-p", "8088:80", "busybox", "sh", "-c", SERVER)
+        wait_for(lambda: fetch("::1", 8088) == "served", "the server")
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (400, 400))
+        for _ in range(100):
+            stack.enter_context(contextlib.closing(socket.create_connection(("::1", 8088), 5)))
+        wait_for(lambda: len(os.listdir(f"/proc/{d.pid}/fd")) > 200, "the relay to take some")
+        equal(d.ok("run", "--rm", "busybox", "echo", "well"), "well")
+        stack.close()
+        wait_for(lambda: fetch("::1", 8088) == "served", "the server again")
+        d.ok("rm", "-f", s)
 
 
 def test_udp_flows_follow_the_port():
