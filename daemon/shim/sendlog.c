@@ -25,6 +25,7 @@ static struct {
     int fd;
     const struct plan_op *op;
     uint64_t dropped;
+    bool hangs; /* waited for in vain: not again for what was read together */
 } sl = {.fd = -EBADF};
 
 static struct {
@@ -191,6 +192,18 @@ static bool try_send(const struct msghdr *m)
     return sl.fd >= 0 && sendmsg(sl.fd, m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
+/* Wait for a logger that is full.  What is read at once may be thousands of lines: one that does
+ * not move is waited for once, since nobody could stop the container meanwhile. */
+static bool wait_and_send(const struct msghdr *m)
+{
+    struct pollfd p = {.fd = sl.fd, .events = POLLOUT};
+
+    if (sl.op->arg[3] || sl.hangs)
+        return false;
+    sl.hangs = poll(&p, 1, SENDLOG_WAIT_MS) == 0;
+    return !sl.hangs && try_send(m);
+}
+
 static void send_line(int is_stderr, const char *text, size_t len, bool partial)
 {
     int severity = is_stderr ? SEVERITY_ERR : SEVERITY_INFO;
@@ -205,9 +218,7 @@ static void send_line(int is_stderr, const char *text, size_t len, bool partial)
     if (try_send(&m))
         return;
     if (sl.fd >= 0 && (errno == EAGAIN || errno == ENOBUFS)) {
-        struct pollfd p = {.fd = sl.fd, .events = POLLOUT};
-
-        if (!sl.op->arg[3] && poll(&p, 1, SENDLOG_WAIT_MS) > 0 && try_send(&m))
+        if (wait_and_send(&m))
             return;
     } else if (connect_logger() >= 0 && try_send(&m)) { /* it was started anew */
         return;
@@ -217,6 +228,7 @@ static void send_line(int is_stderr, const char *text, size_t len, bool partial)
 
 void sendlog_write(int is_stderr, const char *data, size_t len)
 {
+    sl.hangs = false;
     while (sl.op && len > 0) {
         size_t have = streams[is_stderr].len, room = SENDLOG_LINE_MAX - have;
         size_t look = len < room ? len : room;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define SENDLOG_LINE_MAX 16384 /* a longer line is sent in parts */
-#define SENDLOG_WAIT_MS 100    /* the longest that a full logger holds the container up, a line */
+#define SENDLOG_WAIT_MS 100    /* the longest that a full logger holds up, a line and a read */
 
 /* For PLAN_LOG_SEND of the plan; no such operation: everything below does nothing.  The plan's
  * strings are used as long as lines come, see sendlog_replan(). */

@@ -73,6 +73,17 @@ def test_a_logger_that_hangs_does_not_stop_the_container(d):
         wait_for(lambda: d.inspect(container).get("LogDropped", {}).get("Lines", 0) > 100000, "the lines to be dropped")
 
 
+def test_a_logger_that_hangs_does_not_hold_up_the_operator(d):
+    """The container waits for it, as it is asked to by default; who wants to end the container does not."""
+    path = f"{d.root}/stuck"
+    with logger(socket.AF_UNIX, path):
+        container = run(d, "syslog", [f"syslog-address=unixgram://{path}"], "sh", "-c", "seq 1000000; sleep 100000")
+        wait_for(lambda: d.inspect(container).get("LogDropped", {}).get("Lines", 0) > 0, "lines to be dropped")
+        equal(d.exec(container, "echo", "well"), "well")
+        d.ok("kill", container)
+        equal(d.ok("wait", container), "137")
+
+
 def test_a_line_without_end_comes_in_parts(d):
     path = f"{d.root}/parts"
     with logger(socket.AF_UNIX, path) as sock:
