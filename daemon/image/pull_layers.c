@@ -231,13 +231,16 @@ static int advance(struct pull_layer *l, struct err *reterr)
     return r >= 0 && may_unpack(l) ? start_unpack(l, reterr) : r;
 }
 
-/* Start whatever may start now. */
+/* Start whatever may start now.  A layer that was joined when it was unpacked already completes the
+ * pull before its fetch has told its end: that must not complete it once more. */
 static void go_on(struct pull_one *p)
 {
     size_t done = 0;
     struct err e;
     int r = 0;
 
+    if (p->committing || p->finished)
+        return;
     for (size_t i = 0; r >= 0 && i < p->n_layers; i++) {
         r = advance(&p->layers[i], &e);
         done += p->layers[i].here || p->layers[i].unpacked;
