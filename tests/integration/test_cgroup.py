@@ -228,6 +228,6 @@ def test_privileged_may_write_cgroups(d):
         container = d.sleeper("--privileged")
         d.exec(container, "sh", "-c", "for c in /sys/fs/cgroup/*; do mkdir $c/below || exit 1; done")
         for line in host.read(f"/proc/{d.state(container)['Pid']}/cgroup").splitlines():
-            if "name=" not in line:
+            if "name=" not in line and ":net_" not in line:  # those others mount meanwhile
                 has(line, container)
         d.ok("rm", "-f", container)
