@@ -338,34 +338,43 @@ static void was_dnatted(struct nftnl_rule *rule, const struct family *f)
     match_ct_bits(rule, NFT_CT_STATUS, IPS_DST_NAT);
 }
 
-static void dnat_specific(struct nftnl_rule *rule, const struct family *f)
+/* Protocol . port that a packet goes to: the key of MAP_ANY and SET_RELAYED. */
+static void load_port(struct nftnl_rule *rule)
+{
+    load_meta(rule, NFT_META_L4PROTO, NFT_REG_1);
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_01);
+}
+
+/* Address . protocol . port: the key of MAP_SPECIFIC and SET_RELAYED_ON. */
+static void load_address_and_port(struct nftnl_rule *rule, const struct family *f)
 {
     load_address(rule, f, false);
     load_meta(rule, NFT_META_L4PROTO, f->after);
     load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, f->after + 1);
+}
+
+static void dnat_specific(struct nftnl_rule *rule, const struct family *f)
+{
+    load_address_and_port(rule, f);
     dnat_by(rule, f, MAP_SPECIFIC);
 }
 
 static void dnat_any(struct nftnl_rule *rule, const struct family *f)
 {
-    load_meta(rule, NFT_META_L4PROTO, NFT_REG_1);
-    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_01);
+    load_port(rule);
     dnat_by(rule, f, MAP_ANY);
 }
 
 static void relayed(struct nftnl_rule *rule, const struct family *f)
 {
     (void)f;
-    load_meta(rule, NFT_META_L4PROTO, NFT_REG_1);
-    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, NFT_REG32_01);
+    load_port(rule);
     match_set(rule, SET_RELAYED, false);
 }
 
 static void relayed_on(struct nftnl_rule *rule, const struct family *f)
 {
-    load_address(rule, f, false);
-    load_meta(rule, NFT_META_L4PROTO, f->after);
-    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DPORT_OFFSET, 2, f->after + 1);
+    load_address_and_port(rule, f);
     match_set(rule, SET_RELAYED_ON, false);
 }
 

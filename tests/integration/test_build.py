@@ -286,13 +286,19 @@ def test_steps_are_not_listed(d):
     assert deleted and not ids(all=1) - all_before, deleted
 
 
-def test_cancelled(d):
-    before = d.settled_census()
+def begun(d):
+    """The connection of a build whose command runs and will not end."""
     connection = d.connect()
     connection.request("POST", "/build", context({"Dockerfile": "FROM busybox\nRUN echo begun; exec sleep 1000\n"}))
     reply, seen = connection.getresponse(), b""
     while b"begun\\n" not in seen:
         seen += reply.read1()
+    return connection
+
+
+def test_cancelled(d):
+    before = d.settled_census()
+    connection = begun(d)
     equal(len(d.api("GET", "/containers/json").json), 1)
     connection.sock.shutdown(2)
     connection.close()
@@ -322,11 +328,7 @@ def test_a_client_that_does_not_read(d):
 
 def test_daemon_dies(d):
     before = d.settled_census()
-    connection = d.connect()
-    connection.request("POST", "/build", context({"Dockerfile": "FROM busybox\nRUN echo begun; exec sleep 1000\n"}))
-    reply, seen = connection.getresponse(), b""
-    while b"begun\\n" not in seen:
-        seen += reply.read1()
+    connection = begun(d)
     d.kill9()
     d.start()
     wait_for(lambda: d.api("GET", "/containers/json", all=1).json == [], "the container to go")
