@@ -187,7 +187,7 @@ run_tests() {
     if grep -qx "quickstart: ctest failed" "$test_log"; then
         status=1
         say "what failed (all of it in $test_log):"
-        grep -E '^[0-9]+: FAIL |^[0-9]+: .*:[FE]:|\*\*\*(Failed|Timeout|Exception)|^[0-9]+: SUMMARY: ' "$test_log" >&2 || :
+        grep -E '^[0-9]+: FAIL(ED)? |^[0-9]+: .*:[FE]:|\*\*\*(Failed|Timeout|Exception)|^[0-9]+: SUMMARY: ' "$test_log" >&2 || :
     fi
     awk "$summary" "$test_log" || status=1
     return $status

@@ -2,6 +2,7 @@
 # What the guest proves: the engine as installed, started by systemd, on pure cgroup v2 and a kernel
 # without the newer mount options.  Runs in the guest only; each case is a function of the
 # name t_*, in the order of this file; it fails by the first command that does.
+# One that fails is tried once more.
 set -u
 export CTLC_TIMEOUT=60
 unit=containerd-lite.service
@@ -521,7 +522,9 @@ nothing_left() {
     # A port has two parts at least; the relay's own, which stays, has one.
     same "$(nft list maps | grep -c 'elements.* \. ')" 0 "published ports: $(nft list maps | grep -A2 elements)"
     same "$(ls /run/containerd-lite 2>/dev/null | grep -E '^[0-9a-f]{12,}$')" '' "run directories"
-    same "$(systemctl show -P NRestarts $unit)" "$1" "restarts by systemd"
+    same "$(restarts)" $(($1 + excused)) "restarts by systemd"
+    same "$(journalctl -u $unit -o cat --no-pager | grep -c -e 'status=11/SEGV' -e 'status=7/BUS' -e 'status=4/ILL')" 0 \
+        crashes
     same "$(journalctl -u $unit -o cat --no-pager | grep -c -i -e assert -e ' error')" 0 \
         "$(journalctl -u $unit -o cat --no-pager | grep -i -e assert -e error)"
 }
@@ -595,23 +598,40 @@ work=$(mktemp -d /root/test.XXXXXX)
 systemd-sysusers && systemd-tmpfiles --create 2>/dev/null
 systemctl daemon-reload
 mounts=$(grep -c -e overlay -e containerd-lite /proc/self/mountinfo)
-passed=0 failed=0
+passed=0 failed=0 excused=0
 [ $# -gt 0 ] || mapfile -t selected < <(grep -o '^t_[a-z0-9_]*' "$0")
 [ $# -eq 0 ] || selected=("$@")
 if [ -e /job/again ]; then
     . /job/again
     rm /job/again
 fi
+restarts() { systemctl show -P NRestarts $unit; }
+# attempt CASE: run it in a subshell, its output in $work/log.
+attempt() { (ulimit -c 0; "$1") >"$work/log" 2>&1; }
 for case in "${selected[@]}"; do
     from=${EPOCHREALTIME/./}
-    if (ulimit -c 0; $case) >"$work/log" 2>&1; then
-        verdict=ok passed=$((passed + 1))
-    else
-        verdict=FAILED failed=$((failed + 1))
+    before=$(restarts)
+    verdict=ok
+    if ! attempt $case; then
+        # An emulated machine stalls at times.  Once more, and both outcomes are told; what the
+        # first try has restarted is expected, a crash is not (nothing_left).
+        printf '%-8s %-20s at first:\n' again "${case#t_}"
+        cat "$work/log"
+        excused=$((excused + $(restarts) - before))
+        attempt $case || verdict=FAILED
     fi
     printf '%-8s %-20s %6d ms\n' $verdict "${case#t_}" $(((${EPOCHREALTIME/./} - from) / 1000))
-    [ $verdict = ok ] || cat "$work/log"
+    if [ $verdict = ok ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        cat "$work/log"
+        { echo "FAIL ${case#t_}"; cat "$work/log"; } >>/root/failures
+    fi
 done
-[ $failed -eq 0 ] || journalctl -u $unit -o cat --no-pager | tail -n 40
+if [ $failed -ne 0 ]; then
+    journalctl -u $unit -o cat --no-pager | tail -n 40
+    cat /root/failures
+fi
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ] && [ $passed -gt 0 ]
