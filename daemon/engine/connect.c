@@ -474,8 +474,8 @@ static void begin(struct request *q)
     struct net *net;
     struct err err;
 
-    if (net_find(q->engine, q->network, &net, &err) < 0 ||
-        registry_find(q->engine, q->container, &c, &err) < 0 ||
+    if (registry_find(q->engine, q->container, &c, &err) < 0 ||
+        net_find(q->engine, q->network, &net, &err) < 0 ||
         check(c, net, q->connects, &err) < 0) {
         request_end(q, &err);
         return;

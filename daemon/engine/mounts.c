@@ -1,6 +1,5 @@
 /* The mount points of a container that are volumes, or somebody else's by VolumesFrom: settled
  * once, when it is created, and kept in its record (runtime.h, runtime_spec.points). */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,24 +37,6 @@ static const json_t *options_of(const struct container *c, const char *target)
     return NULL;
 }
 
-/* The kernel wants a server's address; to look a name up would hold up everybody else. */
-static int check_server(const struct volume_row *row, const json_t *fs, struct err *reterr)
-{
-    const char *options = json_get_str(fs, "Options", ""), *at = strstr(options, "addr=");
-    uint8_t address[16];
-    char text[64];
-
-    if (!str_starts(json_get_str(fs, "Type", ""), "nfs") || !at || (at > options && at[-1] != ','))
-        return 0;
-    at += strlen("addr=");
-    snprintf(text, sizeof(text), "%.*s", (int)strcspn(at, ","), at);
-    if (inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1)
-        return 0;
-    return err_set(reterr, ERR_INVALID, EINVAL,
-                   "volume %s: the server must be given by its address, not by its name: addr=%s",
-                   row->name, text);
-}
-
 static int add_volume(struct container *c, const struct mount_spec *m, char ***made,
                       struct err *reterr)
 {
@@ -73,9 +54,6 @@ static int add_volume(struct container *c, const struct mount_spec *m, char ***m
     if (r > 0)
         *made = strv_append(*made, row.name);
     fs = volume_filesystem(&row);
-    r = check_server(&row, fs, reterr);
-    if (r < 0)
-        return r;
     source = volume_source(c->engine, &row);
     point = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b}", "Type", "volume", "Name",
                       row.name, "Source", source, "Destination", m->target, "Mode", m->mode, "RW",
@@ -226,9 +204,9 @@ static json_t *find_donor(const struct container *c, const char *name, bool writ
     return NULL;
 }
 
-json_t *mounts_for_start(const struct container *c)
+void mounts_find_donors(const struct container *c, json_t *points)
 {
-    json_t *points = json_deep_copy(c->points), *p;
+    json_t *p;
     size_t i;
 
     json_array_foreach (points, i, p) {
@@ -239,7 +217,6 @@ json_t *mounts_for_start(const struct container *c)
         if (donor)
             json_object_set_new(p, "Donor", donor);
     }
-    return points;
 }
 
 void mounts_fills(const struct container *c, json_t **ret)

@@ -424,12 +424,18 @@ void commits_cancel(struct engine *e);
 int mounts_settle(struct container *c, char ***made, struct err *reterr);
 /* After the container's row: it holds its volumes. */
 int mounts_hold(struct container *c, struct err *reterr);
-/* c->points for a start (a new reference, or NULL): a volume in memory that another container has
- * is taken from there, so that both have the same. */
-json_t *mounts_for_start(const struct container *c);
+/* In a copy of c->points, for a start: a volume in memory that another container has is taken from
+ * there, so that both have the same. */
+void mounts_find_donors(const struct container *c, json_t *points);
 /* Points that are to be filled from the image if empty: a new array of copies, or left alone. */
 void mounts_fills(const struct container *c, json_t **ret);
 void mounts_event(struct container *c, const char *action); /* "mount", "unmount" */
+
+/* ---- servers.c ---- */
+
+/* Replace the names of servers in the file systems of these points (c->points; borrowed until then)
+ * by addresses.  done comes from the loop, at once where there are no names. */
+void servers_look_up(struct engine *e, json_t *points, engine_done_fn *done, void *arg);
 
 /* ---- volumes.c ---- */
 

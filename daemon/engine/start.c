@@ -44,6 +44,7 @@ struct start_job {
     struct endpoint_specs specs;
     struct attach_request *attaches;
 
+    json_t *points;     /* owned; the container's, as they are to be mounted */
     json_t *fills;      /* volumes that may want their first content, or NULL */
     char **lowers;      /* owned; with fills */
     const char *worker; /* borrowed from the engine's configuration */
@@ -67,6 +68,7 @@ static void start_job_free(struct start_job *j)
     container_files_done(&j->files);
     attach_requests_free(j->attaches);
     json_decref(j->warnings);
+    json_decref(j->points);
     json_decref(j->fills);
     strv_free(j->lowers);
     strv_free(j->chain);
@@ -473,7 +475,6 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
 {
     struct container *files_of = joined->net ? joined->net : c;
     _cleanup_(rootfs_dirs_done) struct rootfs_dirs dirs = {0};
-    _cleanup_json_ json_t *points = mounts_for_start(c);
     _cleanup_free_ char *run_dir = container_run_dir(c), *hosts = container_dir(files_of, "hosts");
     _cleanup_free_ char *hostname = container_dir(files_of, "hostname"),
                         *resolv = container_dir(files_of, "resolv.conf"), *log = NULL;
@@ -485,7 +486,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
                                 .hosts = hosts,
                                 .hostname = hostname,
                                 .resolv_conf = resolv,
-                                .points = points,
+                                .points = j->points,
                                 .idmap_base = idmap,
                                 .idmap_size = IDMAP_SIZE};
     enum net_mode mode = container_net_mode(c);
@@ -494,6 +495,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
 
     if (r < 0)
         return r;
+    mounts_find_donors(c, j->points);
     rootfs = rootfs_spec_of(c->id, j->chain, 0, 0);
     storage_rootfs_dirs(c->engine->storage, &rootfs, &dirs);
     log = container_log_path(c);
@@ -578,6 +580,25 @@ static void start_after_clean(void *arg, const struct err *unused)
     container_unref(c);
 }
 
+static void start_with_servers(void *arg, const struct err *err)
+{
+    struct start_job *j = arg;
+    struct container *c = j->container;
+
+    if (err) {
+        j->err = *err;
+        j->r = -EIO;
+    } else {
+        j->r = begin_start(c, j, &j->err);
+    }
+    if (j->r < 0) {
+        after_start(j);
+        return;
+    }
+    j->attaches = TAKE_PTR(c->attaches);
+    job_run(c->engine, start_job_run, after_start, j);
+}
+
 void container_start(struct container *c, engine_done_fn *done, void *arg)
 {
     struct start_job *j;
@@ -613,13 +634,8 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
                             .exit_code = 128,
                             .warnings = json_array()};
     memcpy(j->id, c->id, sizeof(j->id));
-    j->r = begin_start(c, j, &j->err);
-    if (j->r < 0) {
-        after_start(j);
-        return;
-    }
-    j->attaches = TAKE_PTR(c->attaches);
-    job_run(c->engine, start_job_run, after_start, j);
+    j->points = json_deep_copy(c->points);
+    servers_look_up(c->engine, j->points, start_with_servers, j);
 }
 
 void engine_container_start(struct engine *e, const char *ref, engine_done_fn *done, void *arg)

@@ -254,6 +254,40 @@ def test_several_networks_from_the_start(d):
     remove(d, c, networks=["zz", "mm"])
 
 
+def routes(d, c):
+    """(subnets that are reached by a link of its own, gateways of default routes)"""
+    lines = [line.split() for line in d.exec(c, "ip", "-4", "route", "show").splitlines()]
+    return (sorted(words[0] for words in lines if words[0] != "default" and "via" not in words),
+            [words[2] for words in lines if words[0] == "default"])
+
+
+def test_routes(d):
+    """A route to each network, and one default route, by the network of the highest priority."""
+    subnets = {"low": "10.97.1.0/24", "mid": "10.97.2.0/24", "top": "10.97.3.0/24", "shut": "10.97.4.0/24"}
+    for name, subnet in subnets.items():
+        d.ok("network", "create", "--subnet", subnet, *(["--internal"] if name == "shut" else []), name)
+    if STOCK:  # which has no priorities: by name
+        c = d.sleeper("--network", "low")
+        d.ok("network", "connect", "mid", c)
+    else:
+        c = d.ok("run", "-d", "--network", "name=low,gw-priority=-1", "--network", "mid", "busybox", "sleep", "1000")
+    equal(routes(d, c), ([subnets["low"], subnets["mid"]], ["10.97.1.1" if STOCK else "10.97.2.1"]))
+    d.ok("network", "connect", *([] if STOCK else ["--gw-priority", "7"]), "top", c)
+    d.ok("network", "connect", *([] if STOCK else ["--gw-priority", "9"]), "shut", c)  # leads nowhere
+    equal(routes(d, c), (sorted(subnets.values()), ["10.97.1.1" if STOCK else "10.97.3.1"]))
+    if not STOCK:
+        equal(d.inspect(c)["NetworkSettings"]["Networks"]["top"]["GwPriority"], 7)
+    d.ok("restart", "-t", "0", c)
+    equal(routes(d, c), (sorted(subnets.values()), ["10.97.1.1" if STOCK else "10.97.3.1"]))
+    d.ok("network", "disconnect", "top", c)
+    equal(routes(d, c)[1], ["10.97.1.1" if STOCK else "10.97.2.1"])
+    d.ok("network", "disconnect", "mid", c)
+    equal(routes(d, c), ([subnets["low"], subnets["shut"]], ["10.97.1.1"]))
+    d.ok("network", "disconnect", "low", c)
+    equal(routes(d, c), ([subnets["shut"]], []))
+    remove(d, c, networks=list(subnets))
+
+
 def test_connect_before_the_start(d):
     """As docker-compose does it: create, disconnect, connect with aliases, start."""
     d.ok("network", "create", "app")
@@ -280,7 +314,11 @@ def test_refused_connections(d):
     has(d.fails(1, "network", "connect", "n", c), "private (none) mode")
     d.ok("rm", "-f", c)
     has(d.fails(1, "network", "connect", "n", "nope"), "No such container: nope")
-    has(d.fails(1, "network", "connect", "nope", "nope"), "network nope not found")
+    has(d.fails(1, "network", "connect", "nope", "nope"), "No such container: nope")
+    has(d.fails(1, "network", "disconnect", "nope", "nope"), "No such container: nope")
+    c = d.sleeper()
+    has(d.fails(1, "network", "connect", "nope", c), "network nope not found")
+    d.ok("rm", "-f", c)
     d.api("POST", "/networks/n/connect", {}, status=400)
     d.ok("network", "rm", "n")
 

@@ -230,10 +230,15 @@ def test_file_systems_as_volumes(d):
     done = d.ctl("run", "--rm", "-v", "remote:/r", "busybox", "true")
     assert done.code in (125, 126, 127), done
     has(done.err, "error mounting", ":/export", "/r")
-    if not STOCK:  # dockerd looks it up
-        d.ok("volume", "create", "-o", "type=nfs4", "-o", "device=:/export", "-o", "o=nfsvers=4,addr=files.example,ro", "named")
-        has(d.fails(125, "run", "--rm", "-v", "named:/r", "busybox", "true"), "by its address, not by its name: addr=files.example")
-        d.ok("volume", "rm", "named")
+    # A server's name is looked up by the daemon; only that of "addr=", and with each start.
+    d.ok("volume", "create", "-o", "type=nfs", "-o", "device=:/export", "-o", "o=nfsvers=4,mountaddr=a.invalid,addr=files.invalid,ro", "named")
+    done = d.ctl("run", "--rm", "-v", "named:/r", "busybox", "true")
+    assert done.code == 125, done
+    has(done.err, "error while mounting volume", "error resolving passed in network volume address: lookup files.invalid")
+    d.ok("volume", "create", "-o", "type=nfs", "-o", "device=:/export", "-o", "o=addr=localhost,nfsvers=4", "local")
+    done = d.ctl("run", "--rm", "-v", "local:/r", "busybox", "true")
+    assert "error resolving" not in done.err and "mount" in done.err, done
+    d.ok("volume", "rm", "named", "local")
     for options, wanted in ((["type=tmpfs"], 'missing required option: "device"'), (["o=size=1m"], "missing required option"),
                             (["nope=1"], 'invalid option: "nope"'), (["size=1g"], "quota size requested")):
         has(d.fails(1, "volume", "create", *[word for o in options for word in ("-o", o)], "bad"), wanted)
