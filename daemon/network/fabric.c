@@ -97,7 +97,8 @@ int fabric_open(const struct fabric_config *config, struct fabric **ret, struct 
     if (fabric->filter_fd < 0)
         return err_sys(reterr, -fabric->filter_fd, "open nftables socket");
     fabric->obeys_input = config->obeys_input;
-    r = relay_open(config->obeys_input, relay_target, fabric, &fabric->relay, reterr);
+    r = relay_open(config->obeys_input, &RELAY_LIMITS_DEFAULT, relay_target, fabric, &fabric->relay,
+                   reterr);
     if (r < 0 && config->obeys_input)
         return r;
     *ret = TAKE_PTR(fabric);

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -26,6 +27,7 @@
 #define ACCEPTS_MAX 64 /* per event */
 #define PAUSE_MS 100   /* without descriptors or memory */
 #define DESCRIPTORS 6  /* of a connection */
+#define SWEEP_MS 5000  /* between two looks at who has been idle */
 
 /* From one socket to the other. */
 struct lane {
@@ -36,24 +38,38 @@ struct lane {
 };
 
 struct connection {
-    LIST_ENTRY(connection) entry;
+    TAILQ_ENTRY(connection) entry;
     int fd[2];           /* owned: client, container */
     struct lane lane[2]; /* [i]: from fd[i] */
+    uint16_t port;       /* of the host */
+    time_t active_s;     /* when bytes last moved */
     bool connecting;
     bool dead; /* freed behind the batch of events that may still name it */
 };
-LIST_HEAD(connection_list, connection);
+TAILQ_HEAD(connection_list, connection);
 
 struct relay {
     relay_target_fn target;
     void *arg;
+    struct relay_limits limits;
     int listener[2]; /* IPv6, IPv4; owned */
     int epoll_fd, wake_fd;
     pthread_t thread;
     bool started;
-    struct connection_list connections, dead;
+    struct connection_list connections; /* the one that has been idle longest first */
+    struct connection_list dead;
     size_t n;
+    uint16_t of_port[UINT16_MAX + 1]; /* connections by host port */
+    time_t now_s;
 };
+
+static time_t now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
 
 /* ---- listening ---- */
 
@@ -131,17 +147,41 @@ static void cut(struct relay *relay, struct connection *c, bool reset)
     }
     c->dead = true;
     relay->n--;
-    LIST_REMOVE(c, entry);
-    LIST_INSERT_HEAD(&relay->dead, c, entry);
+    relay->of_port[c->port]--;
+    TAILQ_REMOVE(&relay->connections, c, entry);
+    TAILQ_INSERT_TAIL(&relay->dead, c, entry);
 }
 
 static void bury(struct relay *relay)
 {
     struct connection *c;
 
-    while ((c = LIST_FIRST(&relay->dead))) {
-        LIST_REMOVE(c, entry);
+    while ((c = TAILQ_FIRST(&relay->dead))) {
+        TAILQ_REMOVE(&relay->dead, c, entry);
         connection_free(c);
+    }
+}
+
+static void touch(struct relay *relay, struct connection *c)
+{
+    c->active_s = relay->now_s;
+    TAILQ_REMOVE(&relay->connections, c, entry);
+    TAILQ_INSERT_TAIL(&relay->connections, c, entry);
+}
+
+static void cut_idle(struct relay *relay)
+{
+    struct connection *c, *next;
+
+    for (c = TAILQ_FIRST(&relay->connections); c; c = next) {
+        bool half = c->lane[0].shut || c->lane[1].shut;
+        unsigned limit = c->connecting ? relay->limits.connecting_s
+                         : half        ? relay->limits.half_open_s
+                                       : relay->limits.idle_s;
+
+        next = TAILQ_NEXT(c, entry);
+        if (relay->now_s - c->active_s >= limit)
+            cut(relay, c, true);
     }
 }
 
@@ -185,6 +225,7 @@ static int watch(struct relay *relay, struct connection *c, int i, int op)
 static void serve(struct relay *relay, struct connection *c)
 {
     int error = 0, there = 0, back = 0;
+    bool moved = false;
     socklen_t len = sizeof(error);
 
     if (c->dead)
@@ -200,6 +241,7 @@ static void serve(struct relay *relay, struct connection *c)
             c->connecting = false;
         if (error || c->connecting)
             return;
+        moved = true;
     }
     for (int turn = 0; turn < TURNS_MAX; turn++) {
         there = carry(c, 0);
@@ -208,9 +250,12 @@ static void serve(struct relay *relay, struct connection *c)
             cut(relay, c, true);
             return;
         }
+        moved = moved || there || back;
         if (!there && !back)
             break;
     }
+    if (moved)
+        touch(relay, c);
     if (c->lane[0].shut && c->lane[1].shut)
         cut(relay, c, false);
     else if (there || back) /* edges do not come again by themselves: behind the others */
@@ -239,12 +284,39 @@ static int start_connecting(struct connection *c, const struct sockaddr_storage 
 }
 
 /* Whoever connects is not to take the descriptors that the rest of the daemon needs. */
-static bool is_full(const struct relay *relay)
+static size_t room(const struct relay *relay)
 {
+    size_t limit = relay->limits.connections;
     struct rlimit files;
 
-    return relay->n > RELAY_CONNECTIONS_MAX ||
-           (getrlimit(RLIMIT_NOFILE, &files) == 0 && relay->n > files.rlim_cur / DESCRIPTORS / 2);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / DESCRIPTORS / 2 < limit)
+        limit = files.rlim_cur / DESCRIPTORS / 2;
+    return limit > relay->n ? limit - relay->n : 0;
+}
+
+/* In the place of the one that has been idle longest, of the same port if that has too many. */
+static bool make_room(struct relay *relay, uint16_t port)
+{
+    bool any = relay->of_port[port] == 0;
+    struct connection *c;
+
+    TAILQ_FOREACH(c, &relay->connections, entry)
+    {
+        if (relay->now_s - c->active_s < relay->limits.spare_s)
+            return false;
+        if (any || c->port == port) {
+            cut(relay, c, true);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A port may have as many as it leaves free for the others: alone half of all, one of two a third.
+ */
+static bool may_have_more(struct relay *relay, uint16_t port)
+{
+    return relay->of_port[port] < room(relay) || make_room(relay, port);
 }
 
 /* Takes fd over.  A connection to the listener itself, past the rule, leads nowhere. */
@@ -257,14 +329,17 @@ static void begin(struct relay *relay, int fd)
 
     *c = (struct connection){.fd = {fd, -EBADF},
                              .lane = {{.pipe = {-EBADF, -EBADF}}, {.pipe = {-EBADF, -EBADF}}}};
-    LIST_INSERT_HEAD(&relay->connections, c, entry);
-    relay->n++;
     r = getsockname(fd, (struct sockaddr *)&host, &len) < 0 ? -errno
                                                             : relay->target(relay->arg, &host, &to);
-    if (r > 0 && !is_full(relay))
+    c->port = port_in(&host);
+    if (r > 0 && may_have_more(relay, c->port))
         r = start_connecting(c, &to);
     else
         r = -ECONNREFUSED;
+    c->active_s = relay->now_s;
+    TAILQ_INSERT_TAIL(&relay->connections, c, entry);
+    relay->n++;
+    relay->of_port[c->port]++;
     for (int i = 0; r >= 0 && i < 2; i++)
         r = watch(relay, c, i, EPOLL_CTL_ADD);
     if (r < 0)
@@ -305,11 +380,17 @@ static void *run(void *arg)
 {
     struct relay *relay = arg;
     struct epoll_event events[EVENTS_MAX];
+    time_t swept_s = now_s();
     bool going = true;
 
     while (going) {
-        int n = epoll_wait(relay->epoll_fd, events, EVENTS_MAX, -1);
+        int n = epoll_wait(relay->epoll_fd, events, EVENTS_MAX, relay->n > 0 ? SWEEP_MS : -1);
 
+        relay->now_s = now_s();
+        if (relay->now_s - swept_s >= SWEEP_MS / 1000) {
+            cut_idle(relay);
+            swept_s = relay->now_s;
+        }
         for (int i = 0; i < n; i++)
             going = handle(relay, &events[i]) && going;
         bury(relay);
@@ -326,11 +407,15 @@ static int watch_own(struct relay *relay, int *fd)
     return epoll_ctl(relay->epoll_fd, EPOLL_CTL_ADD, *fd, &event) < 0 ? -errno : 0;
 }
 
-int relay_open(bool ipv4, relay_target_fn target, void *arg, struct relay **ret, struct err *reterr)
+int relay_open(bool ipv4, const struct relay_limits *limits, relay_target_fn target, void *arg,
+               struct relay **ret, struct err *reterr)
 {
     struct relay *relay = xcalloc(1, sizeof(*relay));
     int r;
 
+    TAILQ_INIT(&relay->connections);
+    TAILQ_INIT(&relay->dead);
+    relay->limits = *limits;
     relay->target = target;
     relay->arg = arg;
     relay->listener[0] = listen_family(AF_INET6);
@@ -379,7 +464,7 @@ void relay_close(struct relay *relay)
         (void)!write(relay->wake_fd, &one, sizeof(one));
         pthread_join(relay->thread, NULL);
     }
-    while ((c = LIST_FIRST(&relay->connections)))
+    while ((c = TAILQ_FIRST(&relay->connections)))
         cut(relay, c, true);
     bury(relay);
     fd_close(relay->listener[0]);

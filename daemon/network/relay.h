@@ -12,7 +12,25 @@
 
 #include "err.h"
 
-#define RELAY_CONNECTIONS_MAX 2048 /* four descriptors and two pipes each */
+/* What clients may take.  Who is cut sees a reset. */
+struct relay_limits {
+    unsigned connections;  /* in all; two sockets and two pipes each, and of descriptors never more
+                              than half of what the process may have.  A port has as many as are
+                              left for the others. */
+    unsigned connecting_s; /* until the container has to answer */
+    unsigned half_open_s;  /* without a byte, when one direction has ended */
+    unsigned idle_s;       /* without a byte */
+    unsigned spare_s;      /* idle so long: makes room for a new one where there is none */
+};
+
+/* As connection tracking has them for what is rewritten: nf_conntrack_tcp_timeout_established and
+ * _fin_wait, where an answer after the end of the request gets some more. */
+#define RELAY_LIMITS_DEFAULT                                                                       \
+    ((struct relay_limits){.connections = 2048,                                                    \
+                           .connecting_s = 60,                                                     \
+                           .half_open_s = 600,                                                     \
+                           .idle_s = 5 * 86400,                                                    \
+                           .spare_s = 600})
 
 struct relay;
 
@@ -23,8 +41,8 @@ typedef int (*relay_target_fn)(void *arg, const struct sockaddr_storage *host,
 
 /* Listen; nothing is accepted before relay_start().  ipv4: for that family, too.  A kernel without
  * IPv6 is no failure. */
-int relay_open(bool ipv4, relay_target_fn target, void *arg, struct relay **ret,
-               struct err *reterr);
+int relay_open(bool ipv4, const struct relay_limits *limits, relay_target_fn target, void *arg,
+               struct relay **ret, struct err *reterr);
 /* Begin to serve; once begun, nothing. */
 int relay_start(struct relay *relay, struct err *reterr);
 /* Waits for the thread; connections are cut. */
