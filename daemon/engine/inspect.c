@@ -280,7 +280,7 @@ static void set_dropped(json_t *o, const struct container *c)
 
 static void set_paths(json_t *o, const struct container *c)
 {
-    _cleanup_free_ char *log = container_log_path(c);
+    _cleanup_free_ char *log = container_log_shown(c);
 
     set_file(o, "ResolvConfPath", c, "resolv.conf");
     set_file(o, "HostnamePath", c, "hostname");

@@ -9,22 +9,22 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "log.h"
 #include "logline.h"
+#include "logset.h"
 #include "str.h"
 
 #define READ_CHUNK (256 * 1024)
 /* A line of the file holds 16 KiB of text, escaped at most sixfold, and its fixed parts. */
 #define LINE_MAX_BYTES (128 * 1024)
 #define TAIL_BLOCK (64 * 1024)
-/* Files of one log; more than the shim's plan allows. */
-#define FILES_MAX 10001
 /* A rotation under way is a few renames. */
 #define RENAME_TRIES 200
 #define NS_PER_S INT64_C(1000000000)
 
 void log_reader_done(struct log_reader *r)
 {
-    r->fd = fd_close(r->fd);
+    log_file_done(&r->file);
     buf_done(&r->in);
     buf_done(&r->out);
     free(TAKE_PTR(r->path));
@@ -91,7 +91,7 @@ static void take_lines(struct log_reader *r)
 /* Bytes read, 0 at the end of this file. */
 static ssize_t read_chunk(struct log_reader *r)
 {
-    ssize_t n = pread(r->fd, buf_reserve(&r->in, READ_CHUNK), READ_CHUNK, r->offset);
+    ssize_t n = log_file_read(&r->file, buf_reserve(&r->in, READ_CHUNK), READ_CHUNK, r->offset);
 
     if (n <= 0)
         return 0;
@@ -103,8 +103,11 @@ static ssize_t read_chunk(struct log_reader *r)
 
 /* ---- files ---- */
 
+/* i: 0 for the one that is written, 1 for the one before... */
 static char *name_of(const struct log_reader *r, unsigned i)
 {
+    if (r->numbered)
+        return xasprintf("%s.%llu", r->path, (unsigned long long)r->last - i);
     return i == 0 ? xstrdup(r->path) : xasprintf("%s.%u", r->path, i);
 }
 
@@ -128,8 +131,13 @@ static bool is_nth(const struct log_reader *r, const struct stat *file, unsigned
 static unsigned count_files(const struct log_reader *r)
 {
     unsigned n = 1;
+    uint64_t first, last;
 
-    for (unsigned missing = 0; n < FILES_MAX && missing < 2; n++) {
+    if (r->numbered)
+        return log_set_numbers(r->path, &first, &last) < 0 || first > r->last ? 0
+               : r->last - first < LOG_SET_MAX ? (unsigned)(r->last - first) + 1
+                                               : LOG_SET_MAX;
+    for (unsigned missing = 0; n < LOG_SET_MAX && missing < 2; n++) {
         _cleanup_free_ char *name = name_of(r, n);
 
         missing = access(name, F_OK) < 0 ? missing + 1 : 0;
@@ -151,11 +159,15 @@ static int place_of(const struct log_reader *r, const struct stat *file)
     return -ENOENT;
 }
 
-static void use(struct log_reader *r, int fd, int64_t offset)
+/* Go on in file i, open as fd; a broken one counts as empty. */
+static void use(struct log_reader *r, int fd, unsigned i)
 {
-    fd_close(r->fd);
-    r->fd = fd;
-    r->offset = offset;
+    int n = log_file_use(&r->file, fd);
+
+    if (n < 0)
+        log_warn("%s: a packed file is not whole", r->path);
+    r->number = r->last - i;
+    r->offset = 0;
     buf_consume(&r->in, buf_size(&r->in));
 }
 
@@ -164,92 +176,121 @@ static void wait_for_rename(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-static int open_oldest(const struct log_reader *r)
+/* Sets r->file to the oldest one there is, -ENOENT. */
+static int use_oldest(struct log_reader *r)
 {
+    uint64_t first;
+
+    if (r->numbered && log_set_numbers(r->path, &first, &r->last) < 0)
+        return -ENOENT;
     for (unsigned n = count_files(r); n-- > 0;) {
         int fd = open_nth(r, n);
 
-        if (fd >= 0)
-            return fd;
+        if (fd >= 0) {
+            use(r, fd, n);
+            return 0;
+        }
     }
     return -ENOENT;
 }
 
-/* The file that came after this one, -EAGAIN: it has just been renamed. */
-static int open_next(const struct log_reader *r, const struct stat *file)
+/* What was written between our last look and the rotation. */
+static void read_rest(struct log_reader *r)
 {
-    int at = place_of(r, file), fd;
+    while (read_chunk(r) > 0)
+        ;
+}
 
-    if (at < 0)
-        return open_oldest(r);
+/* At the end of a file that may have been renamed: 1 if there is a newer one, 0 if not, -EAGAIN: it
+ * is being renamed. */
+static int go_on_renamed(struct log_reader *r, const struct stat *file)
+{
+    int at = is_nth(r, file, 0) ? 0 : place_of(r, file), fd;
+
     if (at == 0)
-        return -ENOENT;
+        return 0;
+    if (at < 0) {
+        read_rest(r);
+        return use_oldest(r) >= 0;
+    }
     fd = open_nth(r, (unsigned)at - 1);
     if (fd == -ENOENT || (fd >= 0 && !is_nth(r, file, (unsigned)at))) {
         fd_close(fd);
         return -EAGAIN;
     }
-    return fd;
+    if (fd < 0)
+        return 0;
+    read_rest(r);
+    use(r, fd, (unsigned)at - 1);
+    return 1;
+}
+
+static bool go_on_numbered(struct log_reader *r)
+{
+    uint64_t first, number = r->number;
+
+    if (log_set_numbers(r->path, &first, &r->last) < 0 || r->last <= number)
+        return false;
+    read_rest(r);
+    for (number = first > number ? first : number + 1; number <= r->last; number++) {
+        int fd = open_nth(r, (unsigned)(r->last - number));
+
+        if (fd >= 0) {
+            use(r, fd, (unsigned)(r->last - number));
+            return true;
+        }
+    }
+    return false;
 }
 
 /* At the end of a file: true if there is more, in it or in the next. */
 static bool go_on(struct log_reader *r)
 {
     struct stat st;
+    int more = -EAGAIN;
 
-    if (fstat(r->fd, &st) < 0)
+    if (r->numbered)
+        return go_on_numbered(r);
+    if (fstat(r->file.fd, &st) < 0)
         return false;
     if (st.st_size < r->offset) { /* the only file, emptied when it was full */
         r->offset = 0;
         return st.st_size > 0;
     }
-    for (int i = 0; i < RENAME_TRIES; i++) {
-        int fd = is_nth(r, &st, 0) ? -ENOENT : open_next(r, &st);
-
-        if (fd == -EAGAIN) {
+    for (int i = 0; i < RENAME_TRIES && more == -EAGAIN; i++) {
+        if (i > 0)
             wait_for_rename();
-            continue;
-        }
-        if (fd < 0)
-            return false;
-        /* What was written between our last look and the rotation. */
-        while (read_chunk(r) > 0)
-            ;
-        use(r, fd, 0);
-        return true;
+        more = go_on_renamed(r, &st);
     }
-    return false;
+    return more > 0;
 }
 
 /* ---- where to begin ---- */
 
 /* Offset behind the newline that precedes the last *n lines, less what *n says afterwards is still
  * missing. */
-static int64_t find_tail(int fd, int64_t *n)
+static int64_t find_tail(struct log_file *f, int64_t *n)
 {
     _cleanup_free_ char *block = xmalloc(TAIL_BLOCK);
-    struct stat st;
-    int64_t end;
+    int64_t size = log_file_size(f), end;
 
-    if (fstat(fd, &st) < 0)
-        return 0;
     if (*n == 0)
-        return st.st_size;
-    for (end = st.st_size; end > 0;) {
+        return size;
+    for (end = size; end > 0;) {
         int64_t start = end > TAIL_BLOCK ? end - TAIL_BLOCK : 0;
-        ssize_t got = pread(fd, block, (size_t)(end - start), start);
+        ssize_t got = log_file_read(f, block, (size_t)(end - start), start);
 
         if (got <= 0)
             break;
         for (ssize_t i = got; i-- > 0;) {
-            if (block[i] != '\n' || start + i + 1 == st.st_size)
+            if (block[i] != '\n' || start + i + 1 == size)
                 continue;
             if (--*n == 0)
                 return start + i + 1;
         }
         end = start;
     }
-    if (st.st_size > 0)
+    if (size > 0)
         --*n; /* the first line has no newline before it */
     return 0;
 }
@@ -257,24 +298,28 @@ static int64_t find_tail(int fd, int64_t *n)
 static void begin_at_tail(struct log_reader *r)
 {
     int64_t left = r->options.tail;
+    uint64_t first;
 
-    for (unsigned i = 0; i < FILES_MAX; i++) {
+    if (r->numbered && log_set_numbers(r->path, &first, &r->last) < 0)
+        return;
+    for (unsigned i = 0; i < LOG_SET_MAX; i++) {
         int fd = open_nth(r, i);
 
         if (fd < 0 && i > 0)
             return;
         if (fd < 0)
             continue; /* a rotation under way, or no file yet */
-        use(r, fd, find_tail(fd, &left));
+        use(r, fd, i);
+        r->offset = find_tail(&r->file, &left);
         if (left == 0)
             return;
     }
 }
 
 /* Time of the first line that begins behind offset, and where that is; -ENOENT if there is none. */
-static int64_t time_behind(int fd, int64_t *offset, char *block)
+static int64_t time_behind(struct log_file *f, int64_t *offset, char *block)
 {
-    ssize_t got = pread(fd, block, LINE_MAX_BYTES * 2, *offset);
+    ssize_t got = log_file_read(f, block, LINE_MAX_BYTES * 2, *offset);
     const char *nl = got > 0 ? memchr(block, '\n', (size_t)got) : NULL, *end;
     struct log_line l;
     int64_t t;
@@ -290,17 +335,13 @@ static int64_t time_behind(int fd, int64_t *offset, char *block)
 }
 
 /* Lines stand in the order of their times: by halves, to the block where since is. */
-static int64_t find_since(int fd, int64_t since)
+static int64_t find_since(struct log_file *f, int64_t since)
 {
     _cleanup_free_ char *block = xmalloc(LINE_MAX_BYTES * 2);
-    int64_t low = 0, high;
-    struct stat st;
+    int64_t low = 0, high = log_file_size(f);
 
-    if (fstat(fd, &st) < 0)
-        return 0;
-    high = st.st_size;
     while (high - low > READ_CHUNK) {
-        int64_t middle = low + (high - low) / 2, at = middle, t = time_behind(fd, &at, block);
+        int64_t middle = low + (high - low) / 2, at = middle, t = time_behind(f, &at, block);
 
         if (t >= 0 && t < since && at < high)
             low = at;
@@ -319,6 +360,10 @@ static bool is_older(int fd, int64_t since)
 
 static void begin_at_since(struct log_reader *r)
 {
+    uint64_t first;
+
+    if (r->numbered && log_set_numbers(r->path, &first, &r->last) < 0)
+        return;
     for (unsigned i = count_files(r); i-- > 0;) {
         int fd = open_nth(r, i);
 
@@ -328,7 +373,9 @@ static void begin_at_since(struct log_reader *r)
             fd_close(fd);
             continue;
         }
-        use(r, fd, r->options.since_ns > 0 ? find_since(fd, r->options.since_ns) : 0);
+        use(r, fd, i);
+        if (r->options.since_ns > 0)
+            r->offset = find_since(&r->file, r->options.since_ns);
         return;
     }
 }
@@ -340,11 +387,11 @@ static bool begin(struct log_reader *r)
             begin_at_tail(r);
         else
             begin_at_since(r);
-    } else if (r->fd < 0) {
-        use(r, open_oldest(r), 0);
+    } else if (r->file.fd < 0) {
+        use_oldest(r);
     }
     r->positioned = true;
-    return r->fd >= 0;
+    return r->file.fd >= 0;
 }
 
 void log_reader_run(struct log_reader *r)

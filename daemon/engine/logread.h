@@ -1,19 +1,23 @@
-/* Reading a json-file log: the file itself and what was rotated away from it, as one stream.
+/* Reading a log in files: the one that is written and what was rotated away from it, as one stream.
  *
  * The shim appends to PATH and, where a size is given, renames it to PATH.1, PATH.1 to PATH.2 and
  * so on, while this reads.  Nothing is locked: a reader that comes to the end of a file looks where
- * that file stands now, and goes on with the next newer one.  For pool threads. */
+ * that file stands now, and goes on with the next newer one.  The files of the driver `local` have
+ * numbers that stay (logset.h), and are packed meanwhile (logpack.h).  For pool threads. */
 #pragma once
 
 #include "buf.h"
 #include "engine.h"
+#include "logpack.h"
 
 struct log_reader {
     struct log_options options;
     bool framed; /* each line behind the 8-byte head of a multiplexed stream */
     char *path;  /* owned */
+    bool numbered;
 
-    int fd; /* owned, -EBADF when there is no file */
+    struct log_file file;
+    uint64_t number, last; /* if numbered: of the file, and the greatest when last looked */
     bool positioned;
     bool eof;        /* what is there has been read */
     bool past_until; /* nothing that comes later is wanted */

@@ -6,7 +6,10 @@
 
 #include "fd.h"
 #include "log.h"
+#include "logconf.h"
 #include "logread.h"
+#include "logsend.h"
+#include "logset.h"
 #include "private.h"
 
 struct log_stream {
@@ -24,15 +27,88 @@ struct log_stream {
     struct log_reader reader; /* the job's; not touched by the loop while busy */
 };
 
+static const char *log_driver(const struct container *c)
+{
+    return json_get_str(json_get(c->host_config, "LogConfig"), "Type", LOG_DRIVER_DEFAULT);
+}
+
+static bool is_numbered(const struct container *c)
+{
+    return streq(log_driver(c), LOG_DRIVER_LOCAL);
+}
+
 char *container_log_path(const struct container *c)
 {
-    const json_t *lc = json_get(c->host_config, "LogConfig");
+    bool numbered = is_numbered(c);
     _cleanup_free_ char *leaf = NULL;
 
-    if (!streq(json_get_str(lc, "Type", "json-file"), "json-file"))
+    if (!numbered && !streq(log_driver(c), LOG_DRIVER_DEFAULT))
         return NULL;
-    leaf = xasprintf("%s-json.log", c->id);
+    leaf = xasprintf("%s-%s.log", c->id, numbered ? "local" : "json");
     return container_dir(c, leaf);
+}
+
+char *container_log_shown(const struct container *c)
+{
+    return is_numbered(c) ? NULL : container_log_path(c);
+}
+
+uint64_t container_log_number(const struct container *c)
+{
+    _cleanup_free_ char *path = is_numbered(c) ? container_log_path(c) : NULL;
+    uint64_t first, last;
+
+    if (!path)
+        return 0;
+    return log_set_numbers(path, &first, &last) < 0 ? 1 : last;
+}
+
+/* ---- packing ---- */
+
+struct settle_job {
+    struct container *container; /* a reference */
+    char *path;
+    uint64_t files;
+};
+
+static void settle_run(void *arg)
+{
+    struct settle_job *j = arg;
+
+    log_set_settle(j->path, j->files);
+}
+
+static void after_settle(void *arg)
+{
+    struct settle_job *j = arg;
+    struct container *c = j->container;
+    bool again = c->log_settling > 1 && !c->gone;
+
+    c->log_settling = 0;
+    if (again)
+        logs_settle(c);
+    container_unref(c);
+    free(j->path);
+    free(j);
+}
+
+void logs_settle(struct container *c)
+{
+    struct log_limits limits;
+    struct settle_job *j;
+
+    if (!is_numbered(c) ||
+        log_limits_parse(json_get(c->host_config, "LogConfig"), &limits, NULL) < 0 ||
+        !limits.compress)
+        return;
+    if (c->log_settling > 0) {
+        c->log_settling = 2;
+        return;
+    }
+    c->log_settling = 1;
+    j = xcalloc(1, sizeof(*j));
+    *j = (struct settle_job){container_ref(c), container_log_path(c), limits.files};
+    job_run(c->engine, settle_run, after_settle, j);
 }
 
 void log_dropped_read(const char *run_dir, int64_t *ret_lines, int64_t *ret_bytes)
@@ -148,6 +224,7 @@ static void begin_watch(struct log_stream *s)
 
 void logs_container_exited(struct container *c)
 {
+    logs_settle(c);
     for (struct log_stream *s = c->followers, *next; s; s = next) {
         next = s->next;
         s->ended = true;
@@ -175,11 +252,14 @@ int engine_logs_open(struct engine *e, const char *ref, const struct log_options
                        "configured logging driver does not support reading");
     shim_sync(c);
     s = xcalloc(1, sizeof(*s));
-    *s = (struct log_stream){
-        .container = container_ref(c),
-        .reader = {.options = *options, .framed = !c->tty, .fd = -EBADF, .path = path},
-        .fn = fn,
-        .arg = arg};
+    *s = (struct log_stream){.container = container_ref(c),
+                             .reader = {.options = *options,
+                                        .framed = !c->tty,
+                                        .file = LOG_FILE_INIT,
+                                        .path = path,
+                                        .numbered = is_numbered(c)},
+                             .fn = fn,
+                             .arg = arg};
     s->ended = !container_is_up(c) && !c->starting && !c->exiting;
     s->next = c->followers;
     c->followers = s;

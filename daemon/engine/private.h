@@ -143,6 +143,7 @@ struct container {
     struct attach_request *attaches; /* arrived before the shim did */
     struct exec *execs;
     struct log_stream *followers;
+    unsigned log_settling; /* 1: its files are being packed, 2: and then once more */
     int64_t backoff_ms;
     uv_timer_t *restart_timer;   /* with STATUS_RESTARTING; owned until its close callback */
     struct container *line_next; /* in the line of those whose policy starts them; the line's */
@@ -543,8 +544,15 @@ void health_from_json(struct container *c, const json_t *o);
 
 /* ---- logs.c ---- */
 
-/* NULL: the driver keeps none; caller frees. */
+/* NULL: the driver keeps none; caller frees.  For the driver `local` what its files' names begin
+ * with, logset.h. */
 char *container_log_path(const struct container *c);
+/* LogPath of inspect: NULL if it is not for others to read. */
+char *container_log_shown(const struct container *c);
+/* Of the file that a start goes on with, 0: it has no number. */
+uint64_t container_log_number(const struct container *c);
+/* Files that are full are packed on the pool, if they are. */
+void logs_settle(struct container *c);
 
 void logs_container_exited(struct container *c);
 /* What no log has of the output of the run whose directory this is; 0 if all is there.  Any thread.

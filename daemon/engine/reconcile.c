@@ -122,6 +122,7 @@ static void revive(struct container *c)
         shim_sync(c);
         settle_pause(c);
         shortage_watch(c);
+        logs_settle(c);
     }
 }
 

@@ -8,6 +8,8 @@
 #include "private.h"
 #include "volumes.h"
 
+#define TRASH_TRIES 10
+
 /* The files have been renamed away: deleting them keeps nobody waiting. */
 struct trash_job {
     struct storage *storage;
@@ -17,8 +19,11 @@ struct trash_job {
 static void trash_run(void *arg)
 {
     struct trash_job *j = arg;
-    int r = storage_trash_remove(j->storage, j->trash);
+    int r = -ENOTEMPTY;
 
+    /* Its logs may be packed at this moment (logs_settle()), which makes a file. */
+    for (int i = 0; i < TRASH_TRIES && r == -ENOTEMPTY; i++)
+        r = storage_trash_remove(j->storage, j->trash);
     if (r < 0)
         log_warn("cannot delete %s: %s", j->trash, err_text(-r));
 }

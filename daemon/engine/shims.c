@@ -201,6 +201,9 @@ static void handle(struct container *c, const struct shim_msg *m, int *fds, size
         if (n == SHIM_KEEP_FDS)
             resolver_serve(c, &(struct dns_sockets){TAKE_FD(fds[0]), TAKE_FD(fds[1])});
         break;
+    case SHIM_LOG_ROTATED:
+        logs_settle(c);
+        break;
     case SHIM_WARNING:
         log_warn("container %s: %s", c->id, m->fail.message);
         break;

@@ -503,6 +503,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
     spec.work = dirs.work;
     spec.lowers = dirs.lowers;
     spec.log_path = log;
+    spec.log_number = container_log_number(c);
     spec.proc_view = j->procview;
     spec.sandbox_fds = mode == NET_BRIDGE || mode == NET_NONE;
     for (int i = 0; i < RUNTIME_NS_N; i++)

@@ -35,25 +35,64 @@ int log_size_parse(const char *s, uint64_t *ret)
     return *ret > 0 ? 0 : -EINVAL;
 }
 
-int log_limits_parse(const json_t *log, struct log_limits *ret, struct err *reterr)
+/* As Go reads a bool. */
+static int parse_bool(const char *text, bool *ret)
 {
-    const json_t *options = json_get(log, "Config");
-    const char *size = json_get_str(options, "max-size", NULL);
-    const char *count = json_get_str(options, "max-file", NULL);
-    int64_t files = 1;
+    static const struct {
+        const char *text;
+        bool value;
+    } words[] = {{"1", true},    {"t", true},      {"T", true},      {"true", true},
+                 {"True", true}, {"TRUE", true},   {"0", false},     {"f", false},
+                 {"F", false},   {"false", false}, {"False", false}, {"FALSE", false}};
 
-    *ret = (struct log_limits){LOG_SIZE_DEFAULT, size ? 1 : LOG_FILES_DEFAULT};
-    if (size && log_size_parse(size, &ret->size) < 0)
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "failed to initialize logging driver: invalid size: '%s'", size);
-    if (!count)
-        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (streq(words[i].text, text)) {
+            *ret = words[i].value;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int parse_files(const char *count, uint64_t *ret, struct err *reterr)
+{
+    int64_t files;
+
     if (str_parse_i64(count, INT64_MIN, FILES_MAX, &files) < 0)
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "failed to initialize logging driver: invalid max-file: '%s'", count);
     if (files < 1)
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "failed to initialize logging driver: max-file cannot be less than 1");
-    ret->files = (uint64_t)files;
+    *ret = (uint64_t)files;
+    return 0;
+}
+
+int log_limits_parse(const json_t *log, struct log_limits *ret, struct err *reterr)
+{
+    const json_t *options = json_get(log, "Config");
+    const char *size = json_get_str(options, "max-size", NULL);
+    const char *count = json_get_str(options, "max-file", NULL);
+    const char *compress = json_get_str(options, "compress", NULL);
+    bool local = streq(json_get_str(log, "Type", ""), "local");
+
+    *ret = local ? (struct log_limits){LOG_LOCAL_SIZE_DEFAULT, LOG_LOCAL_FILES_DEFAULT, true}
+                 : (struct log_limits){LOG_SIZE_DEFAULT, size ? 1 : LOG_FILES_DEFAULT, false};
+    if (size && log_size_parse(size, &ret->size) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "failed to initialize logging driver: invalid size: '%s'", size);
+    if (count && parse_files(count, &ret->files, reterr) < 0)
+        return -EINVAL;
+    if (!local)
+        return 0;
+    if (compress && parse_bool(compress, &ret->compress) < 0)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "failed to initialize logging driver: error reading compress log option: "
+                       "invalid value: '%s'",
+                       compress);
+    if (ret->compress && ret->files == 1)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "failed to initialize logging driver: compression cannot be enabled when "
+                       "max file count is 1");
     return 0;
 }

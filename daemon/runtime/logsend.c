@@ -25,12 +25,16 @@ static const char *const file_options[] = {"max-size", "max-file", "compress", N
 static const char *const syslog_options[] = {"syslog-address", "syslog-facility", "syslog-format",
                                              NULL};
 static const char *const no_options[] = {NULL};
+/* dockerd's takes nothing else but how it is written to. */
+static const char *const local_options[] = {"max-size", "max-file",        "compress",
+                                            "mode",     "max-buffer-size", NULL};
 
 static const struct {
     const char *name;
     const char *const *options; /* besides the common ones; NULL: anything */
 } drivers[] = {{"json-file", file_options},
                {"journald", no_options},
+               {LOG_DRIVER_LOCAL, local_options},
                {"none", NULL},
                {"syslog", syslog_options}};
 
@@ -78,10 +82,14 @@ static bool is_one_of(const char *const *list, const char *name)
 static int check_names(const char *type, const char *const *own, const json_t *options,
                        struct err *reterr)
 {
+    bool local = own == local_options;
     const char *name;
     json_t *value;
 
     json_object_foreach ((json_t *)options, name, value) {
+        if (local && !is_one_of(own, name))
+            return err_set(reterr, ERR_INVALID, EINVAL, "unknown log opt '%s' for log driver %s",
+                           name, type);
         if (!is_one_of(common_options, name) && !is_one_of(own, name))
             return err_set(reterr, ERR_INVALID, EINVAL, "unknown log opt '%s' for %s log driver",
                            name, type);
@@ -220,7 +228,7 @@ int log_driver_check(const json_t *log, struct err *reterr)
         r = check_mode(options, reterr);
     if (r >= 0 && streq(type, "syslog"))
         r = check_syslog(options, reterr);
-    if (r >= 0 && streq(type, "json-file"))
+    if (r >= 0 && (streq(type, LOG_DRIVER_DEFAULT) || streq(type, LOG_DRIVER_LOCAL)))
         r = log_limits_parse(log, &limits, reterr);
     return r;
 }

@@ -9,6 +9,7 @@
 #include "plan.h"
 
 #define LOG_DRIVER_DEFAULT "json-file"
+#define LOG_DRIVER_LOCAL "local"
 #define LOG_BUFFER_DEFAULT (1 << 20) /* bytes a logger may be behind: option max-buffer-size */
 #define LOG_BUFFER_MAX (64 << 20)
 

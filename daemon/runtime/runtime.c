@@ -280,8 +280,9 @@ static void add_stdio(struct build *b)
     if (!b->spec->log_path)
         return;
     if (log_limits_parse(json_get(b->hc, "LogConfig"), &log, NULL) < 0)
-        log = (struct log_limits){LOG_SIZE_DEFAULT, LOG_FILES_DEFAULT}; /* of an older daemon */
-    plan_add(b->plan, PLAN_LOG, log.size, log.files, 0, 0, b->spec->log_path, NULL);
+        log_limits_parse(NULL, &log, NULL); /* of an older daemon */
+    plan_add(b->plan, PLAN_LOG, log.size, log.files, b->spec->log_number, 0, b->spec->log_path,
+             NULL);
 }
 
 struct cgroup_spec runtime_cgroup_spec(const struct build *b)

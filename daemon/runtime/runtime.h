@@ -65,6 +65,7 @@ struct runtime_spec {
     char *const *lowers;   /* top first; NULL: upper is the whole root */
     const char *run_dir;   /* shim.sock, exit */
     const char *log_path;  /* NULL: the driver keeps no log */
+    uint64_t log_number;   /* of the file to go on with, 0: they have none (PLAN_LOG) */
     const char *proc_view; /* where lxcfs serves, NULL: the host's /proc figures */
 
     /* Files on the host bound to /etc/hosts, /etc/hostname, /etc/resolv.conf; NULL: left alone. */

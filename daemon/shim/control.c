@@ -162,7 +162,7 @@ void control_send(struct shim_msg *m, const int *fds, size_t n)
     if (link_watch.fd < 0)
         return;
     r = fd_send(link_watch.fd, m, shim_msg_size(m->type), fds, n);
-    if (r < 0 && m->type != SHIM_WARNING)
+    if (r < 0 && m->type != SHIM_WARNING && m->type != SHIM_LOG_ROTATED)
         drop_link();
 }
 

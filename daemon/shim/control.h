@@ -22,7 +22,7 @@ void control_close(void);
 /* RUN_DIR as a descriptor, for the exit file. */
 int control_run_dir(void);
 
-/* Never blocks.  A daemon that does not read is cut off, unless the message is only a warning: it
+/* Never blocks.  A daemon that does not read is cut off, unless the message is only a hint: it
  * comes back, and learns everything from the greeting. */
 void control_send(struct shim_msg *m, const int *fds, size_t n);
 void control_send_state(enum shim_msg_type type, const char *exec_id, const struct shim_state *st);

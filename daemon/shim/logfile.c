@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -22,26 +23,35 @@ static struct {
     uint64_t size;    /* of the file as written so far */
     uint64_t dropped; /* bytes of records */
     size_t used;      /* of out */
-    int reopen_at;    /* countdown until a failed open is tried again */
+    uint64_t number;  /* of the file if they have one, else 0 */
+    bool moved_on;
 } lf = {.fd = -EBADF};
 
 static struct jsonlog_stream streams[2];
 static char out[OUT_SIZE] __attribute__((aligned(4096)));
 
+static int numbered(char *path, uint64_t n)
+{
+    char number[TEXT_U64_MAX];
+
+    text_u64(number, n);
+    return text_join(path, PATH_MAX, plan_str(lf.op, 0), n ? "." : NULL, number, NULL);
+}
+
 static int open_file(void)
 {
     const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    char path[PATH_MAX];
     struct stat st;
 
-    lf.fd = open(plan_str(lf.op, 0), flags, 0640);
+    if (numbered(path, lf.number) < 0)
+        return -ENAMETOOLONG;
+    lf.fd = open(path, flags, 0640);
     if (lf.fd < 0)
         return -errno;
     if (fstat(lf.fd, &st) < 0)
         return -errno;
     lf.size = (uint64_t)st.st_size;
-    if ((lf.op->arg[2] || lf.op->arg[3]) &&
-        fchown(lf.fd, (uid_t)lf.op->arg[2], (gid_t)lf.op->arg[3]) < 0)
-        return -errno;
     return 0;
 }
 
@@ -50,6 +60,7 @@ int logfile_open(const void *plan, struct err *reterr)
     int r;
 
     lf.op = plan_find(plan, NULL, PLAN_LOG);
+    lf.number = lf.op ? lf.op->arg[2] : 0;
     r = lf.op ? open_file() : 0;
     return r < 0 ? err_sys(reterr, -r, "cannot open the log %s", plan_str(lf.op, 0)) : 0;
 }
@@ -83,26 +94,37 @@ static void write_out(void)
     lf.used = 0;
 }
 
-static int numbered(char *path, uint64_t n)
-{
-    char number[TEXT_U64_MAX];
-
-    text_u64(number, n);
-    return text_join(path, PATH_MAX, plan_str(lf.op, 0), n ? "." : NULL, number, NULL);
-}
-
 /* path.(n-1) -> path.n ... path -> path.1, as Docker names them. */
-static void rotate(void)
+static void rename_all(void)
 {
     char from[PATH_MAX], to[PATH_MAX];
 
-    lf.fd = fd_close(lf.fd);
     if (lf.op->arg[1] <= 1 && truncate(plan_str(lf.op, 0), 0) < 0)
         lf.dropped++;
     for (uint64_t n = lf.op->arg[1]; n > 1; n--) {
         if (numbered(to, n - 1) >= 0 && numbered(from, n - 2) >= 0)
             rename(from, to);
     }
+}
+
+/* Too old is what one file more would be too many with. */
+static void next_number(void)
+{
+    char old[PATH_MAX];
+
+    lf.number++;
+    lf.moved_on = true;
+    if (lf.number > lf.op->arg[1] && numbered(old, lf.number - lf.op->arg[1]) >= 0)
+        unlink(old);
+}
+
+static void rotate(void)
+{
+    lf.fd = fd_close(lf.fd);
+    if (lf.number > 0)
+        next_number();
+    else
+        rename_all();
     open_file();
 }
 
@@ -162,4 +184,12 @@ void logfile_trim(void)
 uint64_t logfile_dropped(void)
 {
     return lf.dropped;
+}
+
+bool logfile_moved_on(void)
+{
+    bool moved = lf.moved_on;
+
+    lf.moved_on = false;
+    return moved;
 }

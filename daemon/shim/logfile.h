@@ -1,9 +1,10 @@
-/* The container's log file: json-file records, written in batches, rotated by size.
+/* The container's log files: json-file records, written in batches, rotated by size.
  *
  * Nothing here waits or fails: a container must not stop because a disk is full.  What cannot be
  * written is dropped and counted. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,3 +23,5 @@ void logfile_flush(void);
 /* Give back the memory of the buffers, which a burst of output has touched. */
 void logfile_trim(void);
 uint64_t logfile_dropped(void); /* bytes */
+/* True once after each time that a numbered log went on in a new file. */
+bool logfile_moved_on(void);

@@ -29,6 +29,7 @@
 #include "plan.h"
 #include "planmap.h"
 #include "report.h"
+#include "rotated.h"
 #include "sendlog.h"
 #include "spawn.h"
 #include "task.h"
@@ -283,7 +284,7 @@ static int next_deadline(void)
 {
     int64_t now = clock_mono_ms();
 
-    return sooner(sooner(health_tick(now), dropped_tick(now)),
+    return sooner(sooner(sooner(health_tick(now), dropped_tick(now)), rotated_tick(now)),
                   sooner(attach_tick(now), exec_tick(now)));
 }
 

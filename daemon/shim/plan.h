@@ -27,8 +27,9 @@ enum plan_code {
     /* ---- HOST ---- */
     PLAN_RUN_DIR = 1,  /* s0 directory of shim.sock and exit */
     PLAN_STDIO,        /* a0 PLAN_STDIO_* flags, a1 rows, a2 columns (0: unknown) */
-    PLAN_LOG,          /* s0 path of the json-file log; a0 max bytes a file (0: unlimited), a1 files
-                          kept (>= 1), a2 uid, a3 gid.  Absent: no log is kept */
+    PLAN_LOG,          /* s0 path of the log; a0 max bytes a file (0: unlimited), a1 files kept
+                          (>= 1), a2 0: s0 is written, older ones are s0.1, s0.2...; else s0.N is
+                          written, from N = a2 on, and N counts upwards.  Absent: no log is kept */
     PLAN_CGROUP_MKDIR, /* s0 absolute directory, made and owned (removed at exit); parents exist.
                           a0 PLAN_CGROUP_* flags */
     PLAN_CGROUP_WRITE, /* s0 absolute file, s1 value; a0 1: failure is ignored */

@@ -59,6 +59,7 @@ enum shim_msg_type {
     SHIM_DETACHED,    /* exec_id: a client left by detach keys or closed its connection */
     SHIM_WARNING,     /* fail.message: something was left out (a clamp), the start goes on */
     SHIM_HEALTH_IS,   /* health_is: it has changed; behind SHIM_HELLO if there is a probe */
+    SHIM_LOG_ROTATED, /* a numbered log has a new file: the others are not written to any more */
     SHIM_KEPT,        /* 2 fds: what SHIM_KEEP brought; behind SHIM_HELLO if there is any */
 };
 

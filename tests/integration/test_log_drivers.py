@@ -136,4 +136,4 @@ def test_refusals(d):
         flags = [part for option in options for part in ("--log-opt", option)]
         has(d.fails(125, "run", "--log-driver", driver, *flags, "busybox", "true"), text)
     drivers = d.api("GET", "/info").json["Plugins"]["Log"]
-    equal(drivers, ["json-file", "journald", "none", "syslog"])
+    equal(drivers, ["json-file", "journald", "local", "none", "syslog"])
