@@ -206,7 +206,7 @@ int client_send(struct client *c, const struct request *req, bool fresh, struct 
 
 static ssize_t read_more(struct conn *conn)
 {
-    const size_t room = 32768;
+    const size_t room = 131072; /* as much as a socket holds: logs and archives */
 
     for (;;) {
         char *at = buf_reserve(&conn->in, room);

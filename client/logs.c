@@ -27,10 +27,30 @@ const struct opt logs_opts[] = {
     OPT_END,
 };
 
-static int write_stream(void *arg, enum mux_stream stream, const char *data, size_t len)
+/* Lines of one stream that came together are written together. */
+struct output {
+    struct buf lines;
+    int fd;
+};
+
+static int output_flush(struct output *o)
 {
-    (void)arg;
-    return fd_write_all(stream == MUX_STDERR ? STDERR_FILENO : STDOUT_FILENO, data, len);
+    int r = fd_write_all(o->fd, buf_head(&o->lines), buf_size(&o->lines));
+
+    buf_consume(&o->lines, buf_size(&o->lines));
+    return r;
+}
+
+static int output_add(void *arg, enum mux_stream stream, const char *data, size_t len)
+{
+    struct output *o = arg;
+    int fd = stream == MUX_STDERR ? STDERR_FILENO : STDOUT_FILENO, r = 0;
+
+    if (fd != o->fd)
+        r = output_flush(o);
+    o->fd = fd;
+    buf_append(&o->lines, data, len);
+    return r;
 }
 
 static int add_time(char **url, const char *key, const char *value, struct err *reterr)
@@ -66,19 +86,23 @@ static int is_framed(struct client *c, const char *name, const struct conn *conn
 static int copy_logs(struct conn *conn, bool framed, struct err *reterr)
 {
     struct mux mux = {0};
+    struct output out = {.fd = STDOUT_FILENO};
     struct buf data = {0};
     int r;
 
     while ((r = conn_read_body(conn, &data, reterr)) > 0) {
-        int w = framed ? mux_feed(&mux, buf_head(&data), buf_size(&data), write_stream, NULL)
+        int w = framed ? mux_feed(&mux, buf_head(&data), buf_size(&data), output_add, &out)
                        : fd_write_all(STDOUT_FILENO, buf_head(&data), buf_size(&data));
 
+        if (w >= 0)
+            w = output_flush(&out);
         buf_consume(&data, buf_size(&data));
         if (w < 0) {
             r = err_sys(reterr, -w, "write");
             break;
         }
     }
+    buf_done(&out.lines);
     buf_done(&data);
     return r;
 }
