@@ -122,7 +122,8 @@ static bool on_replay(void *arg, const void *data, size_t len)
 
 static void replay(struct container *c, const struct attach_options *o, struct attach_request *a)
 {
-    struct log_options lo = {.stdout_ = o->stdout_, .stderr_ = o->stderr_, .tail = -1};
+    struct log_options lo = {
+        .stdout_ = o->stdout_, .stderr_ = o->stderr_, .raw = o->raw, .tail = -1};
     struct replay *rp = xcalloc(1, sizeof(*rp));
     bool tty;
 
@@ -194,9 +195,10 @@ void engine_container_attach(struct engine *e, const char *ref,
     shim_sync(c);
     a = xcalloc(1, sizeof(*a));
     a->fd = fd;
-    a->attach.flags =
-        (options->stdin_ ? SHIM_ATTACH_STDIN : 0u) | (options->stdout_ ? SHIM_ATTACH_STDOUT : 0u) |
-        (options->stderr_ ? SHIM_ATTACH_STDERR : 0u) | (c->tty ? 0u : SHIM_ATTACH_FRAMED);
+    a->attach.flags = (options->stdin_ ? SHIM_ATTACH_STDIN : 0u) |
+                      (options->stdout_ ? SHIM_ATTACH_STDOUT : 0u) |
+                      (options->stderr_ ? SHIM_ATTACH_STDERR : 0u) |
+                      (c->tty || options->raw ? 0u : SHIM_ATTACH_FRAMED);
     if (c->tty && detach_keys_parse(options->detach_keys, a->attach.detach_keys,
                                     &a->attach.detach_len, NULL) < 0)
         a->attach.detach_len = 0;

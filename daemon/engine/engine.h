@@ -154,6 +154,7 @@ struct attach_options {
     bool stdin_, stdout_, stderr_;
     bool stream;             /* false with logs: replay only */
     bool logs;               /* replay the log first */
+    bool raw;                /* both streams without heads, terminal or not */
     const char *detach_keys; /* NULL: the default; "" or unknown text: error 400 */
 };
 /* May the client attach?  *ret_tty tells the content type. */
@@ -170,11 +171,12 @@ void engine_container_attach(struct engine *e, const char *ref,
 
 struct log_options {
     bool stdout_, stderr_, follow, timestamps, details;
+    bool raw;                   /* without the heads of a multiplexed stream */
     int64_t since_ns, until_ns; /* 0: unlimited */
     int64_t tail;               /* lines, < 0: all */
 };
 struct log_stream;
-/* Called on the loop thread with bytes ready to be sent (framed unless the container has a TTY);
+/* Called on the loop thread with bytes ready to be sent (framed unless raw or of a TTY);
  * data NULL: the end, and the stream is gone.  Returning false pauses until log_stream_resume(). */
 typedef bool engine_log_fn(void *arg, const void *data, size_t len);
 /* *ret_tty: bytes are raw.  Nothing is called from inside. */

@@ -254,7 +254,7 @@ int engine_logs_open(struct engine *e, const char *ref, const struct log_options
     s = xcalloc(1, sizeof(*s));
     *s = (struct log_stream){.container = container_ref(c),
                              .reader = {.options = *options,
-                                        .framed = !c->tty,
+                                        .framed = !c->tty && !options->raw,
                                         .file = LOG_FILE_INIT,
                                         .path = path,
                                         .numbered = is_numbered(c)},

@@ -49,5 +49,6 @@ void head_begin(struct buf *out, const struct http_req *req, unsigned status, co
     for (size_t i = 0; i < req->n_headers; i++)
         buf_printf(out, "%s: %s\r\n", req->headers[i].name, req->headers[i].value);
     append_date(out);
-    buf_printf(out, "Content-Type: %s\r\n", content_type);
+    if (content_type)
+        buf_printf(out, "Content-Type: %s\r\n", content_type);
 }

@@ -142,6 +142,16 @@ void http_hijack_body(struct http_req *req, const char *content_type, int64_t le
  * then the connection is closed. */
 void http_hijack_error(struct http_req *req, const struct err *err);
 
+/* ---- websockets ---- */
+
+/* Does the request open one as RFC 6455 wants it, and is there room?  -EINVAL, -EBUSY. */
+int http_websocket_check(const struct http_req *req, struct err *reterr);
+/* After a check that was passed: answer "101 Switching Protocols" and hand out one end of a socket
+ * pair, whose bytes are the client's messages one after the other.  text: what is written to it
+ * goes out in text frames instead of binary ones.  cb as of http_hijack(), without extra bytes.
+ * End of file there ends the session, as the client's close frame does. */
+void http_websocket(struct http_req *req, bool text, http_hijack_fn cb, void *arg);
+
 /* ---- uploads ---- */
 
 /* For HTTP_BODY_STREAM routes: pump the body into fd (owned from now on, made non-blocking, closed

@@ -113,8 +113,9 @@ struct http_server {
     bool stopped;
     struct http_req *requests;
     struct http_stream *streams;
+    struct websocket *websockets;
     struct MHD_Response *upgrade; /* for all take-overs */
-    size_t taken_over;            /* sockets of streams, bounded by HTTP_MAX_STREAMS */
+    size_t taken_over; /* sockets of streams and websockets, bounded by HTTP_MAX_STREAMS */
     void (*done)(void *arg);
     void *done_arg;
 };
@@ -135,6 +136,10 @@ void watch_free(struct watch *w);                                   /* NULL does
 
 /* Call fn from the loop, soon. */
 void server_defer(struct http_server *s, void (*fn)(void *arg), void *arg);
+
+/* The same after some time, unless it is taken back before; NULL does nothing. */
+struct deferred *server_later(struct http_server *s, unsigned ms, void (*fn)(void *arg), void *arg);
+void server_later_cancel(struct deferred *d);
 
 /* Give a connection back to libmicrohttpd, to wait for its next request; fd is consumed. */
 void server_return_connection(struct listener *l, int fd);
@@ -168,7 +173,7 @@ ssize_t upload_feed(struct http_req *req, const char *data, size_t len);
 void upload_finish(struct http_req *req, int result);
 
 /* head.c: status line, common headers and those of the request; the caller adds what is particular
- * and the empty line. */
+ * and the empty line.  content_type NULL: none. */
 void head_begin(struct buf *out, const struct http_req *req, unsigned status, const char *reason,
                 const char *content_type);
 void head_decorate(struct MHD_Response *response, const struct http_req *req);
@@ -184,6 +189,8 @@ void takeover_finish(struct http_req *req, const void *extra, size_t extra_len);
 
 /* stream.c */
 void stream_stop_all(struct http_server *s);
+/* websocket.c */
+void websocket_stop_all(struct http_server *s);
 /* The body is complete: a stream that was opened before may send now. */
 void stream_attach(struct http_req *req);
 /* The connection ended before that. */

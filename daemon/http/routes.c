@@ -34,6 +34,7 @@ const struct http_route http_routes[] = {
     {"POST", "/containers/{name}/update", containers_update, HTTP_BODY_JSON},
     {"POST", "/containers/{name}/resize", containers_resize, 0},
     {"POST", "/containers/{name}/attach", streams_attach, 0},
+    {"GET", "/containers/{name}/attach/ws", streams_attach_ws, 0},
     {"POST", "/containers/{name}/wait", streams_wait, 0},
     {"POST", "/containers/{name}/exec", exec_create, HTTP_BODY_JSON},
     {"GET", "/containers/{name}/stats", streams_stats, 0},

@@ -43,6 +43,7 @@ void streams_logs(struct http_req *req);
 void streams_stats(struct http_req *req);
 void streams_wait(struct http_req *req);
 void streams_attach(struct http_req *req);
+void streams_attach_ws(struct http_req *req);
 
 void exec_create(struct http_req *req);
 void exec_start(struct http_req *req);

@@ -94,11 +94,11 @@ static void deferred_run(uv_timer_t *t)
 {
     struct deferred *d = (struct deferred *)t;
 
-    d->fn(d->arg);
     uv_close((uv_handle_t *)t, deferred_closed);
+    d->fn(d->arg);
 }
 
-void server_defer(struct http_server *s, void (*fn)(void *arg), void *arg)
+struct deferred *server_later(struct http_server *s, unsigned ms, void (*fn)(void *arg), void *arg)
 {
     struct deferred *d = xcalloc(1, sizeof(*d));
 
@@ -107,7 +107,19 @@ void server_defer(struct http_server *s, void (*fn)(void *arg), void *arg)
     d->fn = fn;
     d->arg = arg;
     server_handle_opened(s);
-    uv_timer_start(&d->timer, deferred_run, 0, 0);
+    uv_timer_start(&d->timer, deferred_run, ms, 0);
+    return d;
+}
+
+void server_later_cancel(struct deferred *d)
+{
+    if (d)
+        uv_close((uv_handle_t *)&d->timer, deferred_closed);
+}
+
+void server_defer(struct http_server *s, void (*fn)(void *arg), void *arg)
+{
+    server_later(s, 0, fn, arg);
 }
 
 /* ---- libmicrohttpd's callbacks ---- */
@@ -421,6 +433,7 @@ void http_server_stop(struct http_server *s, void (*done)(void *arg), void *arg)
         req_abort(req);
     }
     stream_stop_all(s);
+    websocket_stop_all(s);
     for (size_t i = 0; i < s->n; i++) {
         struct listener *l = &s->listeners[i];
 

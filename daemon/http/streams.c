@@ -195,15 +195,32 @@ static void on_attached(void *arg, int fd, const void *extra, size_t extra_len)
     free(a);
 }
 
+static struct attach_options attach_options(const struct http_req *req)
+{
+    return (struct attach_options){.stdin_ = http_query_bool(req, "stdin", false),
+                                   .stdout_ = http_query_bool(req, "stdout", false),
+                                   .stderr_ = http_query_bool(req, "stderr", false),
+                                   .stream = http_query_bool(req, "stream", false),
+                                   .logs = http_query_bool(req, "logs", false),
+                                   .detach_keys = http_query(req, "detachKeys")};
+}
+
+static struct attach_answer *attach_answer(const struct http_req *req,
+                                           const struct attach_options *o)
+{
+    struct attach_answer *a = xcalloc(1, sizeof(*a));
+
+    a->engine = http_context(req);
+    a->ref = xstrdup(http_param(req));
+    a->keys = xstrdup_null(o->detach_keys);
+    a->options = *o;
+    a->options.detach_keys = a->keys;
+    return a;
+}
+
 void streams_attach(struct http_req *req)
 {
-    struct attach_answer *a;
-    struct attach_options o = {.stdin_ = http_query_bool(req, "stdin", false),
-                               .stdout_ = http_query_bool(req, "stdout", false),
-                               .stderr_ = http_query_bool(req, "stderr", false),
-                               .stream = http_query_bool(req, "stream", false),
-                               .logs = http_query_bool(req, "logs", false),
-                               .detach_keys = http_query(req, "detachKeys")};
+    struct attach_options o = attach_options(req);
     bool tty, mux;
     struct err err;
 
@@ -211,12 +228,22 @@ void streams_attach(struct http_req *req)
         http_hijack_error(req, &err);
         return;
     }
-    a = xcalloc(1, sizeof(*a));
-    a->engine = http_context(req);
-    a->ref = xstrdup(http_param(req));
-    a->keys = xstrdup_null(o.detach_keys);
-    a->options = o;
-    a->options.detach_keys = a->keys;
     mux = !tty && http_wants_upgrade(req) && http_api_version(req) >= 142;
-    http_hijack(req, mux ? API_TYPE_MUX_STREAM : API_TYPE_RAW_STREAM, on_attached, a);
+    http_hijack(req, mux ? API_TYPE_MUX_STREAM : API_TYPE_RAW_STREAM, on_attached,
+                attach_answer(req, &o));
+}
+
+/* Both streams as they come, without heads: whoever wants them apart asks for one of them. */
+void streams_attach_ws(struct http_req *req)
+{
+    struct attach_options o = attach_options(req);
+    struct err err;
+    bool tty;
+
+    o.raw = true;
+    if (engine_container_attach_check(http_context(req), http_param(req), &o, &tty, &err) < 0 ||
+        http_websocket_check(req, &err) < 0)
+        http_reply_err(req, &err);
+    else
+        http_websocket(req, http_api_version(req) < 128, on_attached, attach_answer(req, &o));
 }
