@@ -132,13 +132,24 @@ static const struct source {
     {"VOLUME", "/volumes", "Volumes", "Name"},
 };
 
+/* bash puts what is offered into the line as it is: of a daemon that is not ours, nothing that a
+ * shell would read as more than a word. */
+static bool is_plain(const char *name)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_.:/@+,=%-";
+
+    return *name && *name != '-' && strspn(name, plain) == strlen(name);
+}
+
 static void offer_name(const char *word, const char *name, const char *kind)
 {
     name += *name == '/';
+    if (!is_plain(name))
+        return;
     if (str_ends(name, ":latest"))
         offer(word, name, strlen(name) - strlen(":latest"), kind);
-    if (!strstr(name, "<none>"))
-        offer_all(word, name, kind);
+    offer_all(word, name, kind);
 }
 
 /* A daemon that does not answer has no names; nothing is said. */

@@ -121,12 +121,15 @@ static void remember(struct stats_source *s, const json_t *sample)
     s->samples = true;
 }
 
-/* What has come; false: the stream is over. */
+/* What has come, all of it: the socket alone tells of more.  false: the stream is over. */
 static bool take(struct stats_source *s)
 {
     struct err ignored = {0};
+    int r = conn_read_body(&s->conn, &s->data, &ignored);
 
-    if (conn_read_body(&s->conn, &s->data, &ignored) <= 0)
+    while (r > 0)
+        r = conn_decode_body(&s->conn, &s->data, &ignored);
+    if (r != -EAGAIN)
         return false;
     for (;;) {
         bool bad;

@@ -168,6 +168,7 @@ static int configure(struct container *c, json_t *body, const struct image *img,
     /* Checked before the merge: what the image declares never fails a create. */
     r = validate_create(e->runtime, c->config, c->host_config, (unsigned)api, warnings, reterr);
     procview_settle(c->config, c->host_config);
+    restart_settle_label(json_get(c->config, "Labels"), c->host_config);
     if (r >= 0)
         r = runtime_merge_image(c->config, image_config, reterr);
     if (r < 0)

@@ -66,6 +66,21 @@ static char *plan_hosts(const struct container *c)
     return buf_take_str(&out);
 }
 
+/* With the host's network its own hosts, and those asked for. */
+static char *host_hosts(const struct container *c)
+{
+    _cleanup_free_ char *text = NULL;
+    struct buf out = {0};
+
+    if (file_read(AT_FDCWD, "/etc/hosts", HOST_FILE_MAX, &text) < 0)
+        return plan_hosts(c);
+    buf_append_str(&out, text);
+    if (*text && !str_ends(text, "\n"))
+        buf_append_str(&out, "\n");
+    add_extra_hosts(c, &out);
+    return buf_take_str(&out);
+}
+
 void container_files_plan(struct container *c, struct container_files *ret)
 {
     enum net_mode mode = container_net_mode(c);
@@ -74,8 +89,7 @@ void container_files_plan(struct container *c, struct container_files *ret)
     if (mode == NET_CONTAINER)
         return; /* the target's files are shared */
     ret->hostname = xasprintf("%s\n", json_get_str(c->config, "Hostname", ""));
-    if (mode != NET_HOST || file_read(AT_FDCWD, "/etc/hosts", HOST_FILE_MAX, &ret->hosts) < 0)
-        ret->hosts = plan_hosts(c);
+    ret->hosts = mode == NET_HOST ? host_hosts(c) : plan_hosts(c);
     ret->resolv = container_resolv_conf(c, mode != NET_HOST);
 }
 

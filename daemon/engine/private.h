@@ -479,6 +479,8 @@ void restart_cancel(struct container *c);
 int restart_stop(struct container *c, struct err *reterr);
 /* Its health check failed: ended, for its policy to start it again, if that was asked for. */
 void restart_unhealthy(struct container *c);
+/* The label of that meaning, of the container itself: an image has no say in it. */
+void restart_settle_label(const json_t *labels, json_t *host_config);
 /* The daemon has started: what was waiting for its turn waits again, what its policy wants up is
  * started. */
 void restart_resume(struct container *c);

@@ -54,18 +54,17 @@ void restart_stopped_by_user(struct container *c)
 
 /* ---- health ---- */
 
-static bool is_asked_for_unhealthy(const struct container *c)
+void restart_settle_label(const json_t *labels, json_t *host_config)
 {
-    const char *label = json_get_str(json_get(c->config, "Labels"), UNHEALTHY_LABEL, "");
-
-    return streq(label, "true") || json_get_bool(c->host_config, "RestartOnUnhealthy", false);
+    if (streq(json_get_str(labels, UNHEALTHY_LABEL, ""), "true"))
+        json_object_set_new(host_config, "RestartOnUnhealthy", json_true());
 }
 
 void restart_unhealthy(struct container *c)
 {
     struct err err;
 
-    if (!is_asked_for_unhealthy(c) || c->status != STATUS_RUNNING || c->kill_timer)
+    if (!json_get_bool(c->host_config, "RestartOnUnhealthy", false) || c->status != STATUS_RUNNING || c->kill_timer)
         return;
     c->failing = true;
     /* One whose tries are used up goes on as it is: ending it would help nobody. */

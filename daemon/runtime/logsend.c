@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define JOURNALD_SOCKET "/run/systemd/journal/socket"
 #define SYSLOG_SOCKET "/dev/log"
 #define TAG_DEFAULT "{{.ID}}"
+#define FIELD_MAX 255 /* bytes of the image's name in journald's fields */
 #define TAG_MAX 128 /* bytes; what is longer is cut off */
 #define HOSTNAME_MAX 64
 
@@ -270,12 +272,16 @@ static char *tag_of(const json_t *options, const struct log_names *n)
     return tag;
 }
 
-/* A name cannot hold a newline; an image reference and a tag are cleaned of it. */
+/* A name cannot hold a newline; an image reference and a tag are cleaned of it.  What is too long
+ * is cut here, where a field ends, and not by the shim's room for all of them. */
 static char *journald_fields(const struct log_names *n, const char *tag)
 {
-    return xasprintf("CONTAINER_ID=%.12s\nCONTAINER_ID_FULL=%s\nCONTAINER_NAME=%s\n"
+    size_t image = strcspn(n->image, "\n");
+
+    return xasprintf("CONTAINER_ID=%.12s\nCONTAINER_ID_FULL=%s\nCONTAINER_NAME=%.*s\n"
                      "CONTAINER_TAG=%s\nIMAGE_NAME=%.*s\nSYSLOG_IDENTIFIER=%s\n",
-                     n->id, n->id, n->name, tag, (int)strcspn(n->image, "\n"), n->image, tag);
+                     n->id, n->id, NAME_MAX, n->name, tag,
+                     (int)(image < FIELD_MAX ? image : FIELD_MAX), n->image, tag);
 }
 
 int log_send_plan(const json_t *log, const struct log_names *names, struct plan *plan)

@@ -217,6 +217,19 @@ def test_restart_on_unhealthy(d):
         d.ok("rm", "-f", container)
 
 
+def test_an_image_cannot_wish_it(d):
+    if STOCK:
+        return
+    d.ok("build", "-t", "wishing", "-", input=b"FROM busybox\nLABEL containerd-lite.restart-on-unhealthy=true\n")
+    container = d.run_detached(*FAST, "--restart", "always", "--health-cmd", "false", "wishing", "sleep", "100000")
+    becomes(d, container, "unhealthy")
+    time.sleep(0.5)
+    inspected = d.inspect(container)
+    equal((inspected["State"]["Status"], inspected["RestartCount"]), ("running", 0))
+    equal(inspected["Config"]["Labels"], {"containerd-lite.restart-on-unhealthy": "true"})
+    assert "RestartOnUnhealthy" not in inspected["HostConfig"], inspected["HostConfig"]
+
+
 def test_unhealthy_without_the_wish(d):
     """Neither without a policy, nor without being asked, nor with no tries left is it ended."""
     container = d.run_detached(*FAST, "--restart", "always", "--health-cmd", "false", "busybox", "sleep", "100000")

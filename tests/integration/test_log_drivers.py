@@ -93,10 +93,11 @@ def test_a_line_without_end_comes_in_parts(d):
         equal([len(part) for part in parts], [16384, 16384])
 
 
-def test_journald(d):
-    script = "echo to the journal; echo an error >&2"
+def journal_of(d, script, name, image, tag):
+    """The container, and its two entries by their priority."""
+    command = ("run", "-d", "--name", name, "--log-driver", "journald", "--log-opt", f"tag={tag}", image, "sh", "-c", script)
     if os.path.exists(JOURNAL):
-        container = run(d, "journald", ["tag=told"], "sh", "-c", script)
+        container = d.ok(*command)
         d.ok("wait", container)
         def entries():
             out = subprocess.run(["journalctl", "-o", "json", f"CONTAINER_ID_FULL={container}"],
@@ -107,17 +108,34 @@ def test_journald(d):
         made = not os.path.exists(os.path.dirname(JOURNAL))
         os.makedirs(os.path.dirname(JOURNAL), exist_ok=True)
         with logger(socket.AF_UNIX, JOURNAL) as sock:
-            container = run(d, "journald", ["tag=told"], "sh", "-c", script)
+            container = d.ok(*command)
             d.ok("wait", container)
             found = [dict(line.split("=", 1) for line in sock.recv(65536).decode().splitlines()) for _ in range(2)]
         if made:
             shutil.rmtree(os.path.dirname(JOURNAL))
-    found.sort(key=lambda entry: entry["PRIORITY"])
+    return container, sorted(found, key=lambda entry: entry["PRIORITY"])
+
+
+def test_journald(d):
+    container, found = journal_of(d, "echo to the journal; echo an error >&2", "sender", "busybox", "told")
     equal([(entry["PRIORITY"], entry["MESSAGE"]) for entry in found], [("3", "an error"), ("6", "to the journal")])
     for entry in found:
         equal((entry["CONTAINER_ID_FULL"], entry["CONTAINER_ID"], entry["CONTAINER_NAME"], entry["CONTAINER_TAG"],
                entry["IMAGE_NAME"], entry["SYSLOG_IDENTIFIER"]),
               (container, container[:12], "sender", "told", "busybox", "told"))
+
+
+def test_journald_with_the_longest_names(d):
+    """Each field is cut by itself; none takes another's place."""
+    image, name, tag = "/".join(["long" * 30] * 2) + ":" + "v" * 127, "n" * 255, "t" * 300
+    d.ok("tag", "busybox", image)
+    container, found = journal_of(d, "echo said; echo loudly >&2", name, image, tag)
+    for entry, priority, text in zip(found, "36", ("loudly", "said")):
+        equal((entry["CONTAINER_ID_FULL"], entry["CONTAINER_NAME"], entry["CONTAINER_TAG"], entry["IMAGE_NAME"],
+               entry["SYSLOG_IDENTIFIER"], entry["PRIORITY"], entry["MESSAGE"]),
+              (container, name, "t" * 128, image[:255], "t" * 128, priority, text))
+    d.ok("rm", container)
+    d.ok("rmi", image)
 
 
 def test_refusals(d):

@@ -1,11 +1,13 @@
 """The daemon from elsewhere: through ssh to a real sshd on the loopback, by forwarded sockets, by the
 clients' own ssh transport, and what the client says where there is no daemon."""
 import contextlib
+import json
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 
 from harness import CTLC, Daemon, Result, Skip, equal, has, wait_for
 
@@ -210,6 +212,33 @@ def test_completion(d):
     equal(d.ctl("-H", "unix:///nonexistent", "__complete", "start", "").out, "")
     d.ok("rm", container)
     d.ok("volume", "rm", volume)
+
+
+def test_names_of_a_hostile_daemon(d):
+    """What is offered goes into a command line as it is: only names that can be names."""
+    names = ["/good-1", "/$(reboot)", "/a;b", "/a b", "/`x`", "/--privileged", "/a\nb", "/a\x1b[2J", "/<none>", "/'q'", "/good_2"]
+    body = json.dumps([{"Id": "1", "Names": [name]} for name in names]).encode()
+    path = f"{d.root}/hostile.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(8)
+
+        def answer():
+            while True:
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    return
+                with sock:
+                    if sock.recv(65536):
+                        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        offered = d.ok("-H", f"unix://{path}", "__complete", "start", "").splitlines()
+        equal([line.split("\t")[0] for line in offered], ["good-1", "good_2"])
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
 
 
 def complete_in_bash(d, line):
