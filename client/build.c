@@ -311,7 +311,7 @@ static void take(struct answer *a, const json_t *m)
         a->code = (int)json_get_int(detail, "code", 1);
     }
     if (stream)
-        fputs(stream, stdout);
+        fwrite(stream, 1, json_string_length(json_get(m, "stream")), stdout);
     else if (status && !json_get(json_get(m, "progressDetail"), "total"))
         printf("%s%s%s\n", json_get_str(m, "id", ""), json_get(m, "id") ? ": " : "", status);
     fflush(stdout);

@@ -34,7 +34,7 @@ json_t *json_take_object(struct buf *b, bool *bad)
     buf_consume(b, blank);
     if (buf_size(b) == 0)
         return NULL;
-    v = json_loadb(buf_head(b), buf_size(b), JSON_DISABLE_EOF_CHECK, &why);
+    v = json_loadb(buf_head(b), buf_size(b), JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, &why);
     if (v)
         buf_consume(b, (size_t)why.position);
     else

@@ -12,45 +12,10 @@
 #include "ignore.h"
 #include "log.h"
 #include "reference.h"
+#include "url_file.h"
 
 #define CONTEXT "context"
 #define IGNORE_MAX (1 << 20)
-
-/* ---- saying ---- */
-
-void build_output(struct build *b, json_t *obj)
-{
-    if (b->cancelled || b->ended)
-        json_decref(obj);
-    else
-        b->full = !b->cb.output(b->cb.arg, obj);
-}
-
-void engine_build_resume(struct build *b)
-{
-    b->full = false;
-    for (size_t i = 0; b->runs && i < b->stages.n; i++) {
-        if (b->runs[i].exec)
-            build_exec_resume(&b->runs[i]);
-    }
-}
-
-void build_say(struct build *b, const char *fmt, ...)
-{
-    _cleanup_free_ char *text = NULL, *clean = NULL;
-    va_list ap;
-    int n;
-
-    if (b->cancelled || build_option(b, "quiet"))
-        return;
-    va_start(ap, fmt);
-    n = vasprintf(&text, fmt, ap);
-    va_end(ap);
-    if (n < 0)
-        return;
-    clean = str_to_utf8(text);
-    build_output(b, json_pack("{s:s}", "stream", clean));
-}
 
 bool build_option(const struct build *b, const char *name)
 {
@@ -138,6 +103,10 @@ static void stop(struct build *b)
             worker_kill(s->worker);
         if (s->pull) {
             image_pull_cancel(TAKE_PTR(s->pull)); /* no callback: its hold is ours */
+            b->pending--;
+        }
+        if (s->fetch) {
+            url_file_cancel(TAKE_PTR(s->fetch)); /* likewise */
             b->pending--;
         }
         if (s->exec)
@@ -367,8 +336,11 @@ static json_t *keep_options(const struct build_options *o)
     const struct {
         const char *name;
         const json_t *value;
-    } objects[] = {
-        {"args", o->args}, {"labels", o->labels}, {"host", o->host_config}, {"auths", o->auths}};
+    } objects[] = {{"args", o->args},
+                   {"labels", o->labels},
+                   {"host", o->host_config},
+                   {"auths", o->auths},
+                   {"cachefrom", o->cache_from}};
     json_t *out = json_object(), *tags = json_array();
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {

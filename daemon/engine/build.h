@@ -17,6 +17,7 @@ struct build_options {
     const json_t *args, *labels; /* {"name": "value" or null} */
     const json_t *host_config;   /* of the containers of RUN: limits, network, hosts */
     const json_t *auths;         /* {"server": credentials} */
+    const json_t *cache_from;    /* ["image", ...] */
     bool nocache, pull, rm, forcerm, quiet;
 };
 

@@ -29,7 +29,7 @@ json_t *config_shell(const json_t *config)
     return json_array_size(shell) > 0 ? json_incref(shell) : json_pack("[s,s]", "/bin/sh", "-c");
 }
 
-static json_t *member(json_t *config, const char *key, bool array)
+json_t *config_member(json_t *config, const char *key, bool array)
 {
     json_t *v = json_object_get(config, key);
 
@@ -40,43 +40,14 @@ static json_t *member(json_t *config, const char *key, bool array)
     return v;
 }
 
-void config_env_put(json_t *config, const char *name, const char *value)
-{
-    json_t *env = member(config, "Env", true), *item;
-    size_t n = strlen(name), i;
-
-    json_array_foreach (env, i, item) {
-        const char *text = json_string_value(item);
-
-        if (text && strncmp(text, name, n) == 0 && text[n] == '=') {
-            json_array_set_new(env, i, json_sprintf("%s=%s", name, value));
-            return;
-        }
-    }
-    json_array_append_new(env, json_sprintf("%s=%s", name, value));
-}
-
-const char *config_env_get(const json_t *config, const char *name)
-{
-    const json_t *item;
-    size_t n = strlen(name), i;
-
-    json_array_foreach (json_get(config, "Env"), i, item) {
-        const char *text = json_string_value(item);
-
-        if (text && strncmp(text, name, n) == 0 && text[n] == '=')
-            return text + n + 1;
-    }
-    return NULL;
-}
-
 /* ---- one function an instruction; what it puts into `out` is the history's text ---- */
 
 typedef int config_fn(struct stage_run *s, struct buf *out, struct err *reterr);
 
 /* The name and value of each pair with their variables replaced. */
 static int each_pair(struct stage_run *s, struct buf *out,
-                     void (*put)(struct stage_run *s, const char *name, const char *value),
+                     int (*put)(struct stage_run *s, const char *name, const char *value,
+                                struct err *reterr),
                      struct err *reterr)
 {
     struct expander x = stage_expander(s);
@@ -95,25 +66,22 @@ static int each_pair(struct stage_run *s, struct buf *out,
         if (!*done[i])
             return err_set(reterr, ERR_INVALID, EINVAL, "%s names can not be blank",
                            s->ins->keyword);
-        put(s, done[i], done[i + 1]);
+        r = put(s, done[i], done[i + 1], reterr);
         buf_printf(out, " %s=%s", done[i], done[i + 1]);
     }
     return r;
 }
 
-static void put_env(struct stage_run *s, const char *name, const char *value)
+static int put_label(struct stage_run *s, const char *name, const char *value, struct err *reterr)
 {
-    config_env_put(s->config, name, value);
-}
-
-static void put_label(struct stage_run *s, const char *name, const char *value)
-{
-    json_object_set_new(member(s->config, "Labels", false), name, json_string(value));
+    (void)reterr;
+    json_object_set_new(config_member(s->config, "Labels", false), name, json_string(value));
+    return 0;
 }
 
 static int set_env(struct stage_run *s, struct buf *out, struct err *reterr)
 {
-    return each_pair(s, out, put_env, reterr);
+    return each_pair(s, out, stage_env_put, reterr);
 }
 
 static int set_label(struct stage_run *s, struct buf *out, struct err *reterr)
@@ -211,7 +179,7 @@ static int words_of(struct stage_run *s, char ***ret, struct err *reterr)
 
 static int set_volume(struct stage_run *s, struct buf *out, struct err *reterr)
 {
-    json_t *volumes = member(s->config, "Volumes", false);
+    json_t *volumes = config_member(s->config, "Volumes", false);
     _cleanup_(strv_freep) char **words = NULL;
     int r = words_of(s, &words, reterr);
 
@@ -318,7 +286,7 @@ static int set_onbuild(struct stage_run *s, struct buf *out, struct err *reterr)
     instruction_done(&inner);
     if (r < 0)
         return r;
-    json_array_append_new(member(s->config, "OnBuild", true), json_string(s->ins->args));
+    json_array_append_new(config_member(s->config, "OnBuild", true), json_string(s->ins->args));
     buf_printf(out, " %s", s->ins->args);
     return 0;
 }

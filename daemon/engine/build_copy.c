@@ -9,21 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "build_impl.h"
+#include "build_copy.h"
 #include "fd.h"
 #include "log.h"
-
-struct copy {
-    char **sources; /* owned: in the context, or below the source */
-    char *dest;     /* owned: absolute; ends with a slash if it is to be a directory */
-    char *shown;    /* owned: the same as the Dockerfile has it */
-    char *owner;    /* owned: --chown, or NULL */
-    char *mode;     /* owned: --chmod, or NULL */
-    char *file;     /* owned: the tar's name in the stage; NULL: none, only the directory */
-    bool from;      /* not from the context */
-    bool single;    /* one file, which may get the destination's name */
-    char digest[ID_LEN + 1];
-};
 
 void copy_done(struct stage_run *s)
 {
@@ -37,6 +25,8 @@ void copy_done(struct stage_run *s)
     free(c->owner);
     free(c->mode);
     free(c->file);
+    free(c->dir);
+    fd_close(c->plan);
     free(c);
 }
 
@@ -109,7 +99,7 @@ static void committed(void *arg, json_t *result, const struct err *err)
     bool ran = s->exec == NULL && s->ins->kind == INS_RUN;
 
     if (ran && s->target && !is_over(s->build))
-        build_say(s->build, "Removing intermediate container %.*s\n", SHORT_ID, s->target->id);
+        stage_say(s, "Removing intermediate container %.*s\n", SHORT_ID, s->target->id);
     step_drop_containers(s);
     copy_done(s);
     if (!build_release(s->build))
@@ -285,14 +275,14 @@ static void picked(void *arg, const struct worker_result *result)
     step_done(s);
 }
 
-static int pick(struct stage_run *s, int plan_fd, struct err *reterr)
+int copy_pick(struct stage_run *s, int plan_fd, struct err *reterr)
 {
     struct copy *c = s->copy;
     _cleanup_(strv_freep) char **args = strv_append(strv_append(NULL, "pick"), "/");
     _cleanup_close_ int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out = -EBADF;
 
     args = strv_append(args, "--plan");
-    if (s->ins->kind == INS_ADD)
+    if (s->ins->kind == INS_ADD && !c->urls)
         args = strv_append(args, "--extract");
     for (size_t i = 0; c->sources[i]; i++) {
         _cleanup_free_ char *text = xasprintf("--source=%s", c->sources[i]);
@@ -313,44 +303,14 @@ static void source_opened(void *arg, const struct view *view, const struct err *
 
     if (!resume(s))
         return;
-    if (err || pick(s, view->fd, &e) < 0)
+    if (err || copy_pick(s, view->fd, &e) < 0)
         step_failed(s, err ? err : &e);
 }
 
-/* The image that --from names. */
-static int source_image(struct stage_run *s, const char *from, char **ret, struct err *reterr)
+int copy_pick_image(struct stage_run *s, const char *image, struct err *reterr)
 {
-    struct build *b = s->build;
-    int i = build_stages_index(&b->stages, s->index, from);
-    struct image *img;
-    int r;
+    int r = make_target(s, image, &s->source, reterr);
 
-    if (i >= 0 && !*b->runs[i].image)
-        return err_set(reterr, ERR_INVALID, ENOENT, "stage %s has no files", from);
-    if (i >= 0) {
-        *ret = xstrdup(b->runs[i].image);
-        return 0;
-    }
-    if (strspn(from, "0123456789") == strlen(from))
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "invalid from flag value %s: refers to current build stage or a later one",
-                       from);
-    r = images_lookup(b->engine->images, from, &img, reterr);
-    if (r < 0)
-        return err_wrap(reterr, "invalid from flag value %s", from);
-    *ret = xstrdup(img->id);
-    image_unref(img);
-    return 0;
-}
-
-static int pick_from(struct stage_run *s, const char *from, struct err *reterr)
-{
-    _cleanup_free_ char *image = NULL;
-    int r = source_image(s, from, &image, reterr);
-
-    s->copy->from = true;
-    if (r >= 0)
-        r = make_target(s, image, &s->source, reterr);
     if (r < 0)
         return r;
     build_hold(s->build);
@@ -358,175 +318,6 @@ static int pick_from(struct stage_run *s, const char *from, struct err *reterr)
     if (r < 0)
         s->build->pending--;
     return r;
-}
-
-/* ---- here-documents: files in a directory of their own ---- */
-
-static int write_heredoc(struct stage_run *s, int dir, const struct heredoc *h, struct err *reterr)
-{
-    struct expander x = stage_expander(s);
-    _cleanup_free_ char *text = NULL;
-    _cleanup_close_ int fd = -EBADF;
-    int r = 0;
-
-    x.text = true;
-    if (h->expand)
-        r = expand_word(&x, h->content, &text, reterr);
-    if (r < 0)
-        return r;
-    if (!str_is_filename(h->name))
-        return err_set(reterr, ERR_INVALID, EINVAL, "%s is no name for a file", h->name);
-    fd = openat(dir, h->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    r = fd < 0 ? -errno
-               : fd_write_all(fd, text ? text : h->content, strlen(text ? text : h->content));
-    return r < 0 ? err_sys(reterr, -r, "write %s", h->name) : 0;
-}
-
-static int pick_heredocs(struct stage_run *s, struct err *reterr)
-{
-    _cleanup_free_ char *name = build_file(s->build, "here");
-    _cleanup_close_ int plan = build_plan_dir(s->build, name, reterr), dir = -EBADF;
-    struct copy *c = s->copy;
-    int r = plan;
-
-    if (r < 0)
-        return r;
-    if (strv_len(c->sources) != s->ins->n_heredocs)
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "here-documents and files in one %s are not supported", s->ins->keyword);
-    dir = openat(s->build->stage.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (dir < 0)
-        return err_sys(reterr, errno, "open %s", name);
-    strv_free(TAKE_PTR(c->sources));
-    for (size_t i = 0; r >= 0 && i < s->ins->n_heredocs; i++) {
-        r = write_heredoc(s, dir, &s->ins->heredocs[i], reterr);
-        c->sources = strv_append(c->sources, s->ins->heredocs[i].name);
-    }
-    return r < 0 ? r : pick(s, plan, reterr);
-}
-
-/* ---- the arguments ---- */
-
-/* Absolute and clean; a directory's slash stays. */
-static char *dest_path(const struct stage_run *s, const char *text)
-{
-    const char *dir = json_get_str(s->config, "WorkingDir", "/");
-    _cleanup_free_ char *full = *text == '/' ? xstrdup(text) : xasprintf("/%s/%s", dir, text);
-    _cleanup_free_ char *clean = path_clean(full);
-    bool slash = str_ends(text, "/") || streq(text, ".") || str_ends(text, "/.");
-
-    return xasprintf("%s%s", clean, slash && !str_ends(clean, "/") ? "/" : "");
-}
-
-static int arguments(struct stage_run *s, char ***ret, struct err *reterr)
-{
-    struct expander x = stage_expander(s);
-    _cleanup_(strv_freep) char **raw = NULL, **out = NULL;
-    int r = 0;
-
-    if (!s->ins->is_json)
-        r = words_split(s->ins->args, x.escape, &raw, reterr);
-    for (size_t i = 0; r >= 0; i++) {
-        char **list = s->ins->is_json ? s->ins->json : raw;
-        _cleanup_free_ char *word = NULL;
-
-        if (!list || !list[i])
-            break;
-        r = expand_word(&x, list[i], &word, reterr);
-        if (r >= 0)
-            out = strv_append(out, word);
-    }
-    if (r >= 0 && strv_len(out) < 2)
-        r = err_set(reterr, ERR_INVALID, EINVAL,
-                    "dockerfile parse error line %u: %s requires at least two arguments, but only "
-                    "one was provided. Destination could not be determined.",
-                    s->ins->line, s->ins->keyword);
-    if (r >= 0)
-        *ret = TAKE_PTR(out);
-    return r;
-}
-
-static int check_source(const char *source, struct err *reterr)
-{
-    _cleanup_free_ char *clean = path_clean(source);
-
-    if (streq(clean, "..") || str_starts(clean, "../"))
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "forbidden path outside the build context: %s ()", source);
-    return 0;
-}
-
-static bool is_url(const char *s)
-{
-    return str_starts(s, "http://") || str_starts(s, "https://");
-}
-
-static int flag_word(struct stage_run *s, const char *name, char **ret, struct err *reterr)
-{
-    struct expander x = stage_expander(s);
-    const char *value = instruction_flag(s->ins, name);
-
-    return str_empty(value) ? 0 : expand_word(&x, value, ret, reterr);
-}
-
-static int check_mode(const char *mode, struct err *reterr)
-{
-    if (mode && (strspn(mode, "01234567") != strlen(mode) || strlen(mode) > 5))
-        return err_set(
-            reterr, ERR_INVALID, EINVAL,
-            "invalid chmod parameter: '%s'. it should be octal string and between 0 and 07777",
-            mode);
-    return 0;
-}
-
-static int take_arguments(struct stage_run *s, struct copy *c, struct err *reterr)
-{
-    static const char *const flags[] = {"from", "chown", "chmod", "link", NULL};
-    _cleanup_(strv_freep) char **words = NULL;
-    size_t n;
-    int r = instruction_check_flags(s->ins, s->ins->kind == INS_COPY ? flags : flags + 1, reterr);
-
-    if (r >= 0)
-        r = arguments(s, &words, reterr);
-    if (r >= 0)
-        r = flag_word(s, "chown", &c->owner, reterr);
-    if (r >= 0)
-        r = flag_word(s, "chmod", &c->mode, reterr);
-    if (r >= 0)
-        r = check_mode(c->mode, reterr);
-    if (r < 0)
-        return r;
-    n = strv_len(words);
-    c->dest = dest_path(s, words[n - 1]);
-    c->shown = xstrdup(words[n - 1]);
-    for (size_t i = 0; r >= 0 && i + 1 < n; i++) {
-        if (is_url(words[i]))
-            r = err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
-                        "ADD of a URL is not supported yet: %s", words[i]);
-        else if (!instruction_flag(s->ins, "from"))
-            r = check_source(words[i], reterr);
-        c->sources = strv_append(c->sources, words[i]);
-    }
-    return r;
-}
-
-void copy_step(struct stage_run *s)
-{
-    const char *from = instruction_flag(s->ins, "from");
-    struct err e;
-    int r;
-
-    copy_done(s);
-    s->copy = xcalloc(1, sizeof(*s->copy));
-    r = take_arguments(s, s->copy, &e);
-    if (r >= 0 && s->ins->n_heredocs > 0)
-        r = pick_heredocs(s, &e);
-    else if (r >= 0)
-        r = from ? pick_from(s, from, &e) : pick(s, s->build->context_plan, &e);
-    if (r >= 0)
-        return;
-    err_wrap(&e, "%s failed", s->ins->keyword);
-    step_failed(s, &e);
 }
 
 /* ---- WORKDIR ---- */
@@ -541,7 +332,7 @@ void workdir_step(struct stage_run *s)
         step_failed(s, &e);
         return;
     }
-    path = dest_path(s, word);
+    path = copy_dest_path(s, word);
     if (strlen(path) > 1 && str_ends(path, "/"))
         path[strlen(path) - 1] = '\0';
     json_object_set_new(s->config, "WorkingDir", json_string(path));
@@ -554,6 +345,7 @@ void workdir_step(struct stage_run *s)
     }
     copy_done(s);
     s->copy = xcalloc(1, sizeof(*s->copy));
+    s->copy->plan = -EBADF;
     s->copy->dest = xstrdup(path);
     put(s);
 }

@@ -15,6 +15,9 @@
 #define BUILD_EXPANDED_MAX (16 << 20) /* bytes of all words of a build, variables replaced */
 
 struct build;
+struct stage_run;
+
+typedef void stage_fn(struct stage_run *s);
 
 /* One stage on its way. */
 struct stage_run {
@@ -22,9 +25,15 @@ struct stage_run {
     const struct build_stage *def;
     size_t index;
     bool needed, begun, done;
+    unsigned step;    /* number of the last one that was told of */
+    stage_fn *parked; /* how it goes on when the stage `awaits` is done; NULL: it runs */
+    size_t awaits;
+    json_t *held;     /* owned: output that is not shown yet */
+    size_t held_size; /* bytes of it */
 
     char image[ID_LEN + 1];     /* so far; "": nothing, FROM scratch */
     json_t *config;             /* owned: the container part of its config as it is to be */
+    json_t *env_at;             /* owned: places in Env by name; NULL: not known */
     json_t *args;               /* owned: declared by ARG; null: without a value */
     char *author;               /* owned; NULL: none */
     bool cmd_set;               /* CMD in this stage: ENTRYPOINT leaves it alone */
@@ -40,9 +49,11 @@ struct stage_run {
     char key[ID_LEN + 1];              /* in the cache */
     struct worker *worker;             /* borrowed: frees itself */
     struct image_pull *pull;           /* borrowed likewise */
+    stage_fn *pulled;                  /* how it goes on then */
     struct container *source, *target; /* references; removed at the step's end */
     bool target_held;                  /* container_release_view() is due */
-    struct copy *copy;                 /* build_copy.c, owned */
+    struct copy *copy;                 /* build_copy.h, owned */
+    struct url_file *fetch;            /* what ADD fetches; frees itself */
     struct build_exec *exec;           /* build_run.c: frees itself */
 };
 
@@ -70,15 +81,29 @@ struct build {
     struct stage_run *runs; /* owned: one a stage */
     json_t *meta;           /* owned: ARG before the first FROM */
     json_t *used;           /* owned: build args that an ARG declared */
-    unsigned step, steps;
+    unsigned step, steps;   /* those before the first stage; all */
     size_t target;
+    size_t front;       /* the stage whose output is shown */
+    unsigned active;    /* stages that have begun, are not through and wait for no other */
     size_t expand_left; /* of BUILD_EXPANDED_MAX */
 };
 
-/* ---- build.c ---- */
+/* ---- build_say.c ---- */
 
 void build_say(struct build *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void build_output(struct build *b, json_t *obj); /* steals */
+/* The same of a stage, at once or when it is its turn. */
+void stage_say(struct stage_run *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void stage_say_bytes(struct stage_run *s, const char *before, const char *data, size_t len,
+                     const char *after);
+void stage_output(struct stage_run *s, json_t *obj);
+/* It must say no more for now, until build_exec_resume(). */
+bool stage_is_full(const struct stage_run *s);
+/* What was kept is told. */
+void stage_show(struct stage_run *s);
+
+/* ---- build.c ---- */
+
 bool build_option(const struct build *b, const char *name);
 /* A callback that belongs to the build begins / has come.  false: the build is over, go no further.
  */
@@ -92,14 +117,37 @@ char *build_file(struct build *b, const char *kind);
  */
 int build_plan_dir(struct build *b, const char *name, struct err *reterr);
 
-/* ---- build_stage.c ---- */
+/* ---- build_order.c ---- */
 
 void stages_begin(struct build *b);
 void stage_run_done(struct stage_run *s);
+/* The stage that FROM names by its name alone, among those before; -ENOENT. */
+int stage_by_name(const struct build *b, size_t before, const char *name);
+/* The base of a stage, variables replaced; caller frees. */
+int base_name(struct build *b, size_t i, char **ret, struct err *reterr);
+/* Is that one done, or not to be waited for?  If not, then() comes later. */
+bool stage_await(struct stage_run *s, size_t other, stage_fn *then);
+void stage_ended(struct stage_run *s);
+
+/* ---- build_base.c ---- */
+
+void stage_begin(struct stage_run *s);
+/* Pull an image, then then(). */
+int stage_pull(struct stage_run *s, const char *name, const char *platform, stage_fn *then,
+               struct err *reterr);
+
+/* ---- build_stage.c ---- */
+
+void stage_next(void *arg); /* an engine_defer() of it is a callback: build_hold() */
 void step_done(struct stage_run *s);
 void step_failed(struct stage_run *s, const struct err *err);
+
+/* ---- build_cache.c ---- */
+
 /* The step's image is there: the cache is told, and then step_done(). */
 void step_made(struct stage_run *s, const char *image_id);
+/* Look up the images of --cache-from, once. */
+void cache_take_sources(struct build *b);
 /* Prepare s->key for a step; more: of what else its result is made ("": nothing).  true: it was in
  * the cache, and s->image is that of it. */
 bool step_probe(struct stage_run *s, const char *more);
@@ -109,7 +157,16 @@ void step_derive(struct stage_run *s, const char *comment);
 int stage_need_image(struct stage_run *s, struct err *reterr);
 /* `/bin/sh -c #(nop) text`. */
 char *nop_text(const struct stage_run *s, const char *comment);
+
+/* ---- build_vars.c ---- */
+
 struct expander stage_expander(struct stage_run *s);
+struct expander meta_expander(struct build *b);
+/* ARG before the first FROM. */
+int meta_take(struct build *b, const struct instruction *ins, bool say, struct err *reterr);
+bool arg_is_builtin(const char *name);
+const char *stage_env_get(struct stage_run *s, const char *name); /* NULL: none */
+int stage_env_put(struct stage_run *s, const char *name, const char *value, struct err *reterr);
 /* What stands for the value of the argument: given, declared or builtin; NULL: none. */
 const char *stage_arg(struct stage_run *s, const char *name);
 
@@ -121,8 +178,7 @@ int config_apply(struct stage_run *s, char **ret_comment, struct err *reterr);
 int trigger_check(const struct instruction *ins, struct err *reterr);
 json_t *config_kept(const json_t *config);  /* a copy of what an image keeps */
 json_t *config_shell(const json_t *config); /* borrowed, or the default: new reference */
-void config_env_put(json_t *config, const char *name, const char *value);
-const char *config_env_get(const json_t *config, const char *name);
+json_t *config_member(json_t *config, const char *key, bool array); /* made if it is none */
 
 /* ---- build_run.c ---- */
 

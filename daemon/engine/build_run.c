@@ -74,7 +74,7 @@ static char **add_arg(struct stage_run *s, char **list, const char *name)
     const char *value = stage_arg(s, name);
     _cleanup_free_ char *text = NULL;
 
-    if (!value || config_env_get(s->config, name))
+    if (!value || stage_env_get(s, name))
         return list;
     text = xasprintf("%s=%s", name, value);
     return strv_append(list, text);
@@ -231,12 +231,9 @@ void build_exec_cancel(struct stage_run *s)
 
 static void say_frame(struct build_exec *x, int stream, const char *data, size_t len)
 {
-    _cleanup_free_ char *text = xstrndup(data, len);
+    bool red = stream == 2; /* as dockerd has it */
 
-    if (stream == 2) /* as dockerd has it: red */
-        build_say(x->stage->build, "\033[91m%s\033[0m", text);
-    else
-        build_say(x->stage->build, "%s", text);
+    stage_say_bytes(x->stage, red ? "\033[91m" : "", data, len, red ? "\033[0m" : "");
 }
 
 static void take_frames(struct build_exec *x)
@@ -267,7 +264,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n > 0) {
         buf_append(&x->frames, buf->base, (size_t)n);
         take_frames(x);
-        if (x->stage->build->full)
+        if (stage_is_full(x->stage))
             uv_read_stop(stream); /* the command waits, not our memory */
     } else if (n < 0) {
         uv_read_stop(stream);
@@ -353,7 +350,6 @@ static int create(struct stage_run *s, const json_t *argv, struct err *reterr)
 void run_step(struct stage_run *s)
 {
     static const char *const flags[] = {NULL};
-    struct build *b = s->build;
     json_t *argv, *ran;
     struct err e;
 
@@ -370,7 +366,7 @@ void run_step(struct stage_run *s)
     } else if (create(s, argv, &e) < 0) {
         step_failed(s, &e);
     } else {
-        build_say(b, " ---> Running in %.*s\n", SHORT_ID, s->target->id);
+        stage_say(s, " ---> Running in %.*s\n", SHORT_ID, s->target->id);
         begin(s, argv, ran);
         return;
     }

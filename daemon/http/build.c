@@ -245,6 +245,7 @@ void build_start(struct http_req *req)
 {
     _cleanup_(strv_freep) char **tags = param_list(req, "t");
     _cleanup_json_ json_t *args = NULL, *labels = NULL, *host = NULL, *auths = credentials(req);
+    _cleanup_json_ json_t *cache_from = NULL;
     struct build_options o = {.dockerfile = http_query(req, "dockerfile"),
                               .target = http_query(req, "target"),
                               .platform = http_query(req, "platform"),
@@ -265,9 +266,12 @@ void build_start(struct http_req *req)
     if (r >= 0)
         r = query_json(req, "labels", JSON_OBJECT, &labels, &err);
     if (r >= 0)
+        r = query_json(req, "cachefrom", JSON_ARRAY, &cache_from, &err);
+    if (r >= 0)
         r = host_config(req, &host, &err);
     o.args = args;
     o.labels = labels;
+    o.cache_from = cache_from;
     o.host_config = host;
     if (r >= 0)
         r = begin(a, &o, &err);

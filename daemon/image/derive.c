@@ -104,6 +104,109 @@ int images_derive(struct images *im, const struct image_derive *o, char ret_id[I
     return r;
 }
 
+/* ---- a step of another image ---- */
+
+static bool same_entry(const json_t *a, const json_t *b)
+{
+    return streq(json_get_str(a, "created_by", ""), json_get_str(b, "created_by", "")) &&
+           json_get_bool(a, "empty_layer", false) == json_get_bool(b, "empty_layer", false);
+}
+
+/* Is all that the parent is the beginning of the other? */
+static bool begins_with(const struct image *img, const struct image *parent)
+{
+    const json_t *mine = json_get(img->config, "history"), *entry;
+    size_t i;
+
+    if (!parent)
+        return true;
+    if (parent->n_layers > img->n_layers)
+        return false;
+    for (i = 0; i < parent->n_layers; i++) {
+        if (!streq(parent->chain_ids[i], img->chain_ids[i]))
+            return false;
+    }
+    json_array_foreach (json_get(parent->config, "history"), i, entry) {
+        if (i >= json_array_size(mine) || !same_entry(entry, json_array_get(mine, i)))
+            return false;
+    }
+    return true;
+}
+
+/* The beginning of the document: so many entries of history, so many layers. */
+static json_t *cut_document(const struct image *img, size_t entries, size_t layers,
+                            const json_t *config)
+{
+    json_t *doc = json_deep_copy(img->config);
+    json_t *history = json_get(doc, "history");
+    json_t *diff_ids = json_get(json_get(doc, "rootfs"), "diff_ids");
+
+    while (json_array_size(history) > entries)
+        json_array_remove(history, json_array_size(history) - 1);
+    while (json_array_size(diff_ids) > layers)
+        json_array_remove(diff_ids, json_array_size(diff_ids) - 1);
+    json_object_set_new(doc, "config", json_deep_copy(config));
+    return doc;
+}
+
+static int64_t size_of(struct images *im, const struct image *img, size_t layers)
+{
+    int64_t size, sum = 0;
+
+    for (size_t i = 0; i < layers; i++)
+        sum += db_layer_get(im->db, img->chain_ids[i], &size, NULL) > 0 ? size : 0;
+    return sum;
+}
+
+static int put_beginning(struct images *im, const struct image *img, size_t entries, size_t layers,
+                         const struct image_derive *o, char ret_id[ID_LEN + 1], struct err *reterr)
+{
+    _cleanup_load_plan_ struct load_plan plan = {0};
+    _cleanup_json_ json_t *doc = cut_document(img, entries, layers, o->config);
+    struct load_image *l = load_plan_add(&plan);
+    struct image beginning = {
+        .chain_ids = img->chain_ids, .n_layers = layers, .size = size_of(im, img, layers)};
+    char *text = json_to_str(doc);
+    int r = load_image_set_config(l, text, strlen(text), layers, reterr);
+
+    if (r >= 0) {
+        snprintf(beginning.id, sizeof(beginning.id), "%s", o->parent ? o->parent : "");
+        r = put_image(im, l, &beginning, reterr);
+    }
+    if (r >= 0)
+        memcpy(ret_id, l->id, ID_LEN + 1);
+    return r;
+}
+
+int images_step_again(struct images *im, const char *source, const struct image_derive *o,
+                      char ret_id[ID_LEN + 1], struct err *reterr)
+{
+    _cleanup_(image_unrefp) struct image *parent = NULL, *img = NULL;
+    const json_t *history, *entry;
+    size_t entries, layers;
+    int r = images_get(im, source, &img, reterr);
+
+    if (r >= 0 && !str_empty(o->parent))
+        r = images_get(im, o->parent, &parent, reterr);
+    if (r < 0)
+        return r;
+    history = json_get(img->config, "history");
+    entries = parent ? json_array_size(json_get(parent->config, "history")) : 0;
+    entry = json_array_get(history, entries);
+    if (!entry || !streq(json_get_str(entry, "created_by", ""), o->created_by) ||
+        !begins_with(img, parent))
+        return 0;
+    layers = (parent ? parent->n_layers : 0) + !json_get_bool(entry, "empty_layer", false);
+    if (layers > img->n_layers)
+        return 0;
+    if (entries + 1 == json_array_size(history)) {
+        memcpy(ret_id, img->id, ID_LEN + 1);
+        return 1;
+    }
+    r = put_beginning(im, img, entries + 1, layers, o, ret_id, reterr);
+    return r < 0 ? r : 1;
+}
+
 void images_step_done(struct images *im, const char *id, const char *parent, const char *key)
 {
     struct err e;

@@ -237,6 +237,11 @@ int images_derive(struct images *im, const struct image_derive *o, char ret_id[I
  * were made of them. */
 void images_step_done(struct images *im, const char *id, const char *parent, const char *key);
 bool images_step_find(struct images *im, const char *key, char ret_id[ID_LEN + 1]);
+/* Did `source` become what it is by made_by right after what `parent` ("": nothing) is?  Then 1,
+ * and the image of it that far, with this configuration; 0: no; -errno.  parent and config as of
+ * images_derive(). */
+int images_step_again(struct images *im, const char *source, const struct image_derive *o,
+                      char ret_id[ID_LEN + 1], struct err *reterr);
 /* It is what the build was for. */
 void images_build_done(struct images *im, const char *id);
 /* Is the one made, by steps, of the other, or the same? */

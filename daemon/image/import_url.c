@@ -240,8 +240,7 @@ static void on_done(void *arg, struct web_request *rq, const struct err *err)
 
 /* ---- */
 
-/* Without the user, password and query, which may be secrets. */
-static char *show_url(const char *url)
+char *url_show(const char *url)
 {
     const char *host = strstr(url, "://"), *at;
     size_t end = strcspn(url, "?#");
@@ -284,7 +283,7 @@ struct image_download *images_import_url(struct images *im, const char *url,
     d->im = im;
     d->cb = *cb;
     d->fd = -EBADF;
-    d->shown = show_url(full);
+    d->shown = url_show(full);
     d->opt = copy_options(opt, d->shown);
     d->next = im->downloads;
     d->prev_next = &im->downloads;
