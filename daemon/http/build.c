@@ -178,7 +178,10 @@ static int host_config(struct http_req *req, json_t **ret, struct err *reterr)
             json_object_set_new(host, texts[i].key, json_string(http_query(req, texts[i].name)));
     }
     take_list(req, "extrahosts", "ExtraHosts", host);
-    take_list(req, "securityopt", "SecurityOpt", host);
+    if (r >= 0 && !str_empty(http_query(req, "securityopt")))
+        r = err_set(reterr, ERR_INVALID, EINVAL,
+                    "The daemon on this platform does not support setting security options on "
+                    "build");
     if (r >= 0)
         r = query_json(req, "ulimits", JSON_ARRAY, &ulimits, reterr);
     if (r < 0)
