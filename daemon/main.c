@@ -117,6 +117,7 @@ static int open_engine(struct program *p, struct err *reterr)
                               .default_ip = o->ip,
                               .address_pools = (const char *const *)o->address_pools,
                               .cgroup_parent = o->cgroup_parent,
+                              .systemd_cgroup = o->systemd_cgroup,
                               .storage_driver = o->storage_driver,
                               .shim_path = p->shim,
                               .worker_path = p->worker,

@@ -64,7 +64,7 @@ static const struct option_row {
     {"cgroup-parent", 0, "cgroup-parent", OPT_STRING, offsetof(struct options, cgroup_parent),
      "Parent cgroup of all containers"},
     {"exec-opt", 0, "exec-opts", OPT_LIST, offsetof(struct options, exec_opts),
-     "native.cgroupdriver=cgroupfs"},
+     "native.cgroupdriver=cgroupfs or systemd"},
     {"storage-driver", 's', "storage-driver", OPT_STRING, offsetof(struct options, storage_driver),
      "Storage driver: overlay2, btrfs, vfs (default: what works)"},
     {"registry-mirror", 0, "registry-mirrors", OPT_LIST, offsetof(struct options, registry_mirrors),
@@ -353,10 +353,25 @@ static void default_to(char **field, const char *value)
         *field = xstrdup(value);
 }
 
+static int take_exec_opt(struct options *o, const char *text, struct err *reterr)
+{
+    static const char key[] = "native.cgroupdriver=";
+    const char *driver = text + strlen(key);
+
+    if (!str_starts(text, key))
+        return err_set(reterr, ERR_INVALID, EINVAL, "unsupported --exec-opt: %s", text);
+    if (!streq(driver, "cgroupfs") && !streq(driver, "systemd"))
+        return err_set(reterr, ERR_INVALID, EINVAL, "native.cgroupdriver option %s not supported",
+                       driver);
+    o->systemd_cgroup = streq(driver, "systemd");
+    return 0;
+}
+
 static int check(struct options *o, struct err *reterr)
 {
     struct in_addr address;
     enum log_level level;
+    int r;
 
     if (log_level_parse(o->log_level, &level) < 0)
         return err_set(reterr, ERR_INVALID, EINVAL, "unable to parse logging level: %s",
@@ -370,9 +385,9 @@ static int check(struct options *o, struct err *reterr)
                            o->hosts[i]);
     }
     for (size_t i = 0; o->exec_opts && o->exec_opts[i]; i++) {
-        if (!streq(o->exec_opts[i], "native.cgroupdriver=cgroupfs"))
-            return err_set(reterr, ERR_INVALID, EINVAL, "unsupported --exec-opt: %s",
-                           o->exec_opts[i]);
+        r = take_exec_opt(o, o->exec_opts[i], reterr);
+        if (r < 0)
+            return r;
     }
     if (o->log_driver && !log_driver_known(o->log_driver))
         return err_set(reterr, ERR_INVALID, EINVAL,

@@ -18,7 +18,8 @@ struct options {
     char **dns, **dns_search, **dns_options;
     char **registry_mirrors, **insecure_registries, **labels, **exec_opts;
     int mtu;
-    bool debug, init, proc_view, publish_obeys_input, validate, version, help, no_favordynmods;
+    bool debug, init, proc_view, publish_obeys_input, validate, version, help, no_favordynmods,
+        systemd_cgroup;
     bool config_given; /* the file was named: it must exist */
 };
 

@@ -166,7 +166,7 @@ int cgroup_plan(const struct cgroup *cg, const struct cgroup_spec *spec, struct 
     if (!str_is_filename(spec->id))
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid container id");
     r = cgroup_parent_clean(cg, spec->parent, &parent, reterr);
-    if (r >= 0 && !str_empty(spec->parent))
+    if (r >= 0 && !cg->slice && !str_empty(spec->parent))
         r = cgroup_make_parent(cg, parent, reterr);
     if (r < 0)
         return r;

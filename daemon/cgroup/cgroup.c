@@ -12,7 +12,9 @@
 #include "fd.h"
 #include "json.h"
 #include "path.h"
+#include "scope.h"
 #include "str.h"
+#include "unit.h"
 
 /* Which file tells of which ability; v1 and v2 names. */
 static const struct {
@@ -78,17 +80,37 @@ int64_t cgroup_read_key(const char *dir, const char *file, const char *key, int6
     return def;
 }
 
+static char *scope_dir(const struct cgroup *cg, const struct cgroup_hierarchy *h, const char *slice,
+                       const char *id)
+{
+    _cleanup_free_ char *path = NULL, *unit = scope_unit(cg, id);
+
+    /* Checked at create; a container of a time with the other driver is in no slice. */
+    if (scope_slice_path(slice, &path, NULL) < 0)
+        return xasprintf("%s/%s/" SCOPE_CONTAINER, h->mount, unit);
+    return xasprintf("%s%s/%s/" SCOPE_CONTAINER, h->mount, path, unit);
+}
+
 char *cgroup_dir(const struct cgroup *cg, const struct cgroup_hierarchy *h, const char *parent,
                  const char *id)
 {
+    if (cg->slice)
+        return scope_dir(cg, h, str_empty(parent) ? cg->slice : parent, id);
     return xasprintf("%s%s%s/%s", h->mount, str_empty(parent) || *parent == '/' ? "" : "/",
                      str_empty(parent) ? cg->parent : parent, id);
 }
 
 int cgroup_parent_clean(const struct cgroup *cg, const char *parent, char **ret, struct err *reterr)
 {
-    _cleanup_free_ char *absolute = NULL;
+    _cleanup_free_ char *absolute = NULL, *path = NULL;
+    int r;
 
+    if (cg->slice) {
+        r = scope_slice_path(str_empty(parent) ? cg->slice : parent, &path, reterr);
+        if (r >= 0)
+            *ret = xstrdup(str_empty(parent) ? cg->slice : parent);
+        return r;
+    }
     if (str_empty(parent)) {
         *ret = xstrdup(cg->parent);
         return 0;
@@ -140,6 +162,11 @@ static void delegate_v2(const struct cgroup_hierarchy *h, const char *dir)
         if (h->controllers & CGROUP_BIT(wanted[i].c))
             (void)cgroup_write(dir, "cgroup.subtree_control", wanted[i].enable);
     }
+}
+
+void cgroup_delegate(const struct cgroup *cg, const char *dir)
+{
+    delegate_v2(&cg->layout.hierarchy[cg->v2], dir);
 }
 
 static int make_parent_in(const struct cgroup_hierarchy *h, const char *parent)
@@ -247,7 +274,25 @@ static void index_controllers(struct cgroup *cg)
     }
 }
 
-int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *driver,
+static int use_slice(struct cgroup *cg, const char *slice, struct err *reterr)
+{
+    _cleanup_free_ char *path = NULL;
+    int r;
+
+    if (!slice)
+        return 0;
+    if (!cgroup_is_unified(cg))
+        return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOTSUP,
+                       "cgroup driver systemd: this host has more than cgroup v2 (have: cgroupfs)");
+    r = unit_check(reterr);
+    if (r >= 0)
+        r = scope_slice_path(slice, &path, reterr);
+    if (r >= 0)
+        cg->slice = xstrdup(slice);
+    return r;
+}
+
+int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *slice,
                 struct cgroup **ret, struct err *reterr)
 {
     _cleanup_(cgroup_closep) struct cgroup *cg = xcalloc(1, sizeof(*cg));
@@ -256,12 +301,12 @@ int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *dr
     cg->layout = *layout;
     *layout = (struct cgroup_layout){0};
     index_controllers(cg);
-    if (!str_empty(driver) && !streq(driver, "cgroupfs"))
-        return err_set(reterr, ERR_NOT_IMPLEMENTED, ENOTSUP,
-                       "cgroup driver \"%s\" is not supported (have: cgroupfs)", driver);
     if (str_empty(parent))
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid cgroup parent: \"\"");
     r = cgroup_parent_clean(cg, parent, &cg->parent, reterr);
+    if (r < 0)
+        return r;
+    r = use_slice(cg, slice, reterr);
     if (r < 0)
         return r;
     cgroup_join_named(cg);
@@ -280,6 +325,7 @@ void cgroup_close(struct cgroup *cg)
     for (size_t i = 0; i < ARRAY_SIZE(cg->shims); i++)
         free(cg->shims[i]);
     free(cg->parent);
+    free(cg->slice);
     free(cg);
 }
 
@@ -360,8 +406,7 @@ const char *cgroup_parent(const struct cgroup *cg)
 
 const char *cgroup_driver(const struct cgroup *cg)
 {
-    (void)cg;
-    return "cgroupfs";
+    return cg->slice ? "systemd" : "cgroupfs";
 }
 
 json_t *cgroup_info(const struct cgroup *cg)

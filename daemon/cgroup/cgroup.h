@@ -71,10 +71,11 @@ struct cgroup;
 
 /* Make the parent (like "/containerd-lite") in every hierarchy: v1 cpuset is inherited, v2
  * controllers are delegated along the path.  Where this process is a service of a manager that
- * knows its processes by name=systemd alone, containers get a cgroup there, too.  driver:
- * "cgroupfs", "" or NULL; "systemd" is -ENOTSUP with a message.  Takes over the contents of
- * *layout, also on failure.  Blocks. */
-int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *driver,
+ * knows its processes by name=systemd alone, containers get a cgroup there, too.  slice: NULL, or
+ * for the driver systemd the slice of containers that name none: they are in scopes then, whose
+ * names begin with that of the parent; -ENOTSUP if there is more than cgroup2, or no systemd. Takes
+ * over the contents of *layout, also on failure.  Blocks. */
+int cgroup_open(struct cgroup_layout *layout, const char *parent, const char *slice,
                 struct cgroup **ret, struct err *reterr);
 void cgroup_close(struct cgroup *cg);
 DEFINE_FREEP(struct cgroup *, cgroup_close)
@@ -92,7 +93,7 @@ int cgroup_favor_dynmods(const struct cgroup *cg);
 bool cgroup_has(const struct cgroup *cg, enum cgroup_controller c);
 bool cgroup_is_unified(const struct cgroup *cg);    /* nothing but cgroup2: CgroupVersion "2" */
 const char *cgroup_parent(const struct cgroup *cg); /* "/containerd-lite" */
-const char *cgroup_driver(const struct cgroup *cg); /* "cgroupfs" */
+const char *cgroup_driver(const struct cgroup *cg); /* "cgroupfs" or "systemd" */
 /* The members of GET /info that speak of limits: MemoryLimit, SwapLimit, CpuCfsPeriod, CpuCfsQuota,
  * CPUShares, CPUSet, PidsLimit, OomKillDisable, CgroupDriver, CgroupVersion.  New reference. */
 json_t *cgroup_info(const struct cgroup *cg);
@@ -174,6 +175,26 @@ DEFINE_FREEP(struct cgroup_change *, cgroup_change_free)
  * step, v1 may for a moment deny what both lists allow.  -ENOENT: it has no rules.  Pool thread. */
 int cgroup_devices_update(const struct cgroup *cg, const char *parent, const char *id,
                           const struct cgroup_devices *from, const struct cgroup_devices *to);
+
+/* ---- scopes: the driver systemd ---- */
+
+struct cgroup_scope {
+    pid_t pid;  /* holds it, 0: nobody */
+    int pipe;   /* owned; it ends with us */
+    char *hold; /* owned; its cgroup */
+};
+
+#define CGROUP_SCOPE_NONE ((struct cgroup_scope){.pipe = -EBADF})
+
+/* Have systemd make the container's scope, in which the shim can then make its cgroup; nothing with
+ * another driver.  exe_fd: the shim's program, which holds the scope until the container's process
+ * is there.  Waits: pool thread. */
+int cgroup_scope_open(const struct cgroup *cg, const char *parent, const char *id, int exe_fd,
+                      struct cgroup_scope *ret, struct err *reterr);
+/* The container's process is there: the shim holds the scope from now on, and ends it. */
+int cgroup_scope_hand_over(struct cgroup_scope *s, pid_t shim, struct err *reterr);
+/* Nobody holds it any more on our part. */
+void cgroup_scope_release(struct cgroup_scope *s);
 
 /* ---- life of a container's cgroup ---- */
 

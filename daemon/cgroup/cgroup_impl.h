@@ -9,6 +9,7 @@
 struct cgroup {
     struct cgroup_layout layout;   /* owned */
     char *parent;                  /* owned; clean, absolute, not "/" */
+    char *slice;                   /* owned; driver systemd: containers' default, else NULL */
     int where[CGROUP_CONTROLLERS]; /* index of the controller's hierarchy, -1: none */
     int v2;                        /* index of the cgroup2 hierarchy, -1: none */
     unsigned features;             /* 1u << enum cgroup_feature */
@@ -66,7 +67,11 @@ char *cgroup_dir(const struct cgroup *cg, const struct cgroup_hierarchy *h, cons
 /* Make the directories of an absolute parent path in all hierarchies and prepare them. */
 int cgroup_make_parent(const struct cgroup *cg, const char *parent, struct err *reterr);
 
-/* The parent to use: clean and absolute; caller frees.  -EINVAL for what leaves the hierarchy. */
+/* Hand all usable controllers down from this directory of cgroup2; best effort. */
+void cgroup_delegate(const struct cgroup *cg, const char *dir);
+
+/* The parent to use: clean and absolute, with the driver systemd a slice's name; caller frees.
+ * -EINVAL for what leaves the hierarchy, or is no slice. */
 int cgroup_parent_clean(const struct cgroup *cg, const char *parent, char **ret,
                         struct err *reterr);
 

@@ -13,6 +13,7 @@
 #include "fd.h"
 #include "json.h"
 #include "path.h"
+#include "scope.h"
 #include "str.h"
 
 #define WAIT_STEP_NS 1000000 /* 1 ms */
@@ -232,6 +233,8 @@ int cgroup_list(const struct cgroup *cg, char ***ret)
 {
     char **names = NULL;
 
+    if (cg->slice)
+        return scope_list(cg, ret);
     for (unsigned i = 0; i < cg->layout.n; i++) {
         _cleanup_free_ char *dir = path_join(cg->layout.hierarchy[i].mount, cg->parent);
         DIR *d = opendir(dir);

@@ -50,7 +50,7 @@ static char *make_dir(const struct cgroup *cg, const char *mount)
 
 void cgroup_shims_prepare(struct cgroup *cg)
 {
-    if (!is_service())
+    if (!is_service() || cg->slice) /* they are in the scopes */
         return;
     if (cg->v2 >= 0)
         cg->shims[0] = make_dir(cg, cg->layout.hierarchy[cg->v2].mount);

@@ -113,7 +113,11 @@ static int open_cgroup(struct engine *e, struct err *reterr)
     int r = cgroup_detect("/proc/self/mountinfo", "/proc/cgroups", &layout, reterr);
 
     if (r >= 0)
-        r = cgroup_open(&layout, str_empty(parent) ? own : parent, NULL, &e->cgroup, reterr);
+        r = cgroup_open(&layout, str_empty(parent) || e->config.systemd_cgroup ? own : parent,
+                        !e->config.systemd_cgroup ? NULL
+                        : str_empty(parent)       ? "system.slice"
+                                                  : parent,
+                        &e->cgroup, reterr);
     if (r >= 0 && !e->config.keep_dynmods && !cgroup_is_unified(e->cgroup))
         (void)cgroup_favor_dynmods(e->cgroup); /* failure only costs speed */
     return r;

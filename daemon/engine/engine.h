@@ -31,6 +31,7 @@ struct engine_config {
     const char *const *address_pools; /* "base=10.0.0.0/8,size=24"; NULL for Docker's */
     const char *default_ip;           /* --ip: of published ports; an IPv4 address */
     const char *cgroup_parent;
+    bool systemd_cgroup; /* the driver: containers are in scopes, cgroup_parent is their slice */
     const char *storage_driver;
     const char *shim_path;                  /* executable files */
     const char *worker_path;                /* containerd-lite-layer */
@@ -230,8 +231,8 @@ struct commit_options {
     const char *author, *comment;
     const char *const *changes; /* Dockerfile instructions, NULL-terminated; may be NULL */
     bool pause;                 /* freeze it while it is read, if it runs */
-    const json_t *step;         /* of a build: a Config, whose Cmd the history tells; the body is all
-                                   that the image's is to be.  NULL: none */
+    const json_t *step; /* of a build: a Config, whose Cmd the history tells; the body is all
+                           that the image's is to be.  NULL: none */
 };
 /* body: a Config that the container's is merged into, {} for the container's alone; borrowed.
  * Result: {"Id"}.  NULL: done() was called already; else valid until it is. */

@@ -27,6 +27,7 @@ struct start_job {
     struct storage *storage;
     const struct cgroup *cgroup;
     char *cgroup_parent; /* owned */
+    struct cgroup_scope scope;
     int shim_exe;
     char id[ID_LEN + 1];
     struct plan plan;
@@ -216,9 +217,14 @@ static int run_start(struct start_job *j)
     if (r >= 0)
         r = runtime_prepare_apparmor(j->runtime, j->apparmor, &j->err);
     if (r >= 0)
+        r = cgroup_scope_open(j->cgroup, j->cgroup_parent, j->id, j->shim_exe, &j->scope, &j->err);
+    if (r >= 0)
         r = spawn(j);
     if (r >= 0)
         r = receive(j, SHIM_CREATED, &m, fds, &n);
+    if (r >= 0)
+        r = cgroup_scope_hand_over(&j->scope, j->shim_pid, &j->err);
+    cgroup_scope_release(&j->scope);
     if (r >= 0) {
         r = connect_network(j, fds, n);
         while (n > 0)
@@ -627,6 +633,7 @@ void container_start(struct container *c, engine_done_fn *done, void *arg)
                             .cgroup = c->engine->cgroup,
                             .cgroup_parent =
                                 xstrdup(json_get_str(c->host_config, "CgroupParent", "")),
+                            .scope = CGROUP_SCOPE_NONE,
                             .shim_exe = c->engine->shim_fd,
                             .runtime = c->engine->runtime,
                             .worker = c->engine->config.worker_path,

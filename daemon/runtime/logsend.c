@@ -150,7 +150,7 @@ static int format_of(const json_t *options)
     return -EINVAL;
 }
 
-/* "udp://192.0.2.1:514", "udp://[2001:db8::1]" and "unix[gram]:///dev/log" to what the plan says;
+/* "udp://192.0.2.1:514", "tcp://[2001:db8::1]" and "unix[gram]:///dev/log" to what the plan says;
  * caller frees, NULL: not understood.  The shim has no resolver: addresses are numeric. */
 static char *address_of(const json_t *options)
 {
@@ -166,7 +166,7 @@ static char *address_of(const json_t *options)
                    ? xstrdup(rest)
                    : NULL;
     }
-    if (!str_starts(text, "udp://"))
+    if (!str_starts(text, "udp://") && !str_starts(text, "tcp://"))
         return NULL;
     rest = text + strlen("udp://");
     if (*rest == '[') {
@@ -189,7 +189,7 @@ static char *address_of(const json_t *options)
     if (str_parse_i64(port, 1, 65535, &n) < 0 ||
         (inet_pton(AF_INET, host, binary) != 1 && inet_pton(AF_INET6, host, binary) != 1))
         return NULL;
-    return xasprintf("udp:%s:%s", host, port);
+    return xasprintf("%.3s:%s:%s", text, host, port);
 }
 
 static int check_syslog(const json_t *options, struct err *reterr)
@@ -198,8 +198,8 @@ static int check_syslog(const json_t *options, struct err *reterr)
 
     if (!address)
         return err_set(reterr, ERR_INVALID, EINVAL,
-                       "syslog-address should be in form proto://address, got %s (udp with a "
-                       "numeric address and unixgram are supported)",
+                       "syslog-address should be in form proto://address, got %s (udp and tcp "
+                       "with a numeric address and unixgram are supported)",
                        json_get_str(options, "syslog-address", ""));
     if (facility_of(options) < 0)
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid syslog facility");

@@ -427,9 +427,22 @@ static int undo(const struct err *e)
     return 1;
 }
 
-int main(void)
+/* The whole life of a process that holds a scope (cgroup/scope.h): until the daemon lets go. */
+static int hold(void)
+{
+    char c;
+
+    while (read(STDIN_FILENO, &c, 1) < 0 && errno == EINTR)
+        ;
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     struct err e = {0};
+
+    if (argc > 1 && streq(argv[1], "hold"))
+        return hold();
 
     if (init_process() < 0)
         return 125;

@@ -46,7 +46,7 @@ enum plan_code {
                           PLAN_ROOTFS_IDMAP idmapped itself */
     PLAN_SANDBOX_FDS,  /* a0 1: send the network namespace fd and an rtnetlink socket made in it
                           with SHIM_CREATED */
-    PLAN_LOG_SEND,     /* s0 a logger's datagram socket: "/path" or "udp:ADDRESS:PORT", s1 tag,
+    PLAN_LOG_SEND,     /* s0 a logger's socket: "/path", "udp:ADDRESS:PORT" or "tcp:...", s1 tag,
                           s2 host name or "", s3 lines of journald fields; a0 PLAN_LOG_JOURNALD...,
                           a1 syslog facility, a2 bytes it may be behind, a3 1: never wait for it */
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,10 @@
 #include "text.h"
 
 #define HEAD_MAX 1024
+#define DATAGRAM "udp:"
+#define STREAM "tcp:"
+#define RETRY_MS 1000 /* a logger that cannot be reached is not tried again before */
+#define GONE_MS 20000 /* what it has not acknowledged by then ends a connection */
 #define SEVERITY_ERR 3
 #define SEVERITY_INFO 6
 
@@ -26,12 +31,19 @@ static struct {
     const struct plan_op *op;
     uint64_t dropped;
     bool hangs; /* waited for in vain: not again for what was read together */
+    int64_t retry_ms;
 } sl = {.fd = -EBADF};
 
 static struct {
     size_t len;
     char part[SENDLOG_LINE_MAX];
 } streams[2];
+
+/* The end of a line that a connection took only in part. */
+static struct {
+    size_t at, len;
+    char data[HEAD_MAX + SENDLOG_LINE_MAX + 1];
+} rest;
 
 union address {
     struct sockaddr any;
@@ -40,7 +52,12 @@ union address {
     struct sockaddr_in6 in6;
 };
 
-/* "/path", or "udp:ADDRESS:PORT" with a numeric address. */
+static bool is_stream(void)
+{
+    return strncmp(plan_str(sl.op, 0), STREAM, strlen(STREAM)) == 0;
+}
+
+/* "/path", or "udp:ADDRESS:PORT" or "tcp:ADDRESS:PORT" with a numeric address. */
 static socklen_t parse_address(const char *text, union address *ret)
 {
     char host[INET6_ADDRSTRLEN];
@@ -56,7 +73,7 @@ static socklen_t parse_address(const char *text, union address *ret)
         memcpy(ret->un.sun_path, text, n + 1);
         return sizeof(ret->un);
     }
-    text += strlen("udp:");
+    text += strlen(DATAGRAM);
     n = port > text ? (size_t)(port - text) : 0;
     if (n == 0 || n >= sizeof(host))
         return 0;
@@ -74,27 +91,55 @@ static socklen_t parse_address(const char *text, union address *ret)
     return sizeof(ret->in6);
 }
 
-static int connect_logger(void)
+/* The handshake of a connection, no longer than a full logger may hold up. */
+static int finish_connect(void)
 {
-    int size = (int)sl.op->arg[2];
-    union address a;
-    socklen_t len = parse_address(plan_str(sl.op, 0), &a);
+    struct pollfd p = {.fd = sl.fd, .events = POLLOUT};
+    socklen_t len = sizeof(int);
+    int error = 0;
 
-    sl.fd = fd_close(sl.fd);
-    if (len == 0)
-        return -EINVAL;
-    sl.fd = socket(a.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (poll(&p, 1, SENDLOG_WAIT_MS) <= 0)
+        return -ETIMEDOUT;
+    return getsockopt(sl.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? -errno : -error;
+}
+
+static int open_socket(const union address *a, socklen_t len, bool stream)
+{
+    int type = stream ? SOCK_STREAM | SOCK_NONBLOCK : SOCK_DGRAM, size = (int)sl.op->arg[2];
+    unsigned gone = GONE_MS;
+
+    sl.fd = socket(a->any.sa_family, type | SOCK_CLOEXEC, 0);
     if (sl.fd < 0)
         return -errno;
     if (size > 0)
         setsockopt(sl.fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-    if (connect(sl.fd, &a.any, len) < 0) {
-        int r = -errno;
-
-        sl.fd = fd_close(sl.fd);
-        return r;
-    }
+    if (stream)
+        setsockopt(sl.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &gone, sizeof(gone));
+    if (connect(sl.fd, &a->any, len) < 0)
+        return errno == EINPROGRESS ? finish_connect() : -errno;
     return 0;
+}
+
+static int connect_logger(void)
+{
+    union address a;
+    socklen_t len = parse_address(plan_str(sl.op, 0), &a);
+    bool stream = is_stream();
+    int r;
+
+    sl.fd = fd_close(sl.fd);
+    sl.dropped += rest.len > 0;
+    rest.len = 0;
+    if (len == 0)
+        return -EINVAL;
+    if (stream && clock_mono_ms() < sl.retry_ms)
+        return -EAGAIN;
+    r = open_socket(&a, len, stream);
+    if (r < 0) {
+        sl.fd = fd_close(sl.fd);
+        sl.retry_ms = clock_mono_ms() + RETRY_MS;
+    }
+    return r;
 }
 
 void sendlog_replan(const void *plan)
@@ -187,9 +232,46 @@ static size_t syslog_head(char *out, int severity)
 
 /* ---- lines ---- */
 
+/* True if there is no rest of a line. */
+static bool send_rest(void)
+{
+    while (rest.len > 0) {
+        ssize_t n = send(sl.fd, rest.data + rest.at, rest.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n < 0)
+            return false;
+        rest.at += (size_t)n;
+        rest.len -= (size_t)n;
+    }
+    return true;
+}
+
+/* What of m lies behind the first `sent` bytes is to be sent next. */
+static void keep_rest(const struct msghdr *m, size_t sent)
+{
+    char *p = rest.data;
+
+    for (size_t i = 0; i < m->msg_iovlen; i++) {
+        const struct iovec *v = &m->msg_iov[i];
+        size_t skip = sent < v->iov_len ? sent : v->iov_len;
+
+        p = mempcpy(p, (char *)v->iov_base + skip, v->iov_len - skip);
+        sent -= skip;
+    }
+    rest.at = 0;
+    rest.len = (size_t)(p - rest.data);
+}
+
 static bool try_send(const struct msghdr *m)
 {
-    return sl.fd >= 0 && sendmsg(sl.fd, m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+    ssize_t n;
+
+    if (sl.fd < 0 || !send_rest())
+        return false;
+    n = sendmsg(sl.fd, m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n >= 0 && is_stream())
+        keep_rest(m, (size_t)n);
+    return n >= 0;
 }
 
 /* Wait for a logger that is full.  What is read at once may be thousands of lines: one that does
@@ -207,11 +289,11 @@ static bool wait_and_send(const struct msghdr *m)
 static void send_line(int is_stderr, const char *text, size_t len, bool partial)
 {
     int severity = is_stderr ? SEVERITY_ERR : SEVERITY_INFO;
-    bool journald = sl.op->arg[0] == PLAN_LOG_JOURNALD;
+    bool journald = sl.op->arg[0] == PLAN_LOG_JOURNALD, stream = is_stream();
     char head[HEAD_MAX];
     struct iovec v[3] = {{.iov_base = head},
                          {.iov_base = (char *)text, .iov_len = len},
-                         {.iov_base = (char *)"\n", .iov_len = journald}};
+                         {.iov_base = (char *)"\n", .iov_len = journald || stream}};
     struct msghdr m = {.msg_iov = v, .msg_iovlen = 3};
 
     v[0].iov_len = journald ? journald_head(head, severity, partial) : syslog_head(head, severity);
@@ -252,5 +334,11 @@ void sendlog_flush(void)
         if (streams[i].len > 0)
             send_line(i, streams[i].part, streams[i].len, false);
         streams[i].len = 0;
+    }
+    if (sl.op && sl.fd >= 0 && rest.len > 0) {
+        struct pollfd p = {.fd = sl.fd, .events = POLLOUT};
+
+        poll(&p, 1, SENDLOG_WAIT_MS);
+        sl.dropped += !send_rest();
     }
 }

@@ -1,5 +1,6 @@
-/* The container's log sent to the host's logger, a datagram a line: journald's native protocol
- * (systemd.io/JOURNAL_NATIVE_PROTOCOL), or syslog by RFC 3164 or RFC 5424.
+/* The container's log sent to a logger, a datagram a line: journald's native protocol
+ * (systemd.io/JOURNAL_NATIVE_PROTOCOL), or syslog by RFC 3164 or RFC 5424; over TCP with a newline
+ * behind each (RFC 6587, 3.4.2).
  *
  * Nothing here waits for long or fails: what the logger does not take is dropped and counted. */
 #pragma once

@@ -54,6 +54,44 @@ def test_syslog_by_rfc5424_over_udp(d):
         assert re.fullmatch(r"<158>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z \S+ app \d+ - - hello", line), line
 
 
+def test_syslog_over_tcp(d):
+    """A line each, in order; a connection that is cut is made anew."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        port = server.getsockname()[1]
+        container = run(d, "syslog", [f"syslog-address=tcp://127.0.0.1:{port}", "tag=app"], "sh", "-c",
+                        "seq 20000; while [ ! -e /go ]; do sleep 0.05; done; n=0; while :; do echo more $n; n=$((n+1)); sleep 0.1; done")
+        with server.accept()[0] as sock:
+            sock.settimeout(20)
+            with sock.makefile() as stream:
+                for n in range(1, 20001):
+                    line = stream.readline()
+                    assert re.fullmatch(rf"<30>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d \S+ app\[\d+\]: {n}\n", line), (n, line)
+        d.exec(container, "touch", "/go")
+        with server.accept()[0] as sock:
+            sock.settimeout(20)
+            with sock.makefile() as stream:
+                has(stream.readline(), "]: more ")
+
+
+def test_a_stuck_connection_loses_whole_lines(d):
+    if STOCK:
+        return
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        container = run(d, "syslog", [f"syslog-address=tcp://127.0.0.1:{server.getsockname()[1]}", "mode=non-blocking",
+                                      "max-buffer-size=64k", "tag=app"], "sh", "-c", "seq 1000000; echo end; sleep 100000")
+        with server.accept()[0] as sock:
+            sock.settimeout(20)
+            wait_for(lambda: d.inspect(container).get("LogDropped", {}).get("Lines", 0) > 100000, "the lines to be dropped")
+            d.ok("kill", container)
+            with sock.makefile() as stream:
+                lines = stream.readlines()
+        shape = re.compile(r"<30>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ app\[\d+\]: (\d+|end)\n")
+        # The shim does not wait for long when it ends: the last one may be cut off.
+        assert len(lines) > 1 and all(shape.fullmatch(line) for line in lines[:-1]), lines[-3:]
+
+
 def test_a_logger_that_comes_later_and_is_started_anew(d):
     path = f"{d.root}/late"
     container = run(d, "syslog", [f"syslog-address=unixgram://{path}", "mode=non-blocking"],

@@ -11,6 +11,7 @@
 #include "devfilter.h"
 #include "fd.h"
 #include "path.h"
+#include "scope.h"
 #include "str.h"
 
 static char *tmp; /* a directory that stands for / */
@@ -177,7 +178,7 @@ static struct cgroup *open_hybrid(void)
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         free(put(files[i], "0-1\n"));
     l = detect(hybrid, cgroups);
-    ck_assert_int_eq(cgroup_open(&l, "/p", "cgroupfs", &cg, &err), 0);
+    ck_assert_int_eq(cgroup_open(&l, "/p", NULL, &cg, &err), 0);
     return cg;
 }
 
@@ -195,7 +196,7 @@ static struct cgroup *open_v2(void)
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         free(put(files[i], ""));
     l = detect(v2, cgroups);
-    ck_assert_int_eq(cgroup_open(&l, "/p", "", &cg, &err), 0);
+    ck_assert_int_eq(cgroup_open(&l, "/p", NULL, &cg, &err), 0);
     return cg;
 }
 
@@ -389,7 +390,7 @@ static struct cgroup *open_v1_named(void)
 
     ck_assert_str_eq(l.named_mount + strlen(tmp), "/cg/systemd");
     ck_assert_int_eq(mkdir(l.named_mount, 0755), 0);
-    ck_assert_int_eq(cgroup_open(&l, "/p", "cgroupfs", &cg, &err), 0);
+    ck_assert_int_eq(cgroup_open(&l, "/p", NULL, &cg, &err), 0);
     return cg;
 }
 
@@ -422,13 +423,43 @@ START_TEST(no_service_no_cgroup_for_shims)
 }
 END_TEST
 
-START_TEST(systemd_driver_is_refused)
+START_TEST(systemd_driver_wants_v2)
 {
     struct cgroup_layout l = detect(v1, cgroups);
     struct cgroup *cg;
     struct err err;
 
-    ck_assert_int_eq(cgroup_open(&l, "/p", "systemd", &cg, &err), -ENOTSUP);
+    ck_assert_int_eq(cgroup_open(&l, "/p", "system.slice", &cg, &err), -ENOTSUP);
+    ck_assert_ptr_nonnull(strstr(err.message, "more than cgroup v2"));
+}
+END_TEST
+
+START_TEST(slices)
+{
+    static const char *const good[][2] = {{"system.slice", "/system.slice"},
+                                          {"a-b-c.slice", "/a.slice/a-b.slice/a-b-c.slice"},
+                                          {"x_1@y.slice", "/x_1@y.slice"},
+                                          {"-.slice", ""}};
+    static const char *const bad[] = {"",         ".slice",   "slice",      "/own/parent",
+                                      "-a.slice", "a-.slice", "a--b.slice", "a/b.slice",
+                                      "/a.slice", "a b.slice"};
+    struct err err;
+
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        _cleanup_free_ char *path = NULL;
+
+        ck_assert_int_eq(scope_slice_path(good[i][0], &path, &err), 0);
+        ck_assert_str_eq(path, good[i][1]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        char *path = NULL;
+
+        ck_assert_int_eq(scope_slice_path(bad[i], &path, &err), -EINVAL);
+    }
+    scope_slice_path("/own/parent", &(char *){NULL}, &err);
+    ck_assert_str_eq(err.message,
+                     "cgroup-parent for systemd cgroup should be a valid slice named as "
+                     "\"xxx.slice\"");
 }
 END_TEST
 
@@ -578,7 +609,8 @@ int main(void)
     tcase_add_test(t, shims_of_a_service_have_their_cgroup);
     tcase_add_test(t, containers_of_a_service_leave_its_named_cgroup);
     tcase_add_test(t, no_service_no_cgroup_for_shims);
-    tcase_add_test(t, systemd_driver_is_refused);
+    tcase_add_test(t, systemd_driver_wants_v2);
+    tcase_add_test(t, slices);
     tcase_add_test(t, weights);
     tcase_add_test(t, info_tells_features);
     tcase_add_loop_test(t, device_filter_decides, 0, ARRAY_SIZE(accesses));
