@@ -297,6 +297,8 @@ const struct opt update_opts[] = {
              "Tune container pids limit (set -1 for unlimited)"),
     OPT_STRING("restart", 0, struct update_options, restart,
                "Restart policy to apply when a container exits"),
+    OPT_JSON("restart-on-unhealthy", 0, NULL, value_bool, "RestartOnUnhealthy",
+             "Restart the container by its policy when its health check fails"),
     OPT_END,
 };
 

@@ -64,6 +64,7 @@ static const char *const updatable[] = {
     "NetClassId",
     "NetPriorities",
     "RestartPolicy",
+    "RestartOnUnhealthy",
 };
 
 static int change_devices(const struct update_job *j, const json_t *from, const json_t *to,
@@ -159,6 +160,8 @@ static void after_update(void *arg)
         container_event(c, "update", NULL);
         if (container_is_up(c))
             shortage_watch(c);
+        if (json_get(j->delta, "RestartOnUnhealthy") && c->health.status == SHIM_HEALTH_UNHEALTHY)
+            restart_unhealthy(c);
     }
     if (j->r < 0 && changed)
         job_run(c->engine, revert_run, job_end, j);
@@ -212,6 +215,20 @@ static int check_policy(const struct container *c, const json_t *delta, struct e
                    "container");
 }
 
+/* Either may be what there is, and the other what is told. */
+static int check_unhealthy(const struct container *c, const json_t *delta, struct err *reterr)
+{
+    const json_t *policy = json_get(delta, "RestartPolicy");
+    const char *name =
+        json_get_str(policy ? policy : json_get(c->host_config, "RestartPolicy"), "Name", "");
+
+    if (!json_get_bool(delta, "RestartOnUnhealthy",
+                       json_get_bool(c->host_config, "RestartOnUnhealthy", false)) ||
+        (*name && !streq(name, "no")))
+        return 0;
+    return err_set(reterr, ERR_INVALID, EINVAL, "RestartOnUnhealthy needs a restart policy");
+}
+
 /* What was set earlier and is not told anew rules out some of the new values. */
 static int check_conflicts(const struct container *c, const json_t *delta, struct err *reterr)
 {
@@ -237,6 +254,8 @@ static int check_conflicts(const struct container *c, const json_t *delta, struc
         return err_set(reterr, ERR_CONFLICT, EINVAL,
                        "Memory limit should be smaller than already set memoryswap limit, update "
                        "the memoryswap at the same time");
+    if (check_unhealthy(c, delta, reterr) < 0)
+        return -EINVAL;
     return check_policy(c, delta, reterr);
 }
 

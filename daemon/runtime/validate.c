@@ -366,7 +366,8 @@ static int check_restart(struct check *c)
         return INVALID(c, "maximum retry count cannot be negative");
     if (json_get_bool(c->hc, "AutoRemove", false) && *name && !streq(name, "no"))
         return INVALID(c, "can't create 'AutoRemove' container with restart policy");
-    if (json_get_bool(c->hc, "RestartOnUnhealthy", false) && (!*name || streq(name, "no")))
+    if (!c->update && json_get_bool(c->hc, "RestartOnUnhealthy", false) &&
+        (!*name || streq(name, "no")))
         return INVALID(c, "RestartOnUnhealthy needs a restart policy");
     return 0;
 }

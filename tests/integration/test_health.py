@@ -249,6 +249,23 @@ def test_unhealthy_without_the_wish(d):
     has(d.fails(125, "run", "--restart-on-unhealthy", "busybox", "true"), "RestartOnUnhealthy needs a restart policy")
 
 
+def test_update_restart_on_unhealthy(d):
+    """One that is unhealthy already is restarted at once; both parts of it may come alone."""
+    if STOCK:
+        return
+    container = d.run_detached(*FAST, "--health-cmd", "false", "--stop-timeout", "0", "busybox", "sleep", "100000")
+    becomes(d, container, "unhealthy")
+    has(d.fails(1, "update", "--restart-on-unhealthy", container), "RestartOnUnhealthy needs a restart policy")
+    d.ok("update", "--restart", "on-failure:1", container)
+    d.ok("update", "--restart-on-unhealthy", container)
+    wait_for(lambda: d.inspect(container)["RestartCount"] == 1 and d.state(container)["Status"] == "running", "the restart")
+    equal(d.inspect(container)["HostConfig"]["RestartOnUnhealthy"], True)
+    has(d.fails(1, "update", "--restart", "no", container), "RestartOnUnhealthy needs a restart policy")
+    d.ok("update", "--restart", "no", "--restart-on-unhealthy=false", container)
+    equal(d.inspect(container)["HostConfig"]["RestartPolicy"]["Name"], "no")
+    d.ok("rm", "-f", container)
+
+
 def test_stop_wins_over_restart_on_unhealthy(d):
     """A client that stops it while it is being ended for its health has the last word."""
     if STOCK:
