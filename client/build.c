@@ -71,7 +71,6 @@ static int scratch_file(struct err *reterr)
 static int put_file(int fd, const char *name, const char *text, size_t len, bool last,
                     struct err *reterr)
 {
-    static const char zeros[3 * TAR_BLOCK];
     struct tar_entry e = {.type = TAR_FILE,
                           .name = (char *)name,
                           .link = (char *)"",
@@ -82,7 +81,9 @@ static int put_file(int fd, const char *name, const char *text, size_t len, bool
 
     tar_put_header(&out, &e);
     buf_append(&out, text, len);
-    buf_append(&out, zeros, tar_padding((int64_t)len) + (last ? 2 * TAR_BLOCK : 0));
+    tar_pad(&out, (int64_t)len);
+    if (last)
+        tar_end(&out);
     r = fd_write_all(fd, buf_head(&out), buf_size(&out));
     return r < 0 ? err_sys(reterr, -r, "write archive") : 0;
 }

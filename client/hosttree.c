@@ -12,7 +12,7 @@
 #include "fd.h"
 #include "path.h"
 #include "str.h"
-#include "tarout.h"
+#include "tar.h"
 
 #define LINKS_MAX 40   /* on the way to one file, as the kernel */
 #define DEPTH_MAX 128  /* of what needs what, and of directories */
@@ -411,26 +411,37 @@ static int copy(int from, int to, int64_t size, const char *path, struct err *re
     return 0;
 }
 
+/* Its strings are borrowed. */
+static struct tar_entry entry_of(const struct host_file *f)
+{
+    enum tar_type type = S_ISDIR(f->sb.st_mode)   ? TAR_DIRECTORY
+                         : S_ISLNK(f->sb.st_mode) ? TAR_SYMLINK
+                         : f->target              ? TAR_HARDLINK
+                                                  : TAR_FILE;
+
+    return (struct tar_entry){.type = (char)type,
+                              .name = f->path,
+                              .link = f->target,
+                              .mode = f->sb.st_mode,
+                              .uid = f->sb.st_uid,
+                              .gid = f->sb.st_gid,
+                              .size = type == TAR_FILE ? f->sb.st_size : 0,
+                              .mtime = f->sb.st_mtime};
+}
+
 static int write_file(const struct host_file *f, int to, struct buf *out, struct err *reterr)
 {
     _cleanup_free_ char *path = xasprintf("/%s", f->path);
     _cleanup_close_ int fd = f->data || f->target || !S_ISREG(f->sb.st_mode)
                                  ? -EBADF
                                  : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    struct tar_entry e = {.path = f->path,
-                          .target = f->target,
-                          .hard = f->target && !S_ISLNK(f->sb.st_mode),
-                          .mode = f->sb.st_mode,
-                          .uid = f->sb.st_uid,
-                          .gid = f->sb.st_gid,
-                          .size = f->sb.st_size,
-                          .mtime = f->sb.st_mtime};
+    struct tar_entry e = entry_of(f);
     char capability[64];
     ssize_t n;
     int r;
 
     if (f->data || f->target || S_ISDIR(f->sb.st_mode)) {
-        tar_header(out, &e);
+        tar_put_header(out, &e);
         if (f->data) {
             buf_append_str(out, f->data);
             tar_pad(out, e.size);
@@ -444,7 +455,7 @@ static int write_file(const struct host_file *f, int to, struct buf *out, struct
         e.capability = capability;
         e.capability_len = (size_t)n;
     }
-    tar_header(out, &e);
+    tar_put_header(out, &e);
     r = flush(to, out, reterr);
     if (r >= 0)
         r = copy(fd, to, e.size, f->path, reterr);

@@ -143,6 +143,20 @@ void tar_put_header(struct buf *out, const struct tar_entry *e)
     buf_append(out, block, sizeof(block));
 }
 
+void tar_pad(struct buf *out, int64_t size)
+{
+    static const char zeros[TAR_BLOCK];
+
+    buf_append(out, zeros, tar_padding(size));
+}
+
+void tar_end(struct buf *out)
+{
+    static const char zeros[2 * TAR_BLOCK];
+
+    buf_append(out, zeros, sizeof(zeros));
+}
+
 /* ---- reading ---- */
 
 void tar_reader_done(struct tar_reader *t)

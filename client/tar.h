@@ -1,5 +1,5 @@
-/* Tar archives as cp needs them: pax and ustar written, these and GNU's long names read
- * (pax(1p), tar(5)).  No file is touched here. */
+/* Tar archives as cp, build and from-host need them: pax and ustar written, these and GNU's long
+ * names read (pax(1p), tar(5)).  No file is touched here. */
 #pragma once
 
 #include <stdbool.h>
@@ -44,6 +44,8 @@ static inline size_t tar_padding(int64_t size)
 {
     return (size_t)(-size & (TAR_BLOCK - 1));
 }
+void tar_pad(struct buf *out, int64_t size);
+void tar_end(struct buf *out); /* of the archive */
 
 /* More bytes into in: 1, 0 at their end, or a negative errno with reterr. */
 typedef int tar_fill_fn(void *arg, struct buf *in, struct err *reterr);

@@ -9,7 +9,7 @@
 #include "fd.h"
 #include "hosttree.h"
 #include "str.h"
-#include "tarout.h"
+#include "tar.h"
 
 static const struct host_file *find(const struct host_tree *t, const char *path)
 {
@@ -212,12 +212,12 @@ START_TEST(long_names_and_numbers)
 {
     _cleanup_buf_ struct buf b = {0};
     _cleanup_free_ char *path = xmalloc(301);
-    struct tar_entry e = {.mode = S_IFREG | 0644, .uid = 0x70000000, .size = 3};
+    struct tar_entry e = {.type = TAR_FILE, .mode = 0644, .uid = 0x70000000, .size = 3};
 
     memset(path, 'x', 300);
     path[300] = '\0';
-    e.path = path;
-    tar_header(&b, &e);
+    e.name = path;
+    tar_put_header(&b, &e);
     buf_append(&b, "abc", 3);
     tar_pad(&b, 3);
     tar_end(&b);
