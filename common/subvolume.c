@@ -33,14 +33,37 @@ int subvolume_new(int parent, int dirfd, const char *name)
     return r < 0 ? -errno : 0;
 }
 
+/* Its number, which is that of its quota group too; 0: not known. */
+static uint64_t number_of(int dirfd, const char *name)
+{
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct btrfs_ioctl_ino_lookup_args args = {.objectid = BTRFS_FIRST_FREE_OBJECTID};
+
+    return fd >= 0 && ioctl(fd, BTRFS_IOC_INO_LOOKUP, &args) >= 0 ? args.treeid : 0;
+}
+
+/* Without quotas there is none; from Linux 6.11 on the kernel removes it by itself, when the last
+ * block of the subvolume is gone, and does not let us do it before. */
+static void forget_group(int dirfd, uint64_t number)
+{
+    struct btrfs_ioctl_qgroup_create_args args = {.create = 0, .qgroupid = number};
+
+    if (number > 0)
+        ioctl(dirfd, BTRFS_IOC_QGROUP_CREATE, &args);
+}
+
 int subvolume_remove(int dirfd, const char *name)
 {
     struct btrfs_ioctl_vol_args args = {0};
+    uint64_t number = number_of(dirfd, name);
     int r = copy_name(args.name, sizeof(args.name), name);
 
     if (r < 0)
         return r;
-    return ioctl(dirfd, BTRFS_IOC_SNAP_DESTROY, &args) < 0 ? -errno : 0;
+    if (ioctl(dirfd, BTRFS_IOC_SNAP_DESTROY, &args) < 0)
+        return -errno;
+    forget_group(dirfd, number);
+    return 0;
 }
 
 int subvolume_limit(int dirfd, const char *name, uint64_t size)
