@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 
 #define CHUNK_MAX 65536 /* of what is copied */
 #define CHUNK_LEAD 16   /* room for its length */
+#define PASS_MAX (16 << 20)
 
 static const char *first_set(const char *a, const char *b)
 {
@@ -106,23 +108,72 @@ static int send_chunk(int sock, int fd)
     return r < 0 ? r : 1;
 }
 
-/* What is in a pipe goes on without being copied, page by page; 0: there is nothing right now. */
-static int pass_chunk(int sock, int fd)
+static ssize_t pass_pipe(int sock, int fd, size_t len)
 {
-    char size[CHUNK_LEAD + 1];
-    int have = 0, r;
+    return splice(fd, NULL, sock, NULL, len, SPLICE_F_MORE);
+}
 
-    if (ioctl(fd, FIONREAD, &have) < 0)
-        return -errno;
-    if (have == 0)
-        return 0;
-    r = write_all(sock, size, (size_t)snprintf(size, sizeof(size), "%x\r\n", (unsigned)have));
+static ssize_t copy_file(int sock, int fd, size_t len)
+{
+    static char data[CHUNK_MAX];
+    ssize_t n = read(fd, data, len < sizeof(data) ? len : sizeof(data));
+    int r = n > 0 ? write_all(sock, data, (size_t)n) : 0;
+
+    if (r < 0)
+        errno = -r;
+    return r < 0 ? -1 : n;
+}
+
+static ssize_t pass_file(int sock, int fd, size_t len)
+{
+    ssize_t n = sendfile(sock, fd, NULL, len);
+
+    if (n < 0 && errno == EINVAL) /* not on this file system */
+        n = copy_file(sock, fd, len);
+    if (n == 0)
+        errno = EIO; /* it has become shorter than the chunk that was promised */
+    return n == 0 ? -1 : n;
+}
+
+/* What a pipe or a file has right now. */
+static int available(int fd, const struct stat *sb, size_t *ret)
+{
+    struct stat now;
+    off_t at;
+    int have;
+
+    *ret = 0;
+    if (S_ISFIFO(sb->st_mode)) {
+        if (ioctl(fd, FIONREAD, &have) < 0)
+            return -errno;
+        *ret = (size_t)have;
+    } else if (S_ISREG(sb->st_mode)) {
+        at = lseek(fd, 0, SEEK_CUR);
+        if (at < 0 || fstat(fd, &now) < 0)
+            return -errno;
+        if (now.st_size > at)
+            *ret = now.st_size - at < PASS_MAX ? (size_t)(now.st_size - at) : PASS_MAX;
+    }
+    return 0;
+}
+
+/* What is there goes on without being copied, page by page; 0: there is nothing right now. */
+static int pass_chunk(int sock, int fd, const struct stat *sb)
+{
+    ssize_t (*pass)(int sock, int fd, size_t len) = S_ISREG(sb->st_mode) ? pass_file : pass_pipe;
+    char size[CHUNK_LEAD + 1];
+    size_t have;
+    int r = available(fd, sb, &have);
+
+    if (r < 0 || have == 0)
+        return r;
+    r = write_all(sock, size, (size_t)snprintf(size, sizeof(size), "%zx\r\n", have));
     while (r >= 0 && have > 0) {
-        ssize_t n = splice(fd, NULL, sock, NULL, (size_t)have, SPLICE_F_MORE);
+        ssize_t n = pass(sock, fd, have);
 
         if (n < 0 && errno != EINTR)
             r = -errno;
-        have -= n > 0 ? (int)n : 0;
+        have -= n > 0 ? (size_t)n : 0;
     }
     r = r < 0 ? r : write_all(sock, "\r\n", 2);
     return r < 0 ? r : 1;
@@ -131,15 +182,15 @@ static int pass_chunk(int sock, int fd)
 /* A daemon that refuses early has sent its answer: stop, and let it be read. */
 static int send_stream(int sock, int fd, struct err *reterr)
 {
-    struct stat sb;
-    bool pipe = fstat(fd, &sb) == 0 && S_ISFIFO(sb.st_mode);
-    /* splice(2) knows no MSG_NOSIGNAL. */
+    struct stat sb = {0};
+    /* splice(2) and sendfile(2) know no MSG_NOSIGNAL. */
     void (*was)(int) = signal(SIGPIPE, SIG_IGN);
     int r;
 
+    (void)fstat(fd, &sb);
     do {
         /* An empty pipe is waited for, and its end seen, by reading it. */
-        r = pipe ? pass_chunk(sock, fd) : 0;
+        r = pass_chunk(sock, fd, &sb);
         if (r == 0)
             r = send_chunk(sock, fd);
     } while (r > 0);

@@ -13,6 +13,8 @@
 #include "str.h"
 #include "tarball.h"
 
+#define UPLOAD_PIPE_SIZE (1 << 20) /* fewer switches between who receives and who reads */
+
 static struct images *store(struct http_req *req)
 {
     return engine_images(http_context(req));
@@ -258,6 +260,7 @@ static void begin_upload(struct http_req *req, const struct image_import *import
     if (pipe2(fds, O_CLOEXEC) < 0) {
         err_sys(&err, errno, "pipe");
     } else {
+        fcntl(fds[1], F_SETPIPE_SZ, UPLOAD_PIPE_SIZE); /* more is faster, less works */
         u->job = import ? images_import(store(req), fds[0], import, &cb, &err)
                         : images_load(store(req), fds[0], http_query_bool(req, "quiet", true), &cb,
                                       &err);

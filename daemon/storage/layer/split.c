@@ -13,6 +13,7 @@
 #include "report.h"
 #include "str.h"
 #include "tree.h"
+#include "writeback.h"
 
 /* pax(1): every tar of today has it in its first header. */
 #define USTAR_MAGIC "ustar"
@@ -78,9 +79,10 @@ static bool begins_like_layer(struct archive_entry *e, const char *data, size_t 
 static int write_file(struct split *s, int fd, const char *path, struct archive_entry *e,
                       struct err *reterr)
 {
+    struct writeback wb = {0};
     bool told = false;
     const void *data;
-    int64_t offset;
+    int64_t offset, end = 0;
     size_t len;
     int r;
 
@@ -95,10 +97,13 @@ static int write_file(struct split *s, int fd, const char *path, struct archive_
         r = fd_write_all(fd, data, len);
         if (r < 0)
             return err_sys(reterr, -r, "write %s", path);
+        end = offset + (int64_t)len;
         if (told)
-            report_wrote(offset + (int64_t)len);
+            report_wrote(end);
+        writeback_push(&wb, fd, end, false);
         report_progress(source_length(s->src));
     }
+    writeback_push(&wb, fd, end, true);
     return r;
 }
 

@@ -39,6 +39,7 @@ static la_ssize_t out(struct archive *tar, void *arg, const void *data, size_t l
         return -1;
     }
     t->length += (int64_t)len;
+    writeback_push(&t->writeback, STDOUT_FILENO, t->length, false);
     if (t->tell)
         report_wrote(t->length);
     else

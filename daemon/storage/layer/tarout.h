@@ -10,11 +10,13 @@
 #include "err.h"
 #include "mem.h"
 #include "sha.h"
+#include "writeback.h"
 
 struct tarout {
     struct archive *tar; /* owned */
     struct sha sha;
     int64_t length;
+    struct writeback writeback;
     bool tell; /* set before tarout_start(): no digest is made, and report_wrote() says how far it
                   is */
     int error; /* errno of a failed write */

@@ -17,6 +17,7 @@
 #include "tree.h"
 #include "whiteout.h"
 #include "whole.h"
+#include "writeback.h"
 
 struct unpack {
     struct source *src; /* borrowed */
@@ -104,9 +105,10 @@ static int too_large(const struct unpack *u, struct err *reterr)
 
 static int write_data(struct unpack *u, int fd, const struct place *at, struct err *reterr)
 {
+    struct writeback wb = {0};
     const void *data;
     size_t len;
-    int64_t offset;
+    int64_t offset = 0;
     int r;
 
     while ((r = source_data(u->src, at->path, &data, &len, &offset, reterr)) > 0) {
@@ -124,8 +126,10 @@ static int write_data(struct unpack *u, int fd, const struct place *at, struct e
             len -= (size_t)n;
             offset += n;
         }
+        writeback_push(&wb, fd, offset, false);
         report_progress(source_length(u->src));
     }
+    writeback_push(&wb, fd, offset, true);
     return r;
 }
 
