@@ -1,0 +1,46 @@
+"""dockerode and testcontainers of npm against the daemon.  They are installed into the build directory, from package-lock.json."""
+import json
+import os
+import shutil
+import subprocess
+
+import host
+from harness import BUILD, SLOW, Daemon, Skip
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PLACE = f"{BUILD}/node"
+LOCK = "package-lock.json"
+
+
+def node(script, d, **environment):
+    """What the script prints, line by line as JSON."""
+    if not shutil.which("npm") or not shutil.which("node"):
+        raise Skip("no npm here")
+    install()
+    shutil.copytree(f"{HERE}/node", PLACE, dirs_exist_ok=True)
+    done = subprocess.run(["node", script], cwd=PLACE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**d.environment(), **environment}, timeout=120 * SLOW, check=False)
+    assert done.returncode == 0, f"{script}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def install():
+    """Once for each package-lock.json; the lock file that is left there says that all of it is."""
+    wanted = host.read(f"{HERE}/node/{LOCK}")
+    if host.read(f"{PLACE}/node_modules/{LOCK}") == wanted:
+        return
+    shutil.copytree(f"{HERE}/node", PLACE, dirs_exist_ok=True)
+    done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=PLACE, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=150, check=False)
+    assert done.returncode == 0, f"npm ci: {done.stdout[-3000:]}"
+    shutil.copy(f"{PLACE}/{LOCK}", f"{PLACE}/node_modules/{LOCK}")
+
+
+def test_dockerode(d):
+    assert node("dockerode.js", d) == [{"done": True}]
+
+
+def test_testcontainers():
+    # Ryuk, its reaper, is an image of a registry that tests must not need; containers are stopped by the script.
+    with Daemon() as d:
+        assert node("testcontainers.js", d, TESTCONTAINERS_RYUK_DISABLED="true") == [{"done": True}]
