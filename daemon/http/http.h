@@ -26,6 +26,8 @@ enum http_route_flags {
     HTTP_BODY_JSON = 1 << 0,          /* a JSON object is required: http_body() */
     HTTP_BODY_JSON_OPTIONAL = 1 << 1, /* as before, but an empty body gives {} */
     HTTP_BODY_STREAM = 1 << 2,        /* called when the head is read; http_body_to_fd() */
+    HTTP_BODY_RAW = 1 << 3,           /* with it, for large ones: no http_on_abort(), answered by
+                                         http_reply_*() only */
 };
 
 typedef void (*http_handler)(struct http_req *req);

@@ -1,4 +1,4 @@
-/* Answers of known length, sent by libmicrohttpd. */
+/* Answers of known length, sent by libmicrohttpd if it still has the connection. */
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,10 +16,18 @@ void http_add_header(struct http_req *req, const char *name, const char *value)
     req->headers[req->n_headers++] = (struct req_header){name, xstrdup(value)};
 }
 
-/* response: stolen. */
-static void reply(struct http_req *req, unsigned status, const char *content_type,
-                  struct MHD_Response *response)
+static void reply(struct http_req *req, unsigned status, const char *content_type, void *data,
+                  size_t len, enum MHD_ResponseMemoryMode mode)
 {
+    struct MHD_Response *response;
+
+    if (req->raw) {
+        raw_reply(req, status, content_type, data, len);
+        if (mode == MHD_RESPMEM_MUST_FREE)
+            free(data);
+        return;
+    }
+    response = MHD_create_response_from_buffer(len, data, mode);
     if (!response)
         abort();
     head_decorate(response, req);
@@ -33,20 +41,18 @@ static void reply(struct http_req *req, unsigned status, const char *content_typ
 void http_reply_data(struct http_req *req, unsigned status, const char *content_type, char *data,
                      size_t len)
 {
-    reply(req, status, content_type,
-          MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE));
+    reply(req, status, content_type, data, len, MHD_RESPMEM_MUST_FREE);
 }
 
 void http_reply_text(struct http_req *req, unsigned status, const char *content_type,
                      const char *text)
 {
-    reply(req, status, content_type,
-          MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY));
+    reply(req, status, content_type, (void *)text, strlen(text), MHD_RESPMEM_MUST_COPY);
 }
 
 void http_reply_empty(struct http_req *req, unsigned status)
 {
-    reply(req, status, NULL, MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
+    reply(req, status, NULL, NULL, 0, MHD_RESPMEM_PERSISTENT);
 }
 
 static int append(const char *data, size_t len, void *out)

@@ -110,6 +110,10 @@ static void tell_abort(struct http_req *req)
 void req_abort(struct http_req *req)
 {
     req->gone = true;
+    if (req->raw && !req->conn) {
+        raw_break(req); /* may free it */
+        return;
+    }
     tell_abort(req);
     req_resume(req);
 }
@@ -120,9 +124,22 @@ static void maybe_free(struct http_req *req)
         req_free(req);
 }
 
+void req_raw_ended(struct http_req *req)
+{
+    if (req->conn)
+        return; /* libmicrohttpd has not yet told that it let go: req_detach() does the rest */
+    req_unlink(req);
+    maybe_free(req);
+}
+
 void req_detach(struct http_req *req)
 {
     watch_free(TAKE_PTR(req->watch));
+    if (req->raw) {
+        req->conn = NULL;
+        raw_detach(req);
+        return;
+    }
     req_unlink(req);
     req->gone = true;
     if (req->upload)

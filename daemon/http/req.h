@@ -74,6 +74,7 @@ struct http_req {
     size_t discarded;
     json_t *json;
     struct upload *upload;      /* owned */
+    struct raw *raw;            /* owned: body and answer go past libmicrohttpd */
     struct http_stream *stream; /* opened while the body still came; borrowed */
 
     struct watch *watch; /* sees the client leave while suspended */
@@ -159,6 +160,8 @@ void req_resume(struct http_req *req);
 /* The client left, or the server stops: tell the handler, let libmicrohttpd close. */
 void req_abort(struct http_req *req);
 int req_fd(const struct http_req *req);
+/* Its raw body and answer are through. */
+void req_raw_ended(struct http_req *req);
 /* The handler let go of it. */
 void req_answered(struct http_req *req, enum req_answer answer);
 
@@ -171,6 +174,14 @@ int body_finish(struct http_req *req, struct err *reterr);
 /* upload.c */
 ssize_t upload_feed(struct http_req *req, const char *data, size_t len);
 void upload_finish(struct http_req *req, int result);
+
+/* raw.c: HTTP_BODY_RAW.  A begun one is taken over when the handler has returned. */
+bool raw_begin(struct http_req *req, int fd, http_upload_fn done, void *arg); /* false: not here */
+void raw_take(struct http_req *req);
+void raw_break(struct http_req *req);  /* the server stops */
+void raw_detach(struct http_req *req); /* libmicrohttpd is done with it; may free req */
+void raw_reply(struct http_req *req, unsigned status, const char *content_type, const void *data,
+               size_t len);
 
 /* head.c: status line, common headers and those of the request; the caller adds what is particular
  * and the empty line.  content_type NULL: none. */

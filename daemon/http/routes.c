@@ -40,7 +40,7 @@ const struct http_route http_routes[] = {
     {"GET", "/containers/{name}/stats", streams_stats, 0},
     {"HEAD", "/containers/{name}/archive", archive_read, 0},
     {"GET", "/containers/{name}/archive", archive_read, 0},
-    {"PUT", "/containers/{name}/archive", archive_write, HTTP_BODY_STREAM},
+    {"PUT", "/containers/{name}/archive", archive_write, HTTP_BODY_STREAM | HTTP_BODY_RAW},
     {"GET", "/containers/{name}/changes", contents_changes, 0},
     {"GET", "/containers/{name}/export", contents_export, 0},
     {"DELETE", "/containers/{name}", containers_remove, 0},

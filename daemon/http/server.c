@@ -196,12 +196,18 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
     struct http_req *req = *con_cls;
     ssize_t taken;
 
-    (void)conn, (void)url;
+    (void)url;
     ((struct listener *)cls)->callbacks++;
     if (req->phase == REQ_HEAD) {
         req->phase = REQ_BODY;
         req_begin(req, method, version);
+        if (req->raw && !req->gone)
+            raw_take(req);
         return req->gone ? MHD_NO : MHD_YES;
+    }
+    if (req->phase == REQ_BODY && req->raw) { /* resumed, with the socket replaced */
+        req->phase = REQ_QUEUED;
+        return MHD_queue_response(conn, 101, req->server->upgrade);
     }
     if (*data_len > 0) {
         taken = body_feed(req, data, *data_len);

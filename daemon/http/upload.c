@@ -90,12 +90,15 @@ static void finish_late(void *arg)
 
 void http_body_to_fd(struct http_req *req, int fd, http_upload_fn done, void *arg)
 {
-    struct upload *u = xcalloc(1, sizeof(*u));
+    struct upload *u;
 
+    fd_set_nonblock(fd, 1);
+    if (raw_begin(req, fd, done, arg))
+        return;
+    u = xcalloc(1, sizeof(*u));
     u->fd = fd;
     u->done = done;
     u->arg = arg;
-    fd_set_nonblock(fd, 1);
     if (req->conn && !req->gone)
         u->watch = watch_new(req->server, fd, req);
     if (!u->watch) {

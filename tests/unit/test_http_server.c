@@ -107,6 +107,19 @@ static void on_uploaded(void *arg, int result)
 
 static int upload_pipe[2];
 
+static void answer_at_once(void *arg, int result)
+{
+    upload_result = result;
+    http_reply_empty(arg, 200);
+}
+
+static void h_at_once(struct http_req *req)
+{
+    ck_assert_int_eq(pipe2(upload_pipe, O_CLOEXEC | O_NONBLOCK), 0);
+    calls++;
+    http_body_to_fd(req, upload_pipe[1], answer_at_once, req);
+}
+
 static void h_upload(struct http_req *req)
 {
     ck_assert_int_eq(pipe2(upload_pipe, O_CLOEXEC | O_NONBLOCK), 0);
@@ -125,6 +138,8 @@ static const struct http_route routes[] = {
     {"POST", "/attach", h_attach, HTTP_BODY_JSON_OPTIONAL},
     {"POST", "/missing/attach", h_attach_error, 0},
     {"POST", "/upload", h_upload, HTTP_BODY_STREAM},
+    {"POST", "/raw", h_upload, HTTP_BODY_STREAM | HTTP_BODY_RAW},
+    {"POST", "/at-once", h_at_once, HTTP_BODY_STREAM | HTTP_BODY_RAW},
     {NULL, NULL, NULL, 0},
 };
 
@@ -594,14 +609,18 @@ END_TEST
 
 #define UPLOAD_SIZE (4 * 1024 * 1024)
 
+/* By libmicrohttpd, and past it. */
+static const char *const upload_paths[] = {"/upload", "/raw"};
+
 START_TEST(test_upload)
 {
+    const char *path = upload_paths[_i];
     _cleanup_close_ int fd = dial();
     static char chunk[65536], sink[65536];
     size_t sent = 0, got = 0;
     char head[128];
 
-    snprintf(head, sizeof(head), "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n",
+    snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", path,
              UPLOAD_SIZE);
     say(fd, head);
     TURN_UNTIL(pending);
@@ -624,12 +643,13 @@ END_TEST
 
 START_TEST(test_upload_reader_leaves)
 {
+    const char *path = upload_paths[_i];
     _cleanup_close_ int fd = dial();
     static char chunk[65536];
     size_t left = UPLOAD_SIZE;
     char head[128];
 
-    snprintf(head, sizeof(head), "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+    snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", path,
              left);
     say(fd, head);
     TURN_UNTIL(pending);
@@ -650,12 +670,148 @@ START_TEST(test_upload_client_leaves)
 {
     int fd = dial();
 
-    say(fd, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
+    say(fd, _i ? "POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
+               : "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
     TURN_UNTIL(pending);
     fd_close(fd);
     TURN_UNTIL(upload_result == -ECONNRESET);
     http_reply_empty(pending, 200);
     fd_close(upload_pipe[0]);
+}
+END_TEST
+
+/* Pieces of any size, the next request behind the last, and the connection goes on. */
+START_TEST(test_upload_chunked)
+{
+    static const char body[] =
+        "4;ext=1\r\nabcd\r\n001\r\ne\r\n10\r\n0123456789abcdef\r\n0\r\nTrailer: x\r\n\r\n";
+    _cleanup_close_ int fd = dial();
+    char head[128], got[64] = "";
+    size_t n = 0;
+
+    for (size_t piece = 1; piece < sizeof(body); piece += 7) {
+        upload_result = 1;
+        pending = NULL;
+        snprintf(head, sizeof(head),
+                 "POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+                 upload_paths[_i]);
+        say(fd, head);
+        if (piece % 2)
+            TURN_UNTIL(pending); /* else the head comes together with some of the body */
+        for (size_t at = 0; at < sizeof(body) - 1; at += piece) {
+            char part[sizeof(body)] = "";
+
+            memcpy(part, body + at, MIN(piece, sizeof(body) - 1 - at));
+            say(fd, part);
+            uv_run(&loop, UV_RUN_NOWAIT);
+        }
+        for (n = 0; upload_result != 0 || n < 21;) { /* a full pipe holds 16 pieces */
+            ssize_t r = read(upload_pipe[0], got + n, sizeof(got) - 1 - n);
+
+            n += r > 0 ? (size_t)r : 0;
+            uv_run(&loop, UV_RUN_NOWAIT);
+        }
+        got[n] = '\0';
+        ck_assert_str_eq(got, "abcde0123456789abcdef");
+        http_reply_text(pending, 200, API_TYPE_TEXT, "taken");
+        starts(hear(fd, "taken"), "HTTP/1.1 200 ");
+        fd_close(upload_pipe[0]);
+    }
+    say(fd, "GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
+    starts(hear(fd, "OK"), "HTTP/1.1 200 ");
+}
+END_TEST
+
+START_TEST(test_upload_broken_chunks)
+{
+    static const char *const bodies[] = {
+        "x\r\n", "\r\n", "-1\r\n", "fffffffffffffffff\r\n", "2\r\nabc\r\n", "1 \r\nab\n"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+        _cleanup_close_ int fd = dial();
+
+        pending = NULL;
+        upload_result = 1;
+        say(fd, "POST /raw HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        TURN_UNTIL(pending);
+        say(fd, bodies[i]);
+        TURN_UNTIL(upload_result == -ECONNRESET);
+        http_reply_empty(pending, 200);
+        fd_close(upload_pipe[0]);
+    }
+}
+END_TEST
+
+/* The answer is ready before the body is over; one that expects to be told to go on. */
+START_TEST(test_raw_answered_early)
+{
+    _cleanup_close_ int fd = dial();
+
+    say(fd, "POST /raw HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    TURN_UNTIL(pending);
+    starts(hear(fd, "\r\n\r\n"), "HTTP/1.1 100 ");
+    http_reply_error(pending, 409, "no");
+    say(fd, "abc");
+    starts(hear(fd, "}\n"), "HTTP/1.1 409 ");
+    fd_close(upload_pipe[0]);
+    pending = NULL;
+    say(fd, "POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n");
+    TURN_UNTIL(pending);
+    http_reply_error(pending, 409, "no");
+    say(fd, "abc");
+    starts(hear(fd, "}\n"), "HTTP/1.1 409 ");
+    fd_close(upload_pipe[0]);
+    /* No body at all. */
+    pending = NULL;
+    say(fd, "POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    TURN_UNTIL(pending);
+    http_reply_empty(pending, 200);
+    starts(hear(fd, "\r\n\r\n"), "HTTP/1.1 200 ");
+    fd_close(upload_pipe[0]);
+}
+END_TEST
+
+START_TEST(test_raw_answered_at_its_end)
+{
+    int fd = dial();
+
+    say(fd, "POST /at-once HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    starts(hear(fd, "\r\n\r\n"), "HTTP/1.1 200 ");
+    fd_close(upload_pipe[0]);
+    say(fd, "POST /at-once HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab");
+    TURN_UNTIL(calls == 2);
+    fd_close(fd);
+    TURN_UNTIL(upload_result == -ECONNRESET);
+    fd_close(upload_pipe[0]);
+    /* The server stops while one is under way. */
+    fd = dial();
+    say(fd, "POST /at-once HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab");
+    TURN_UNTIL(calls == 3);
+    turn(_i * 20);
+    upload_result = 1;
+    teardown();
+    ck_assert_int_eq(upload_result, -ECONNRESET);
+    fd_close(upload_pipe[0]);
+    fd_close(fd);
+    setup();
+}
+END_TEST
+
+START_TEST(test_server_stops_in_upload)
+{
+    _cleanup_close_ int fd = dial();
+
+    say(fd, "POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
+    TURN_UNTIL(pending);
+    if (_i)
+        say(fd, "defghij");
+    if (_i)
+        TURN_UNTIL(upload_result == 0);
+    teardown();
+    ck_assert_int_eq(upload_result, _i ? 0 : -ECONNRESET);
+    http_reply_empty(pending, 200);
+    fd_close(upload_pipe[0]);
+    setup();
 }
 END_TEST
 
@@ -683,9 +839,12 @@ int main(void)
         test_upgrade,
         test_hijack_without_upgrade,
         test_hijack_error,
-        test_upload,
-        test_upload_reader_leaves,
-        test_upload_client_leaves,
+        test_upload_broken_chunks,
+        test_raw_answered_early,
+    };
+    const TTest *const twice[] = {
+        test_upload,         test_upload_reader_leaves,    test_upload_client_leaves,
+        test_upload_chunked, test_raw_answered_at_its_end, test_server_stops_in_upload,
     };
     Suite *s = suite_create("http_server");
     TCase *t = tcase_create("http_server");
@@ -695,6 +854,8 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
         tcase_add_test(t, tests[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(twice); i++)
+        tcase_add_loop_test(t, twice[i], 0, ARRAY_SIZE(upload_paths));
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);
