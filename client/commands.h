@@ -33,7 +33,7 @@ int cmd_create(struct invocation *inv);
 
 /* start.c */
 struct start_options {
-    const char *detach_keys, *checkpoint;
+    const char *detach_keys, *checkpoint, *checkpoint_dir;
     bool attach, interactive;
 };
 extern const struct opt start_opts[];

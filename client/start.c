@@ -14,6 +14,8 @@ const struct opt start_opts[] = {
     OPT_BOOL("attach", 'a', struct start_options, attach,
              "Attach STDOUT/STDERR and forward signals"),
     OPT_STRING("checkpoint", 0, struct start_options, checkpoint, "Restore from this checkpoint"),
+    OPT_STRING("checkpoint-dir", 0, struct start_options, checkpoint_dir,
+               "Use a custom checkpoint storage directory"),
     OPT_STRING("detach-keys", 0, struct start_options, detach_keys,
                "Override the key sequence for detaching a container"),
     OPT_BOOL("interactive", 'i', struct start_options, interactive, "Attach container's STDIN"),
@@ -44,6 +46,7 @@ static int post_start(struct invocation *inv, const char *name, struct err *rete
     _cleanup_free_ char *url = url_format("/containers/%s/start", name);
 
     url_add(&url, "checkpoint", str_empty(o->checkpoint) ? NULL : o->checkpoint);
+    url_add(&url, "checkpoint-dir", str_empty(o->checkpoint_dir) ? NULL : o->checkpoint_dir);
     return client_post(inv->client, url, NULL, NULL, reterr);
 }
 

@@ -111,9 +111,18 @@ void engine_container_list(struct engine *e, const struct list_options *options,
                            engine_json_fn *done, void *arg);
 void engine_container_top(struct engine *e, const char *ref, const char *ps_args,
                           engine_json_fn *done, void *arg);
-/* Create, list, remove and start from a checkpoint: always an error, ERR_NOT_IMPLEMENTED for a
- * container that is there. */
-int engine_container_checkpoint(struct engine *e, const char *ref, struct err *reterr);
+/* Checkpoints.  dir: an absolute path of the daemon's host, NULL or "": the container's own.
+ * body: {"CheckpointID", "CheckpointDir", "Exit"}; with Exit the container has ended at done. */
+void engine_checkpoint_create(struct engine *e, const char *ref, const json_t *body,
+                              engine_done_fn *done, void *arg);
+/* Result is [{"Name"}]. */
+void engine_checkpoint_list(struct engine *e, const char *ref, const char *dir,
+                            engine_json_fn *done, void *arg);
+void engine_checkpoint_remove(struct engine *e, const char *ref, const char *name, const char *dir,
+                              engine_done_fn *done, void *arg);
+/* engine_container_start() with the processes as they were. */
+void engine_checkpoint_start(struct engine *e, const char *ref, const char *name, const char *dir,
+                             engine_done_fn *done, void *arg);
 /* filters: until, label, label!; result {"ContainersDeleted", "SpaceReclaimed"} */
 void engine_container_prune(struct engine *e, json_t *filters, engine_json_fn *done, void *arg);
 

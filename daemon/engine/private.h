@@ -105,9 +105,11 @@ struct container {
     bool exit_waits;      /* it has ended meanwhile */
     bool updating;        /* its limits change: one request at a time */
     bool freezing;        /* a pause or unpause is on the pool */
+    bool checkpointing;   /* a checkpoint of it is made, on the pool: one at a time, and no pause */
     bool frozen_for_us;   /* by a commit: whoever finds it so later thaws it */
     bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
+    bool stopped_by_checkpoint; /* the same by the checkpoint being made, taken back if it fails */
     bool restarting;      /* stop and start again as one operation: no auto-remove in between */
     bool lost;            /* its shim ended without a word: the cgroups are ours to remove */
     bool failing;         /* stopped because it was unhealthy: to its policy this is a failure */
@@ -137,6 +139,8 @@ struct container {
     struct pending *remove_pending;
     struct pending *connect_pending; /* what must wait for `connecting` */
     struct pending *update_pending;  /* what must wait for `updating` */
+    char *restore_from;   /* images of the checkpoint that the next start is from, or NULL; owned */
+    json_t *restore_mark; /* what checkpoint.c keeps beside them; owned */
     bool remove_after_exit;
     bool remove_volumes; /* and the anonymous volumes with it */
     struct waiter *waiters;

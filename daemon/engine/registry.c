@@ -34,6 +34,8 @@ void container_unref(struct container *c)
     free(c->ports);
     free(c->image_ref);
     free(c->error);
+    free(c->restore_from);
+    json_decref(c->restore_mark);
     free(c->name);
     free(c);
 }

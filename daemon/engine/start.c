@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "checkpoint.h"
 #include "fd.h"
 #include "log.h"
 #include "private.h"
@@ -16,6 +17,8 @@
 
 /* A shim that says nothing for so long is given up; a healthy one needs milliseconds. */
 #define START_TIMEOUT_S 60
+/* The same for one that reads back a memory that may be large. */
+#define RESTORE_TIMEOUT_S 900
 #define UNDO_TIMEOUT_MS 5000
 /* First host id handed out by --userns=auto; below are the host's own and its subordinate ids. */
 #define IDMAP_FIRST 0x70000000U
@@ -36,6 +39,7 @@ struct start_job {
     char *run_dir;
     char *procview; /* owned; where lxcfs is to serve, or NULL */
     pid_t procview_pid;
+    bool restores; /* from a checkpoint */
     const struct runtime *runtime;
     char *apparmor; /* owned; its profile, "": none */
     uid_t root_uid;
@@ -155,7 +159,7 @@ static int prepare_files(struct start_job *j)
 
 static int spawn(struct start_job *j)
 {
-    struct timeval limit = {.tv_sec = START_TIMEOUT_S};
+    struct timeval limit = {.tv_sec = j->restores ? RESTORE_TIMEOUT_S : START_TIMEOUT_S};
     _cleanup_close_ int plan = plan_memfd(&j->plan);
     int r;
 
@@ -272,6 +276,8 @@ static void start_job_run(void *arg)
         end_cgroups(j);
     while (j->n_up > 0)
         endpoint_down(&j->specs.list[--j->n_up], 0, -EBADF, NULL);
+    if (j->restores)
+        checkpoint_explain(j->run_dir, &j->err);
     path_rm_rf(AT_FDCWD, j->run_dir);
 }
 
@@ -356,6 +362,7 @@ static void after_start(void *arg)
     struct container *c = j->container;
 
     c->starting = false;
+    checkpoint_forget(c);
     log_warnings(c, j->warnings);
     if (j->procview_pid > 0) {
         shim_reap(c->engine, j->procview_pid);
@@ -515,6 +522,7 @@ static int build_plan(struct container *c, const struct joined *joined, uint32_t
     for (int i = 0; i < RUNTIME_NS_N; i++)
         spec.ns_path[i] = joined->path[i];
     r = runtime_plan(c->engine->runtime, &spec, &j->plan, j->warnings, reterr);
+    j->restores = checkpoint_plan(c, &j->plan);
     mounts_fills(c, &j->fills);
     if (j->fills)
         j->lowers = dirs.lowers ? TAKE_PTR(dirs.lowers) : strv_append(NULL, dirs.upper);
@@ -579,6 +587,7 @@ static void start_after_clean(void *arg, const struct err *unused)
     (void)unused;
     c->starting = false;
     if (check_startable(c, &err) < 0) {
+        checkpoint_forget(c);
         pending_finish(&c->start_pending, &err);
         container_views_retry(c);
     } else {

@@ -86,6 +86,9 @@ static int check_freeze(struct container *c, bool on, struct err *reterr)
 {
     if (!container_is_up(c) || c->killed)
         return container_not_running(c, reterr);
+    if (c->checkpointing)
+        return err_set(reterr, ERR_CONFLICT, EBUSY, "a checkpoint of container %s is being made",
+                       c->id);
     if (c->freezing || (on && c->status == STATUS_PAUSED))
         return err_set(reterr, ERR_CONFLICT, EALREADY, "container %s is already paused", c->id);
     if (!on && c->status != STATUS_PAUSED)

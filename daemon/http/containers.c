@@ -42,21 +42,42 @@ void containers_inspect(struct http_req *req)
                              reply_200_json, req);
 }
 
-void containers_checkpoints(struct http_req *req)
+static void reply_201(void *arg, const struct err *err)
 {
-    struct err err;
+    if (err)
+        http_reply_err(arg, err);
+    else
+        http_reply_empty(arg, 201);
+}
 
-    engine_container_checkpoint(http_context(req), http_param(req), &err);
-    http_reply_err(req, &err);
+void checkpoints_create(struct http_req *req)
+{
+    engine_checkpoint_create(http_context(req), http_param(req), http_body(req), reply_201, req);
+}
+
+void checkpoints_list(struct http_req *req)
+{
+    engine_checkpoint_list(http_context(req), http_param(req), http_query(req, "dir"),
+                           reply_200_json, req);
+}
+
+void checkpoints_remove(struct http_req *req)
+{
+    const char *name = strrchr(http_path(req), '/') + 1;
+
+    engine_checkpoint_remove(http_context(req), http_param(req), name, http_query(req, "dir"),
+                             reply_204, req);
 }
 
 void containers_start(struct http_req *req)
 {
-    if (!str_empty(http_query(req, "checkpoint"))) {
-        containers_checkpoints(req);
-        return;
-    }
-    engine_container_start(http_context(req), http_param(req), reply_204, req);
+    const char *checkpoint = http_query(req, "checkpoint");
+
+    if (str_empty(checkpoint))
+        engine_container_start(http_context(req), http_param(req), reply_204, req);
+    else
+        engine_checkpoint_start(http_context(req), http_param(req), checkpoint,
+                                http_query(req, "checkpoint-dir"), reply_204, req);
 }
 
 /* t: seconds, absent for the container's own */

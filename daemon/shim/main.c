@@ -29,6 +29,7 @@
 #include "plan.h"
 #include "planmap.h"
 #include "report.h"
+#include "restore.h"
 #include "rotated.h"
 #include "sendlog.h"
 #include "spawn.h"
@@ -123,7 +124,8 @@ static void on_connected(void)
 
 static void on_lost(void)
 {
-    shim.abandoned = !shim.go;
+    /* A restore takes long enough for a new daemon to come, which would not expect it. */
+    shim.abandoned = !shim.go || task_main()->restoring;
 }
 
 /* ---- children ---- */
@@ -138,15 +140,35 @@ static void note_exit(struct task *t, int status)
     task_on_change(t);
 }
 
+/* criu has made the process, or not. */
+static void note_restored(struct task *t, int status)
+{
+    struct err e = {0};
+
+    report_drain(t);
+    if (restore_adopt(t, shim.plan, status, &e) >= 0) {
+        report_started(t);
+        return;
+    }
+    t->reaped = true;
+    if (!t->failed)
+        failure_describe(&t->fail, &e);
+    t->failed = true;
+}
+
+/* While criu runs nobody else is waited for: what it has made may end before it does. */
 static void reap(void)
 {
+    const struct task *first = task_main();
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while ((pid = waitpid(first->restoring ? first->pid : -1, &status, WNOHANG)) > 0) {
         struct task *t = task_by_pid(pid);
 
-        if (t)
+        if (t && t->restoring)
+            note_restored(t, status);
+        else if (t)
             note_exit(t, status);
     }
 }

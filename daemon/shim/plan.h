@@ -49,6 +49,9 @@ enum plan_code {
     PLAN_LOG_SEND,     /* s0 a logger's socket: "/path", "udp:ADDRESS:PORT" or "tcp:...", s1 tag,
                           s2 host name or "", s3 lines of journald fields; a0 PLAN_LOG_JOURNALD...,
                           a1 syslog facility, a2 bytes it may be behind, a3 1: never wait for it */
+    PLAN_RESTORE,      /* the processes come from a checkpoint: s0 criu's path, s1 the directory of
+                          its images, s2 "PATH=...", s3 what the images call the network namespace,
+                          s4 s5 s6 the standard streams ("pipe:[1]"); "": nothing of that kind */
 
     /* ---- ROOT ---- */
     PLAN_PROPAGATION = 32, /* a0 MS_{PRIVATE,SLAVE,SHARED}: of the container's "/" (default

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "caps.h"
@@ -186,6 +187,25 @@ static void own_stdio(const struct stage *s, const struct user_ids *u)
     }
 }
 
+/* A standard input that is the host's /dev/null is a file of the host's mount, which a checkpoint
+ * could not name. */
+static void use_own_null(struct stage *s)
+{
+    int fd = sys_openat2(s->root, "/dev/null", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0,
+                         RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    struct stat st;
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
+        fd_close(fd);
+        return;
+    }
+    fd_set_nonblock(fd, 0);
+    fd_close(s->stdio[0]);
+    s->stdio[0] = fd;
+}
+
 static int set_stdio(struct stage *s, const struct user_ids *u, struct err *reterr)
 {
     int r;
@@ -195,6 +215,8 @@ static int set_stdio(struct stage *s, const struct user_ids *u, struct err *rete
         if (r < 0)
             return r;
     }
+    if (!s->exec && !(s->flags & (PLAN_STDIO_TTY | PLAN_STDIO_STDIN)))
+        use_own_null(s);
     setsid();
     if ((s->flags & PLAN_STDIO_TTY) && ioctl(s->stdio[0], TIOCSCTTY, 0) < 0)
         return err_sys(reterr, errno, "cannot make the terminal the controlling one");
@@ -308,8 +330,7 @@ static int wait_for_go(const struct stage *s, struct err *reterr)
     return 0;
 }
 
-/* What the shim ignores would stay ignored across exec(2). */
-static void reset_signals(void)
+void process_reset_signals(void)
 {
     sigset_t none;
 
@@ -370,7 +391,7 @@ int process_run(struct stage *s, struct err *reterr)
     struct process *p = &proc;
     int r;
 
-    reset_signals();
+    process_reset_signals();
     p->plan = s->last;
     p->argv = collect(s->last, PLAN_ARGV, 0);
     p->envp = collect(s->last, PLAN_ENV, 1);

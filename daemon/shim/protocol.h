@@ -36,6 +36,9 @@
 #define SHIM_KEEP_FDS 2
 #define SHIM_EARLY_MAX 4096 /* bytes a client sent right behind its request */
 
+/* SHIM_FAILED says this: criu's log in the run directory tells more. */
+#define SHIM_RESTORE_FAILED "criu restore failed"
+
 enum shim_msg_type {
     /* daemon -> shim */
     SHIM_GO = 1,

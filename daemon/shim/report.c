@@ -19,6 +19,11 @@ uint64_t report_devpts(void)
     return devpts;
 }
 
+void report_set_devpts(uint64_t dev)
+{
+    devpts = dev;
+}
+
 void sync_tell_go(struct task *t)
 {
     told_go = true;
@@ -58,6 +63,15 @@ static void take(struct task *t, const struct sync_msg *m, int *fd)
     }
 }
 
+void report_started(struct task *t)
+{
+    t->started = true;
+    t->state.phase = SHIM_PHASE_RUNNING;
+    t->state.started_ns = clock_real_ns();
+    if (!t->probe)
+        control_send_state(t == task_main() ? SHIM_STARTED : SHIM_EXEC_STATE, t->id, &t->state);
+}
+
 /* The socket has closed: by exec(2), or with the process. */
 static void sync_closed(struct task *t)
 {
@@ -71,13 +85,9 @@ static void sync_closed(struct task *t)
         t->fail.code = 128;
         memcpy(t->fail.message, "the container's init died", 26);
     }
-    if (t->failed || !told_go)
-        return;
-    t->started = true;
-    t->state.phase = SHIM_PHASE_RUNNING;
-    t->state.started_ns = clock_real_ns();
-    if (!t->probe)
-        control_send_state(is_main ? SHIM_STARTED : SHIM_EXEC_STATE, t->id, &t->state);
+    /* Of a restore it is criu that runs now. */
+    if (!t->failed && told_go && !t->restoring)
+        report_started(t);
 }
 
 /* One message; false when there is none for now. */

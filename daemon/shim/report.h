@@ -11,5 +11,8 @@ void report_watch(struct task *t);
 void report_drain(struct task *t);
 /* st_dev of the container's devpts, as reported by its init; 0: none. */
 uint64_t report_devpts(void);
+void report_set_devpts(uint64_t dev);
+/* The program runs: tell the daemon. */
+void report_started(struct task *t);
 /* The daemon's agreement is passed on. */
 void sync_tell_go(struct task *t);

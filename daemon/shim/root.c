@@ -20,6 +20,7 @@
 #include "plan.h"
 #include "prepare.h"
 #include "pty.h"
+#include "restore.h"
 #include "rootfs.h"
 #include "str.h"
 #include "sync.h"
@@ -54,6 +55,8 @@ static int attach(struct stage *s, int fd, const char *path, struct err *reterr)
     _cleanup_close_ int target = -EBADF;
     int r;
 
+    if (s->restore)
+        return restore_stage_mount(s, fd, path, reterr);
     if (fstat(fd, &st) < 0)
         return err_sys(reterr, errno, "mount for \"%s\"", path);
     target = mount_target(s->root, path, S_ISDIR(st.st_mode));
@@ -427,6 +430,44 @@ static root_fn *const table[] = {
     [PLAN_CGROUP_BIND] = do_cgroup_bind,
 };
 
+/* ---- for a restore: criu attaches them, where it had dumped them ---- */
+
+static int stage_mask(struct stage *s, const struct plan_op *op, struct err *reterr)
+{
+    return restore_stage_null(s, plan_str(op, 0), reterr);
+}
+
+static int stage_readonly(struct stage *s, const struct plan_op *op, struct err *reterr)
+{
+    return streq(plan_str(op, 0), "/") ? do_readonly(s, op, reterr) : 0;
+}
+
+/* The others are part of what was dumped, and this is the host's ipc namespace. */
+static int stage_sysctl(struct stage *s, const struct plan_op *op, struct err *reterr)
+{
+    const char *name = plan_str(op, 0);
+
+    return str_starts(name, "net.") || str_starts(name, "net/") ? do_sysctl(s, op, reterr) : 0;
+}
+
+/* Of what it makes itself, criu asks for nothing. */
+static int stage_mount(struct stage *s, const struct plan_op *op, struct err *reterr)
+{
+    static const char *const own[] = {"proc", "tmpfs", "devpts"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(own) && !op->arg[2]; i++) {
+        if (streq(plan_str(op, 0), own[i]))
+            return 0;
+    }
+    return do_mount(s, op, reterr);
+}
+
+static root_fn *const restore_table[] = {
+    [PLAN_MOUNT] = stage_mount,       [PLAN_BIND] = do_bind,
+    [PLAN_MASK] = stage_mask,         [PLAN_SYSCTL] = stage_sysctl,
+    [PLAN_READONLY] = stage_readonly, [PLAN_CGROUP_BIND] = do_cgroup_bind,
+};
+
 /* The root is attached over "/": a place that exists always.  Paths from "/" still go below the
  * old root, because a lookup does not follow mounts on its own starting point. */
 static int attach_root(struct stage *s, struct err *reterr)
@@ -441,6 +482,8 @@ static int attach_root(struct stage *s, struct err *reterr)
         s->root = rootfs_mount(s->plan, -EBADF, reterr);
     if (s->root < 0)
         return s->root;
+    if (s->restore)
+        return restore_stage_root(s, reterr);
     r = mount_attach(s->root, old);
     return r < 0 ? err_sys(reterr, -r, "cannot attach the root") : 0;
 }
@@ -448,12 +491,14 @@ static int attach_root(struct stage *s, struct err *reterr)
 int root_build(struct stage *s, struct err *reterr)
 {
     const struct plan_op *op = NULL;
+    root_fn *const *fns = s->restore ? restore_table : table;
+    size_t n = s->restore ? ARRAY_SIZE(restore_table) : ARRAY_SIZE(table);
     int r = attach_root(s, reterr);
 
     umask(0);
     while (r >= 0 && (op = plan_next(s->plan, op))) {
-        if (op->code < ARRAY_SIZE(table) && table[op->code])
-            r = table[op->code](s, op, reterr);
+        if (op->code < n && fns[op->code])
+            r = fns[op->code](s, op, reterr);
     }
     umask(022);
     return r < 0 ? r : enter_cgroups(s, reterr);

@@ -23,6 +23,7 @@
 #include "prepare.h"
 #include "process.h"
 #include "report.h"
+#include "restore.h"
 #include "root.h"
 #include "rootfs.h"
 #include "sync.h"
@@ -107,7 +108,10 @@ static _Noreturn void run_init(struct stage *s)
         r = root_build(s, &e);
     if (r >= 0) {
         report_root(s);
-        process_run(s, &e);
+        if (s->restore)
+            restore_run(s, &e);
+        else
+            process_run(s, &e);
     }
     give_up(s, &e);
 }
@@ -311,6 +315,10 @@ int spawn_init(struct task *t, const void *plan,
     int r;
 
     open_stage(&s, t, plan, plan);
+    s.restore = plan_find(plan, NULL, PLAN_RESTORE);
+    t->restoring = s.restore;
+    if (s.restore)
+        flags &= CLONE_NEWNS | CLONE_NEWNET; /* criu makes the others */
     r = prepare_binds(&s, reterr);
     if (r >= 0)
         r = cgroup_make_v2(plan, reterr);

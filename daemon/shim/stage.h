@@ -20,6 +20,8 @@ struct stage {
     uint16_t rows, columns;
     bool userns; /* the container has its own user namespace */
     bool exec;
+    /* PLAN_RESTORE, or NULL. */
+    const struct plan_op *restore;
     int init_pidfd;  /* exec: whose namespaces to join */
     uint64_t devpts; /* st_dev of the container's devpts, 0: none */
     int devpts_fd;   /* its mount, while the root is being built */

@@ -28,6 +28,7 @@ struct task {
     bool done;      /* told to the daemon, streams closed */
     bool stdin_eof; /* close stdin when the buffer is empty */
     bool paused;    /* output is not read: a client is too far behind */
+    bool restoring; /* pid is criu's, which is making the process */
     bool probe;     /* the health check's: the daemon does not know of it */
     char id[ID_LEN + 1];
     pid_t pid;

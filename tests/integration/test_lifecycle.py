@@ -329,18 +329,3 @@ def test_start_stop_in_parallel(d):
     assert set(codes) <= {204, 304, 409}, codes
     d.ok("stop", "-t", "0", container)
     equal(d.state(container)["Status"], "exited")
-
-
-def test_checkpoints_are_refused(d):
-    """In words, and for containers that are there; a start from one does not start."""
-    container = d.sleeper()
-    text = "checkpoint and restore are not supported"
-    for method, path, body in (("GET", "", None), ("POST", "", {"CheckpointID": "one"}), ("DELETE", "/one", None)):
-        has(d.api(method, f"/containers/{container}/checkpoints{path}", body, status=501).message, text)
-        equal(d.request(method, f"/containers/nobody/checkpoints{path}", body).status, 404)
-    for words in (("create", container, "one"), ("ls", container), ("rm", container, "one")):
-        has(d.fails(1, "checkpoint", *words), text)
-    equal(d.state(container)["Status"], "running")
-    down = d.ok("create", "busybox", "true")
-    has(d.fails(1, "start", "--checkpoint", "one", down), text)
-    equal(d.state(down)["Status"], "created")

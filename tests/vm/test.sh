@@ -511,6 +511,93 @@ w'
     ctlc rmi many:120 >/dev/null || fail "rmi: $?"
 }
 
+# ---- checkpoints ----
+
+counter='i=0; while [ ! -e /stop ]; do echo $((i += 1)); sleep 0.2; done; exit 7'
+beyond() { [ "$(ctlc logs --tail 1 "$id")" -gt "$1" ]; }
+# The numbers go on where they were: none is missing, none comes twice.
+counts_on() {
+    until_true beyond $(($(ctlc logs --tail 1 "$id") + 3))
+    ctlc logs "$id" | awk '$1 != NR { print "line " NR " is " $1; exit 1 }' || fail "the count after $*"
+}
+
+t_checkpoint() {
+    local pid
+    start --network none $image sh -c "$counter"
+    until_true beyond 3
+    pid=$(inspect "$id" .State.Pid)
+    ctlc checkpoint create --leave-running "$id" one || fail "checkpoint that leaves it running: $?"
+    same "$(inspect "$id" .State.Pid)" "$pid" "pid after a checkpoint"
+    counts_on "a checkpoint"
+    ctlc checkpoint create "$id" two || fail "checkpoint: $?"
+    same "$(inspect "$id" '.State.Status')" exited
+    same "$(ctlc checkpoint ls "$id" | sort | xargs)" "CHECKPOINT NAME one two"
+    ctlc start --checkpoint two "$id" || fail "start from a checkpoint: $?"
+    counts_on "a restore"
+    same "$(ctlc exec "$id" cat /proc/1/comm)" sh "PID 1"
+    ctlc exec "$id" touch /stop || fail "exec after a restore: $?"
+    same "$(ctlc wait "$id")" 7 "exit code"
+}
+
+# All that makes a container safe is there again; and it is the shim's child like any other.
+t_checkpoint_confines() {
+    local before after path
+    state() {
+        ctlc exec "$id" sh -c 'grep -E "^(Cap|Seccomp:|NoNewPrivs|Uid|Gid|Groups)" /proc/1/status; cat /proc/1/attr/current
+            cat /proc/1/cgroup; hostname; cut -d " " -f 2-4 /proc/mounts | sort; cat /proc/1/limits /proc/1/oom_score_adj
+            for ns in cgroup ipc mnt net pid uts; do [ /proc/1/ns/$ns -ef /proc/self/ns/$ns ] && echo $ns; done'
+    }
+    start --user 1000:100 --memory 64m --pids-limit 50 --cap-drop ALL --hostname here --security-opt no-new-privileges \
+        --ulimit nofile=100:200 --oom-score-adj 300 $image sh -c 'i=0; while :; do echo $((i += 1)); sleep 0.2; done'
+    until_true beyond 1
+    before=$(state)
+    path=$(cut -d : -f 3 "/proc/$(inspect "$id" .State.Pid)/cgroup")
+    ctlc checkpoint create "$id" one || fail "checkpoint: $?"
+    ctlc start --checkpoint one "$id" || fail "start from a checkpoint: $?"
+    counts_on "a restore"
+    after=$(state)
+    diff <(echo "$before") <(echo "$after") || fail "not as it was"
+    same "$(limit memory.max)" $((64 << 20)) memory.max
+    same "$(cut -d : -f 3 "/proc/$(inspect "$id" .State.Pid)/cgroup")" "$path" cgroup
+}
+
+t_checkpoint_outside() {
+    local dir=$work/outside
+    mkdir -p "$dir/below"
+    mount -t tmpfs tmpfs "$dir/below"
+    echo deep >"$dir/below/file"
+    start -p 127.0.0.1:8099:80 -v "$dir:/outside" -v inside:/volume --tmpfs /memory --restart unless-stopped $image \
+        sh -c "echo kept >/memory/file; mkdir /www; echo page >/www/index.html; httpd -p 80 -h /www; exec 9>>/outside/log 8>>/volume/log
+            i=0; while [ ! -e /stop ]; do echo \$((i += 1)); echo \$i >&9; echo \$i >&8; sleep 0.2; done; exit 7"
+    until_true beyond 3
+    same "$(curl -s http://127.0.0.1:8099)" page "before"
+    ctlc checkpoint create "$id" one || fail "checkpoint: $?"
+    systemctl restart $unit
+    same "$(inspect "$id" .State.Status)" exited "after a restart of the daemon"
+    same "$(wc -l <"$dir/log")" "$(ctlc logs "$id" | wc -l)" "lines in the bind"
+    ctlc start --checkpoint one "$id" || fail "start from a checkpoint: $?"
+    counts_on "a restore"
+    kill_daemon
+    counts_on "the daemon's end"
+    same "$(ctlc exec "$id" cat /memory/file)" kept "the file in memory"
+    same "$(curl -s http://127.0.0.1:8099)" page "after"
+    same "$(ctlc exec "$id" cat /outside/below/file)" deep "what is mounted below the bind"
+    umount -l "$dir/below"
+    awk '$1 != NR { exit 1 }' "$dir/log" || fail "the bind: $(xargs <"$dir/log")"
+    ctlc exec "$id" awk '$1 != NR { exit 1 }' /volume/log || fail "the volume"
+}
+
+# What CRIU cannot dump: an open connection.  The container does not notice.
+t_checkpoint_refused() {
+    start $image sh -c "nc -lp 99 >/dev/null & sleep 1; (i=0; while :; do sleep 1; done) | nc 127.0.0.1 99 & $counter"
+    connected() { ctlc exec "$id" netstat -tn | grep -q ESTABLISHED; }
+    until_true connected
+    has "$(ctlc checkpoint create "$id" one 2>&1)" "criu dump failed: "
+    same "$(ctlc checkpoint ls "$id")" "CHECKPOINT NAME"
+    same "$(inspect "$id" .State.Running)" true
+    counts_on "a checkpoint that failed"
+}
+
 t_quiet_kernel() {
     local told
     # What t_pids provoked is no complaint about us.
