@@ -32,10 +32,13 @@ async function server() {
   const other = await new GenericContainer('busybox:latest').withNetwork(network)
     .withCommand(['sh', '-c', 'wget -q -O - http://server:8080/greeting; echo; echo fetched; exec sleep 100000'])
     .withWaitStrategy(Wait.forLogMessage('fetched')).start();
-  const text = await new Promise((resolve) => other.logs().then((stream) => {
+  const stream = await other.logs();
+  const text = await new Promise((resolve) => {
     let all = '';
-    stream.on('data', (data) => { all += data; if (all.includes('fetched')) { stream.destroy(); resolve(all); } });
-  }));
+    stream.on('data', (data) => { all += data; if (all.includes('fetched')) resolve(all); });
+    stream.on('end', () => resolve(`${all} (the end)`));
+  });
+  stream.destroy();
   assert.ok(text.includes('greetings'), text);
   await container.restart({ timeout: 0 });
   assert.equal(await get(container.getHost(), container.getMappedPort(8080), '/greeting'), 'greetings');
@@ -63,7 +66,10 @@ async function nothingLeft() {
   assert.deepEqual(await client.container.dockerode.listContainers({ all: true }), []);
 }
 
+const awake = setInterval(() => {}, 1000); // the library's streams of logs do not keep node alive
+
 (async () => {
   for (const part of [server, healthy, built, nothingLeft]) await part();
-  console.log(JSON.stringify({ done: true }));
+  clearInterval(awake);
+  console.log('the end');
 })().catch((error) => { console.error(error); process.exit(1); });
