@@ -1,14 +1,18 @@
 /* Handing clients' sockets to shims. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "fd.h"
 #include "log.h"
 #include "private.h"
 
-#define ATTACHES_WAITING_MAX 256
+#define ATTACHES_WAITING_MAX SHIM_ATTACH_MAX
+#define SHIM_UNREAD_MAX (64 << 10) /* bytes of the kernel's that a shim has not read */
+#define LINE_MS 2
 
 static int parse_key(const char *s, size_t n, uint8_t *ret)
 {
@@ -164,15 +168,99 @@ static bool keep_for_start(struct container *c, struct attach_request *a)
     return true;
 }
 
+/* ---- when the shim has more to read already ---- */
+
+/* Many clients at once would fill its socket, on which it is also told to end the container: they
+ * wait here for it to read. */
+struct attach_line {
+    uv_timer_t timer;
+    struct container *container;  /* a reference */
+    struct attach_request *first; /* owned */
+    size_t n;
+};
+
+static bool is_behind(const struct container *c)
+{
+    int unread = 0;
+
+    return ioctl(c->shim.fd, SIOCOUTQ, &unread) == 0 && unread > SHIM_UNREAD_MAX;
+}
+
+/* The shim owns what could be sent. */
+static void hand_over(struct container *c, const struct attach_request *a)
+{
+    struct shim_msg m = {.type = SHIM_ATTACH, .attach = a->attach};
+    int r = shim_send(c->shim.fd, &m, &a->fd, 1);
+
+    if (r < 0)
+        log_error("container %s: attach: %s", c->id, err_text(-r));
+}
+
+static void on_line_closed(uv_handle_t *h)
+{
+    struct attach_line *line = h->data;
+    struct engine *e = line->container->engine;
+
+    container_unref(line->container);
+    free(line);
+    e->jobs--;
+}
+
+/* Who waits for one that has ended sees the end. */
+static void on_line(uv_timer_t *t)
+{
+    struct attach_line *line = t->data;
+    struct container *c = line->container;
+    bool up = container_is_up(c) && c->shim.fd >= 0 && !c->engine->closing;
+
+    while (line->first && !(up && is_behind(c))) {
+        struct attach_request *a = line->first;
+
+        if (up)
+            hand_over(c, a);
+        line->first = TAKE_PTR(a->next);
+        line->n--;
+        attach_requests_free(a);
+    }
+    if (line->first)
+        return;
+    c->attach_line = NULL;
+    uv_timer_stop(t);
+    uv_close((uv_handle_t *)t, on_line_closed);
+}
+
+static bool wait_in_line(struct container *c, struct attach_request *a)
+{
+    struct attach_line *line = c->attach_line;
+    struct attach_request **p;
+
+    if (!line) {
+        line = c->attach_line = xcalloc(1, sizeof(*line));
+        line->container = container_ref(c);
+        c->engine->jobs++;
+        uv_timer_init(c->engine->loop, &line->timer);
+        line->timer.data = line;
+        uv_timer_start(&line->timer, on_line, LINE_MS, LINE_MS);
+    }
+    if (line->n >= ATTACHES_WAITING_MAX)
+        return false;
+    for (p = &line->first; *p; p = &(*p)->next)
+        ;
+    *p = a;
+    line->n++;
+    return true;
+}
+
 /* Running: to the shim; not yet: kept for it; over: the client sees the end at once. */
 static void deliver(struct container *c, struct attach_request *a)
 {
     if (container_is_up(c) && c->shim.fd >= 0) {
-        struct shim_msg m = {.type = SHIM_ATTACH, .attach = a->attach};
-        int r = shim_send(c->shim.fd, &m, &a->fd, 1);
-
-        if (r < 0)
-            log_error("container %s: attach: %s", c->id, err_text(-r));
+        if (!c->attach_line && !is_behind(c))
+            hand_over(c, a);
+        else if (wait_in_line(c, a))
+            return;
+        else
+            log_warn("container %s: too many clients attach at once", c->id);
     } else if (!c->exiting && !c->removing && !c->gone) {
         if (keep_for_start(c, a))
             return;

@@ -314,6 +314,8 @@ int engine_events_subscribe(struct engine *e, int64_t since_ns, int64_t until_ns
                             struct err *reterr);
 void engine_events_resume(struct event_subscription *s);
 void engine_events_unsubscribe(struct event_subscription *s);
+/* The last line for a reader who is so many bytes behind; caller frees. */
+char *engine_events_cut_line(size_t behind);
 /* Are these filters known? */
 int engine_events_check(struct engine *e, const json_t *filters, struct err *reterr);
 uv_loop_t *engine_loop(struct engine *e);

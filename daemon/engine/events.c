@@ -180,6 +180,18 @@ void events_emit(struct events *ev, const char *type, const char *action, const 
     keep(ev, line, n + 1);
 }
 
+char *engine_events_cut_line(size_t behind)
+{
+    json_t *why = json_sprintf("the reader of these events is more than %zu bytes behind: "
+                               "later ones are not told",
+                               behind);
+    _cleanup_json_ json_t *event =
+        event_new("daemon", "cut", "", NULL, json_pack("{s:o}", "error", why));
+    _cleanup_free_ char *text = json_to_str(event);
+
+    return xasprintf("%s\n", text);
+}
+
 /* ---- telling of what has been ---- */
 
 static void subscription_free(struct event_subscription *s)

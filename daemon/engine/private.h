@@ -145,6 +145,7 @@ struct container {
     bool remove_volumes; /* and the anonymous volumes with it */
     struct waiter *waiters;
     struct attach_request *attaches; /* arrived before the shim did */
+    struct attach_line *attach_line; /* attach.c; NULL: nobody waits for the shim to read */
     struct exec *execs;
     struct log_stream *followers;
     unsigned log_settling; /* 1: its files are being packed, 2: and then once more */

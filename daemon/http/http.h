@@ -100,6 +100,7 @@ void http_reply_error(struct http_req *req, unsigned status, const char *fmt, ..
 /* Producers should pause when http_stream_write() returns more than this, until on_drain. */
 #define HTTP_STREAM_HIGH_WATER (1024 * 1024)
 #define HTTP_STREAM_LOW_WATER (256 * 1024)
+#define HTTP_STREAM_LINGER_MS 10000
 
 struct http_stream_ops {
     /* The stream is over and its pointer dead: all was sent after http_stream_end(), or the client
@@ -122,6 +123,9 @@ size_t http_stream_queued(const struct http_stream *s);
 size_t http_stream_write_json(struct http_stream *s, json_t *v);
 /* No more data: on_close follows when the queue is sent. */
 void http_stream_end(struct http_stream *s);
+/* The same for a client that is too slow: what is queued is still sent, for HTTP_STREAM_LINGER_MS,
+ * but the end is missing. */
+void http_stream_cut(struct http_stream *s);
 /* Give up: the connection is cut without a proper end, so that the client sees the failure. */
 void http_stream_abort(struct http_stream *s);
 

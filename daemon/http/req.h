@@ -64,8 +64,9 @@ struct http_req {
     bool suspended;  /* in libmicrohttpd */
     bool keep_alive; /* the client speaks HTTP/1.1 and did not say "close" */
     bool http10;
-    bool handled; /* the handler was called, and will answer */
-    bool plain;   /* no Api-Version and the like: unknown paths */
+    bool handled;        /* the handler was called, and will answer */
+    unsigned idle_limit; /* s that libmicrohttpd waits for more; 0: the server's */
+    bool plain;          /* no Api-Version and the like: unknown paths */
 
     struct req_header headers[REQ_MAX_HEADERS];
     size_t n_headers;

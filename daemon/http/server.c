@@ -124,6 +124,8 @@ void server_defer(struct http_server *s, void (*fn)(void *arg), void *arg)
 
 /* ---- libmicrohttpd's callbacks ---- */
 
+#define STUCK_TIMEOUT_S 1
+
 /* Per connection.  libmicrohttpd forgets to tell the end of a request whose head it refused. */
 struct conn {
     struct http_req *req; /* the current one */
@@ -187,6 +189,24 @@ static enum MHD_Result send_answer(struct http_req *req)
     return MHD_NO;
 }
 
+static void limit_idle(struct http_req *req, unsigned seconds)
+{
+    if (req->idle_limit != seconds && (req->idle_limit || seconds != HTTP_IDLE_TIMEOUT_S))
+        MHD_set_connection_option(req->conn, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
+    req->idle_limit = seconds;
+}
+
+/* libmicrohttpd 0.9.75 takes a read that did not fill its buffer for the last one, and does not
+ * see the end of file that came together with the bytes.  All that will ever come of this body is
+ * here: if it is not enough, the client waits for an answer in vain. */
+static void limit_half_closed(struct http_req *req)
+{
+    char byte;
+
+    if (recv(req_fd(req), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        limit_idle(req, STUCK_TIMEOUT_S);
+}
+
 /* Called first with the head alone, then for each piece of the body, at last with no data, and with
  * no data again after each resume until there is an answer. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
@@ -213,11 +233,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
         taken = body_feed(req, data, *data_len);
         if (taken < 0)
             return MHD_NO;
+        limit_half_closed(req);
         *data_len -= (size_t)taken;
         return MHD_YES;
     }
     if (req->phase == REQ_BODY) {
         req->phase = REQ_RUNNING;
+        limit_idle(req, HTTP_IDLE_TIMEOUT_S);
         req_complete(req);
         /* Taken over from inside: the connection is being resumed and comes back here. */
         if (req->answer == ANSWER_TAKEOVER)
@@ -258,7 +280,6 @@ static size_t no_unescape(void *cls, struct MHD_Connection *conn, char *s)
 #define SPINS_MAX 1000
 #define SPIN_PAUSE_MS 20
 #define SPINS_DESPERATE (SPINS_MAX + 100)
-#define STUCK_TIMEOUT_S 1
 #define SLOW_TIMEOUT_S 10
 
 static void limit_stuck(const struct listener *l)

@@ -22,9 +22,10 @@ struct http_stream {
     int fd; /* the socket; -EBADF while the request's body is still coming */
     bool chunked;
     bool keep_alive;
-    bool ended;    /* by the producer */
-    bool broken;   /* nothing more can be sent */
-    bool was_high; /* on_drain is owed */
+    bool ended;              /* by the producer */
+    bool broken;             /* nothing more can be sent */
+    bool was_high;           /* on_drain is owed */
+    struct deferred *linger; /* of one that is cut */
 };
 
 static void stream_free(struct http_stream *s)
@@ -36,6 +37,7 @@ static void stream_free(struct http_stream *s)
     if (s->next)
         s->next->prev = s->prev;
     s->server->taken_over--;
+    server_later_cancel(s->linger);
     watch_free(s->watch);
     fd_close(s->fd);
     buf_done(&s->queue);
@@ -296,6 +298,24 @@ void http_stream_end(struct http_stream *s)
     if (s->chunked && !s->broken)
         send_or_queue(s, &v, 1);
     s->ended = true;
+    stream_arm(s);
+}
+
+static void on_linger(void *arg)
+{
+    struct http_stream *s = arg;
+
+    s->linger = NULL;
+    stream_break(s);
+}
+
+void http_stream_cut(struct http_stream *s)
+{
+    if (s->ended)
+        return;
+    s->keep_alive = false;
+    s->ended = true;
+    s->linger = server_later(s->server, HTTP_STREAM_LINGER_MS, on_linger, s);
     stream_arm(s);
 }
 

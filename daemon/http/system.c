@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 #include "api.h"
@@ -128,6 +129,14 @@ static void arm_until(struct events_stream *s)
     uv_timer_start(s->until, on_until, (uint64_t)left / 1000000 + 1, 0);
 }
 
+static void say_cut(struct events_stream *s)
+{
+    _cleanup_free_ char *line = engine_events_cut_line(HTTP_STREAM_HIGH_WATER);
+
+    http_stream_write(s->stream, line, strlen(line));
+    http_stream_cut(s->stream);
+}
+
 static bool on_events(void *arg, const char *lines, size_t len)
 {
     struct events_stream *s = arg;
@@ -142,11 +151,11 @@ static bool on_events(void *arg, const char *lines, size_t len)
     if (s->full)
         return false;
     room = http_stream_write(s->stream, lines, len) <= HTTP_STREAM_HIGH_WATER;
-    /* The journal waits for a slow client.  One that does not read what happens now loses its
-     * stream, not everyone's memory. */
+    /* The journal waits for a slow client.  One that does not read what happens now is told so and
+     * loses its stream, not everyone's memory. */
     if (!room && s->live) {
         s->full = true;
-        http_stream_abort(s->stream);
+        say_cut(s);
     }
     return room;
 }

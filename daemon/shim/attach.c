@@ -34,6 +34,7 @@ struct client {
 };
 
 static struct client clients[CLIENT_MAX];
+static int n_clients; /* places that were ever taken: the others are never looked at */
 
 static void update(struct client *c)
 {
@@ -56,7 +57,7 @@ static void drop(struct client *c)
     fd_close(fd);
     spill_done(&c->queue);
     c->task = NULL;
-    for (int i = 0; i < CLIENT_MAX; i++) {
+    for (int i = 0; i < n_clients; i++) {
         if (clients[i].task == t && spill_size(&clients[i].queue) > SPILL_MAX)
             return;
     }
@@ -160,7 +161,7 @@ void attach_output(struct task *t, enum task_stream stream, const char *data, si
 {
     uint32_t wanted = stream == TASK_STDERR ? SHIM_ATTACH_STDERR : SHIM_ATTACH_STDOUT;
 
-    for (int i = 0; len > 0 && i < CLIENT_MAX; i++) {
+    for (int i = 0; len > 0 && i < n_clients; i++) {
         struct client *c = &clients[i];
 
         if (c->task == t && !c->ending && (c->flags & wanted))
@@ -261,7 +262,7 @@ static void on_client(void *arg, uint32_t events)
 
 void attach_stdin_ready(struct task *t)
 {
-    for (int i = 0; i < CLIENT_MAX; i++) {
+    for (int i = 0; i < n_clients; i++) {
         if (clients[i].task == t)
             update(&clients[i]);
     }
@@ -274,13 +275,15 @@ static struct client *free_client(struct task *t)
     struct client *found = NULL;
     int used = 0;
 
-    for (int i = 0; i < CLIENT_MAX; i++) {
-        if (!clients[i].task)
+    for (int i = 0; i < n_clients; i++) {
+        if (!clients[i].task && !found)
             found = &clients[i];
         else if (clients[i].task == t)
             used++;
     }
-    return used < SHIM_ATTACH_MAX ? found : NULL;
+    if (used >= SHIM_ATTACH_MAX)
+        return NULL;
+    return found || n_clients == CLIENT_MAX ? found : &clients[n_clients++];
 }
 
 void attach_add(struct task *t, int sock, const struct shim_attach *how)
@@ -305,7 +308,7 @@ void attach_add(struct task *t, int sock, const struct shim_attach *how)
 
 void attach_end(struct task *t)
 {
-    for (int i = 0; i < CLIENT_MAX; i++) {
+    for (int i = 0; i < n_clients; i++) {
         if (clients[i].task == t && !clients[i].ending)
             end_client(&clients[i]);
     }
@@ -313,7 +316,7 @@ void attach_end(struct task *t)
 
 bool attach_any(void)
 {
-    for (int i = 0; i < CLIENT_MAX; i++) {
+    for (int i = 0; i < n_clients; i++) {
         if (clients[i].task)
             return true;
     }
@@ -324,7 +327,7 @@ int attach_tick(int64_t now_ms)
 {
     int wait = -1;
 
-    for (int i = 0; i < CLIENT_MAX; i++) {
+    for (int i = 0; i < n_clients; i++) {
         struct client *c = &clients[i];
         int64_t left;
 

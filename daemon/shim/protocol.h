@@ -30,8 +30,8 @@
 #define SHIM_DROPPED_FILE "log-dropped"
 #define SHIM_SOCKET "shim.sock"
 
-#define SHIM_ATTACH_MAX 64 /* clients a container; more are refused (connection closed) */
-#define SHIM_EXEC_MAX 64   /* execs running or remembered; the oldest finished is forgotten first */
+#define SHIM_ATTACH_MAX 1024 /* clients a container; more are refused (connection closed) */
+#define SHIM_EXEC_MAX 64 /* execs running or remembered; the oldest finished is forgotten first */
 #define SHIM_DETACH_KEYS_MAX 16
 #define SHIM_KEEP_FDS 2
 #define SHIM_EARLY_MAX 4096 /* bytes a client sent right behind its request */
