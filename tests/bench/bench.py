@@ -6,6 +6,7 @@
 Starts both daemons itself in private directories, each client talks to its own daemon (ctlc, docker).
 Every figure is a median; the ratio is ours / theirs.  As root."""
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -283,6 +284,27 @@ def measure(table, engines, options):
             table.row(name, [f[name] for f in figures])
 
 
+@contextlib.contextmanager
+def engines(build, alone):
+    """Both engines, or ours alone, for as long as it lasts."""
+    image = f"{build}/share/containerd-lite/images/busybox.tar"
+    common = ["--data-root", "{root}/data", "--exec-root", "{root}/run", "-H", "unix://{root}/sock", "--pidfile",
+              "{root}/pid"]
+    option, made = host.Favordynmods(), []
+    try:
+        made.append(Engine("containerd-lite", f"{build}/bin/ctlc", [f"{build}/bin/containerd-lite", *common], image))
+        if not alone:
+            # A network namespace of its own keeps its bridge and rules off the machine, and is gone with it.
+            made.append(Engine("dockerd", "docker",
+                               ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec dockerd "$@"', "x",
+                                *common, "--log-level", "error"], image))
+        yield made
+    finally:
+        for engine in reversed(made):
+            engine.close()
+        option.restore()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.path.join(REPOSITORY, "build/release"))
@@ -292,24 +314,9 @@ def main():
     parser.add_argument("--alone", action="store_true", help="without dockerd")
     parser.add_argument("--json", help="write the figures to this file")
     options = parser.parse_args()
-    image = f"{options.build}/share/containerd-lite/images/busybox.tar"
-    common = ["--data-root", "{root}/data", "--exec-root", "{root}/run", "-H", "unix://{root}/sock", "--pidfile",
-              "{root}/pid"]
-    option, engines = host.Favordynmods(), []
-    try:
-        engines.append(Engine("containerd-lite", f"{options.build}/bin/ctlc",
-                              [f"{options.build}/bin/containerd-lite", *common], image))
-        if not options.alone:
-            # A network namespace of its own keeps its bridge and rules off the machine, and is gone with it.
-            engines.append(Engine("dockerd", "docker",
-                                  ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec dockerd "$@"', "x",
-                                   *common, "--log-level", "error"], image))
-        table = Table(engines)
-        measure(table, engines, options)
-    finally:
-        for engine in reversed(engines):
-            engine.close()
-        option.restore()
+    with engines(options.build, options.alone) as both:
+        table = Table(both)
+        measure(table, both, options)
     if options.json:
         with open(options.json, "w") as file:
             json.dump(table.figures, file, indent=1)

@@ -145,7 +145,8 @@ def test_after_the_end(d):
     d.ok("stop", "-t", "0", container)
     state = health(d, container)
     equal(state["Status"], "unhealthy")
-    equal(state["Log"][-1]["Output"], "ok\n")
+    # The last probe may have ended with the container.
+    assert any(entry["Output"] == "ok\n" for entry in state["Log"]), state
     d.ok("start", container)
     equal(health(d, container)["Status"] in ("starting", "healthy"), True)
     becomes(d, container, "healthy")
