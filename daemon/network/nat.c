@@ -7,13 +7,14 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "ruleset.h"
 
-/* Elements in one request: at most 64 bytes each, well within NL_REQUEST_MAX. */
-#define ELEMENTS_MAX 48
+/* Elements in one request: at most 92 bytes each, with the rest within NL_REQUEST_MAX. */
+#define ELEMENTS_MAX 40
 
 size_t nat_key(const struct port_lease *lease, uint8_t ret[NAT_KEY_MAX])
 {
@@ -59,10 +60,12 @@ static void data6(const struct port_lease *lease, const struct inet6 *to,
 
 enum place { IN_ANY, IN_SPECIFIC, IN_RELAYED, IN_RELAYED_ON, N_PLACES };
 
-static const char *const set_names[] = {[IN_ANY] = MAP_ANY,
-                                        [IN_SPECIFIC] = MAP_SPECIFIC,
-                                        [IN_RELAYED] = SET_RELAYED,
-                                        [IN_RELAYED_ON] = SET_RELAYED_ON};
+/* Of single ports, and of ranges. */
+static const char *const set_names[][2] = {
+    [IN_ANY] = {MAP_ANY, MAP_ANY_RANGES},
+    [IN_SPECIFIC] = {MAP_SPECIFIC, MAP_SPECIFIC_RANGES},
+    [IN_RELAYED] = {SET_RELAYED, SET_RELAYED_RANGES},
+    [IN_RELAYED_ON] = {SET_RELAYED_ON, SET_RELAYED_ON_RANGES}};
 
 static const uint8_t loopback6[INET6_LEN] = {[INET6_LEN - 1] = 1};
 
@@ -104,6 +107,94 @@ static bool key_lease(const struct nat_target *target, const struct port_lease *
     }
 }
 
+/* ---- ports in a row ---- */
+
+/* Of one host address and protocol; from last on, the numbers follow each other. */
+struct span {
+    struct port_lease first;
+    uint16_t last; /* host port */
+};
+
+static unsigned span_length(const struct span *span)
+{
+    return (unsigned)(span->last - span->first.host_port) + 1;
+}
+
+static bool is_range(const struct span *span)
+{
+    return span_length(span) >= NAT_RANGE_MIN;
+}
+
+/* The span of one of its ports. */
+static struct span part_of(const struct span *span, unsigned i)
+{
+    struct span part = *span;
+
+    part.first.host_port = part.last = (uint16_t)(span->first.host_port + i);
+    part.first.container_port = (uint16_t)(span->first.container_port + i);
+    return part;
+}
+
+/* May the port be in one element with those before it?  A map's range leads to one address and
+ * leaves the port as it is; for the relay it does not matter what the port becomes. */
+static bool continues(const struct span *span, const struct port_lease *next, enum place place)
+{
+    const struct port_lease *first = &span->first;
+    bool keeps =
+        first->host_port == first->container_port && next->host_port == next->container_port;
+
+    return next->proto == first->proto && next->family == first->family &&
+           next->host_ip == first->host_ip &&
+           memcmp(next->host_ip6, first->host_ip6, INET6_LEN) == 0 &&
+           next->host_port == span->last + 1 && (keeps || place >= IN_RELAYED);
+}
+
+/* The target's ports that belong in a set: at most so many spans as there are ports.  The ports are
+ * in order, so that the same ports make the same spans whenever they are asked for. */
+static size_t find_spans(const struct nat_target *target, bool six, enum place place,
+                         struct span *ret)
+{
+    struct port_lease lease;
+    size_t n = 0;
+
+    for (size_t i = 0; i < target->n_ports; i++) {
+        if (!key_lease(target, &target->ports[i], six, place, &lease))
+            continue;
+        if (n > 0 && continues(&ret[n - 1], &lease, place))
+            ret[n - 1].last++;
+        else
+            ret[n++] = (struct span){lease, lease.host_port};
+    }
+    return n;
+}
+
+static int compare_ports(const void *a, const void *b)
+{
+    const struct port_lease *x = a, *y = b;
+    int r = x->family != y->family     ? (x->family < y->family ? -1 : 1)
+            : x->host_ip != y->host_ip ? (x->host_ip < y->host_ip ? -1 : 1)
+                                       : memcmp(x->host_ip6, y->host_ip6, INET6_LEN);
+
+    if (r == 0)
+        r = x->proto != y->proto ? x->proto - y->proto : x->host_port - y->host_port;
+    return r;
+}
+
+/* A copy whose ports are in order; caller frees *ret. */
+static struct nat_target in_order(const struct nat_target *target, struct port_lease **ret)
+{
+    struct nat_target sorted = *target;
+
+    *ret = xmalloc((target->n_ports + 1) * sizeof(**ret));
+    if (target->n_ports > 0)
+        memcpy(*ret, target->ports, target->n_ports * sizeof(**ret));
+    qsort(*ret, target->n_ports, sizeof(**ret), compare_ports);
+    sorted.ports = *ret;
+    return sorted;
+}
+
+/* ---- requests ---- */
+
 static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *data, size_t len)
 {
     struct nlattr *nest = mnl_attr_nest_start(nlh, type);
@@ -112,31 +203,46 @@ static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *data, siz
     mnl_attr_nest_end(nlh, nest);
 }
 
+static void put_data(struct nlmsghdr *nlh, const struct span *span, const struct nat_target *target,
+                     bool six)
+{
+    uint8_t data[NAT_DATA6_LEN];
+    size_t address_len = six ? INET6_LEN : 4;
+
+    if (six)
+        data6(&span->first, &target->address6, data);
+    else
+        nat_data(&span->first, target->address, data);
+    put_value(nlh, NFTA_SET_ELEM_DATA, data, is_range(span) ? address_len : address_len + 4);
+}
+
 /* with_data: what the key leads to as well; a deletion names the key only. */
-static void put_element(struct nlmsghdr *nlh, const struct port_lease *lease,
+static void put_element(struct nlmsghdr *nlh, const struct span *span,
                         const struct nat_target *target, bool six, bool with_data)
 {
     struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
-    uint8_t key[NAT_KEY_MAX], data[NAT_DATA6_LEN];
-    size_t len = nat_key(lease, key);
+    uint8_t key[NAT_KEY_MAX];
+    size_t len = nat_key(&span->first, key);
 
     put_value(nlh, NFTA_SET_ELEM_KEY, key, len);
-    if (with_data) {
-        if (six)
-            data6(lease, &target->address6, data);
-        else
-            nat_data(lease, target->address, data);
-        put_value(nlh, NFTA_SET_ELEM_DATA, data, six ? NAT_DATA6_LEN : NAT_DATA_LEN);
+    if (is_range(span)) {
+        struct port_lease last = span->first;
+
+        last.host_port = span->last;
+        nat_key(&last, key);
+        put_value(nlh, NFTA_SET_ELEM_KEY_END, key, len);
     }
+    if (with_data)
+        put_data(nlh, span, target, six);
     mnl_attr_nest_end(nlh, nest);
 }
 
-/* Requests for those of the targets' ports that belong in one of the sets. */
+/* Requests for spans of the targets' ports that belong in one of the sets. */
 struct element_writer {
     struct nl_batch *batch;
     const char *table;
     enum place place;
-    bool deletes;
+    bool ranges, deletes;
     struct nlmsghdr *nlh; /* the request being filled; NULL: none */
     struct nlattr *list;
     size_t n; /* elements in it */
@@ -150,7 +256,7 @@ static void writer_flush(struct element_writer *w)
     w->n = 0;
 }
 
-static void writer_put(struct element_writer *w, const struct port_lease *lease,
+static void writer_put(struct element_writer *w, const struct span *span,
                        const struct nat_target *target)
 {
     if (w->n == ELEMENTS_MAX)
@@ -160,31 +266,49 @@ static void writer_put(struct element_writer *w, const struct port_lease *lease,
                      ? nft_request(w->batch, "withdraw port", NFT_MSG_DELSETELEM, 0)
                      : nft_request(w->batch, "publish port", NFT_MSG_NEWSETELEM, NLM_F_CREATE);
         mnl_attr_put_strz(w->nlh, NFTA_SET_ELEM_LIST_TABLE, w->table);
-        mnl_attr_put_strz(w->nlh, NFTA_SET_ELEM_LIST_SET, set_names[w->place]);
+        mnl_attr_put_strz(w->nlh, NFTA_SET_ELEM_LIST_SET, set_names[w->place][w->ranges]);
         w->list = mnl_attr_nest_start(w->nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
     }
-    put_element(w->nlh, lease, target, w->batch->family == NFPROTO_IPV6,
+    put_element(w->nlh, span, target, w->batch->family == NFPROTO_IPV6,
                 !w->deletes && w->place <= IN_SPECIFIC);
     w->n++;
 }
 
-static void put_targets(struct nl_batch *batch, const char *table, bool deletes,
-                        const struct nat_target *targets, size_t n)
+static void put_spans(struct element_writer *w, const struct nat_target *target,
+                      const struct span *spans, size_t n)
 {
-    bool six = batch->family == NFPROTO_IPV6;
+    for (size_t i = 0; i < n; i++) {
+        if (is_range(&spans[i]) != w->ranges)
+            continue;
+        if (w->ranges)
+            writer_put(w, &spans[i], target);
+        for (unsigned k = 0; !w->ranges && k < span_length(&spans[i]); k++) {
+            struct span one = part_of(&spans[i], k);
+
+            writer_put(w, &one, target);
+        }
+    }
+}
+
+/* One target with its ports in order. */
+static void put_target(struct nl_batch *batch, const char *table, bool deletes,
+                       const struct nat_target *target)
+{
+    _cleanup_free_ struct span *spans = xmalloc((target->n_ports + 1) * sizeof(*spans));
 
     for (enum place place = 0; place < N_PLACES; place++) {
-        struct element_writer w = {
-            .batch = batch, .table = table, .place = place, .deletes = deletes};
-        struct port_lease lease;
+        size_t n = find_spans(target, batch->family == NFPROTO_IPV6, place, spans);
 
-        for (size_t t = 0; t < n; t++) {
-            for (size_t p = 0; p < targets[t].n_ports; p++) {
-                if (key_lease(&targets[t], &targets[t].ports[p], six, place, &lease))
-                    writer_put(&w, &lease, &targets[t]);
-            }
+        for (int ranges = 0; ranges < 2; ranges++) {
+            struct element_writer w = {.batch = batch,
+                                       .table = table,
+                                       .place = place,
+                                       .ranges = ranges,
+                                       .deletes = deletes};
+
+            put_spans(&w, target, spans, n);
+            writer_flush(&w);
         }
-        writer_flush(&w);
     }
 }
 
@@ -201,16 +325,22 @@ bool nat_needs_ipv6(const struct nat_target *target)
 
 void nat_put(struct nl_batch *batch, const char *table, const struct nat_target *targets, size_t n)
 {
-    put_targets(batch, table, false, targets, n);
+    for (size_t i = 0; i < n; i++) {
+        _cleanup_free_ struct port_lease *ports = NULL;
+        struct nat_target target = in_order(&targets[i], &ports);
+
+        put_target(batch, table, false, &target);
+    }
 }
 
-static void put_targets6(struct nl_batch *batch, const char *table, bool deletes,
-                         const struct nat_target *target)
+static void put_both(struct nl_batch *batch, const char *table, bool deletes,
+                     const struct nat_target *target)
 {
+    put_target(batch, table, deletes, target);
     if (!nat_needs_ipv6(target))
         return;
     nft_family(batch, NFPROTO_IPV6);
-    put_targets(batch, table, deletes, target, 1);
+    put_target(batch, table, deletes, target);
 }
 
 static int commit(int fd, struct nl_batch *batch, struct err *reterr)
@@ -223,54 +353,83 @@ static int commit(int fd, struct nl_batch *batch, struct err *reterr)
 int nat_publish(int fd, const char *table, const struct nat_target *target, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
+    _cleanup_free_ struct port_lease *ports = NULL;
+    struct nat_target sorted = in_order(target, &ports);
     int r;
 
     if (target->n_ports == 0)
         return 0;
     nft_begin(&batch);
-    put_targets(&batch, table, false, target, 1);
-    put_targets6(&batch, table, false, target);
+    put_both(&batch, table, false, &sorted);
     r = commit(fd, &batch, reterr);
-    return r == -EBUSY ? -EEXIST : r; /* nf_tables: the key is there with other data */
+    /* nf_tables: the key is there with other data, or in a range that is not this one */
+    return r == -EBUSY || r == -ENOTEMPTY ? -EEXIST : r;
 }
 
 static int withdraw_one(int fd, uint8_t nfproto, const char *table, const struct nat_target *target,
-                        struct err *reterr)
+                        enum place place, const struct span *span, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
+    struct element_writer w = {
+        .batch = &batch, .table = table, .place = place, .ranges = is_range(span), .deletes = true};
     int r;
 
     nft_begin(&batch);
     nft_family(&batch, nfproto);
-    put_targets(&batch, table, true, target, 1);
+    writer_put(&w, span, target);
+    writer_flush(&w);
     r = commit(fd, &batch, reterr);
     return r == -ENOENT ? 0 : r;
+}
+
+static int withdraw_span(int fd, uint8_t nfproto, const char *table,
+                         const struct nat_target *target, enum place place, const struct span *span,
+                         struct err *reterr)
+{
+    int r = 0;
+
+    if (is_range(span))
+        return withdraw_one(fd, nfproto, table, target, place, span, reterr);
+    for (unsigned k = 0; r >= 0 && k < span_length(span); k++) {
+        struct span one = part_of(span, k);
+
+        r = withdraw_one(fd, nfproto, table, target, place, &one, reterr);
+    }
+    return r;
+}
+
+static int withdraw_each(int fd, uint8_t nfproto, const char *table,
+                         const struct nat_target *target, struct err *reterr)
+{
+    _cleanup_free_ struct span *spans = xmalloc((target->n_ports + 1) * sizeof(*spans));
+    int r = 0;
+
+    for (enum place place = 0; r >= 0 && place < N_PLACES; place++) {
+        size_t n = find_spans(target, nfproto == NFPROTO_IPV6, place, spans);
+
+        for (size_t i = 0; r >= 0 && i < n; i++)
+            r = withdraw_span(fd, nfproto, table, target, place, &spans[i], reterr);
+    }
+    return r;
 }
 
 int nat_withdraw(int fd, const char *table, const struct nat_target *target, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
+    _cleanup_free_ struct port_lease *ports = NULL;
+    struct nat_target sorted = in_order(target, &ports);
     int r;
 
     if (target->n_ports == 0)
         return 0;
     nft_begin(&batch);
-    put_targets(&batch, table, true, target, 1);
-    put_targets6(&batch, table, true, target);
+    put_both(&batch, table, true, &sorted);
     r = commit(fd, &batch, reterr);
     if (r != -ENOENT)
         return r;
     /* One that is missing fails the whole transaction: take them one by one. */
-    for (size_t i = 0; i < target->n_ports; i++) {
-        struct nat_target one = *target;
-
-        one.ports = &target->ports[i];
-        one.n_ports = 1;
-        r = withdraw_one(fd, NFPROTO_IPV4, table, &one, reterr);
-        if (r >= 0 && nat_needs_ipv6(&one))
-            r = withdraw_one(fd, NFPROTO_IPV6, table, &one, reterr);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    r = withdraw_each(fd, NFPROTO_IPV4, table, &sorted, reterr);
+    if (r >= 0 && nat_needs_ipv6(&sorted))
+        r = withdraw_each(fd, NFPROTO_IPV6, table, &sorted, reterr);
+    return r;
 }

@@ -1,4 +1,5 @@
-/* Published ports: elements of the two maps of the ruleset, and of the sets of relayed ones. */
+/* Published ports: elements of the maps of the ruleset, and of the sets of relayed ones.  Ports in
+ * a row are one element with an interval, where they keep their numbers or are relayed. */
 #pragma once
 
 #include <stdbool.h>
@@ -6,6 +7,10 @@
 #include "inet6.h"
 #include "leases.h"
 #include "netlink.h"
+
+/* Ports in a row that are worth an interval: sets of these are copied when one of them changes,
+ * while single ports cost the same however many there are. */
+#define NAT_RANGE_MIN 8
 
 #define NAT_KEY_MAX 24
 #define NAT_DATA_LEN 8

@@ -12,9 +12,16 @@
 #define MAP_ANY "published"         /* protocol . host port */
 #define MAP_SPECIFIC "published_on" /* host address . protocol . host port */
 
+/* The same for ranges of ports of one container that keep their numbers, with intervals for host
+ * port; both lead to (container address). */
+#define MAP_ANY_RANGES "published_ranges"
+#define MAP_SPECIFIC_RANGES "published_ranges_on"
+
 /* Of the ports, those that the relay serves: protocol . port, address . protocol . port. */
 #define SET_RELAYED "relayed"
 #define SET_RELAYED_ON "relayed_on"
+#define SET_RELAYED_RANGES "relayed_ranges"
+#define SET_RELAYED_ON_RANGES "relayed_ranges_on"
 #define MAP_RELAY "relay" /* protocol: the port that the relay listens on, on the loopback */
 
 #define SET_BRIDGES "bridges"       /* names of all our bridges */
@@ -43,7 +50,8 @@ void nft_end(struct nl_batch *batch);
  * Append the whole table, empty, in place of the one that is there. */
 void ruleset_put(struct nl_batch *batch, const char *table, const struct ruleset *ruleset);
 /* Make the table, or replace it if it was made by another version.
- * fd: NETLINK_NETFILTER.  1 if it was (re)made: its sets are empty; 0 if it was there. */
+ * fd: NETLINK_NETFILTER.  1 if it was (re)made: its sets are empty; 0 if it was there, with the
+ * elements of an earlier process, but this one's relay. */
 int ruleset_ensure(int fd, uint8_t nfproto, const char *table, const struct ruleset *ruleset,
                    struct err *reterr);
 /* No such table is success. */

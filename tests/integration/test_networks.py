@@ -591,6 +591,65 @@ def test_macvlan(d):
         host.tool("ip", "link", "del", "ctl-parent")
 
 
+def map_elements(d, name, family=None):
+    table = d.names["table"]
+    listed = json.loads(host.tool("nft", "-j", "list", "map", family or table[0], table[1], name))
+    return next(entry["map"].get("elem", []) for entry in listed["nftables"] if "map" in entry)
+
+
+def test_a_range_of_ports(d):
+    """One interval, with the numbers kept; reached from everywhere, and its parts taken for others."""
+    serve = "for p in 8000 8037 8205; do httpd -p $p -h /; done; " + SERVER
+    d.ok("network", "create", "--ipv6", "ranged")
+    s = d.run_detached("--network", "ranged", "--hostname", "server", "-p", "8000-8205:8000-8205", "-p", "127.0.0.1:9000-9009:9000-9009/udp",
+                       "-p", "8300-8309:80-89", "busybox", "sh", "-c", serve)
+    other = d.sleeper()
+
+    def all_reach():
+        for port in (8000, 8037, 8205, 8300):
+            wait_for(lambda port=port: fetch("127.0.0.1", port) == "served-by-server", f"port {port}")
+            equal(fetch("::1", port), "served-by-server")
+            assert reaches(d, other, gateway, port), "by the host's address"
+        equal(outside.fetch("198.51.100.1", 8037), "served-by-server")
+        equal(fetch("127.0.0.1", 8001), None, "nobody listens")
+
+    with Outside() as outside:
+        gateway = d.inspect(other)["NetworkSettings"]["Networks"]["bridge"]["Gateway"]
+        all_reach()
+        if not STOCK:
+            family, table = d.names["table"]
+            equal((len(map_elements(d, "published_ranges")), len(map_elements(d, "published_ranges_on"))), (1, 1))
+            equal(len(map_elements(d, "published_ranges", "ip6")), 1)
+            equal(len(map_elements(d, "published")), 10, "those that get other numbers")
+            host.tool("nft", "flush", "set", family, table, "published_ranges")
+            all_reach()
+        for taken in ("8037:80", "127.0.0.1:8000:80", "8100-8110:8100-8110", "8205-8220:8205-8220"):
+            has(d.fails(125, "run", "--rm", "-p", taken, "busybox", "true"), "port is already allocated")
+        d.ok("restart", "-t", "0", s)
+        all_reach()
+        d.kill9()
+        d.start()
+        if STOCK:
+            d.ok("start", s)
+            d.ok("start", other)
+        all_reach()
+    d.ok("rm", "-f", s, other)
+    if not STOCK:
+        wait_for(lambda: not map_elements(d, "published_ranges") and not map_elements(d, "published_ranges_on") and
+                 not map_elements(d, "published_ranges", "ip6"), "the ranges to go")
+    remove(d, d.sleeper("-p", "8037:80"), networks=["ranged"])
+
+
+def test_relay_of_the_next_daemon(d):
+    """The tables outlive a daemon, its relay does not."""
+    d.ok("rm", "-f", server(d, "-p", "8088:80"))
+    d.kill9()
+    d.start()
+    s = server(d, "-p", "8088:80")
+    wait_for(lambda: fetch("::1", 8088) == "served-by-server", "the port on ::1")
+    d.ok("rm", "-f", s)
+
+
 def test_seen_from_outside(d):
     d.ok("network", "create", "dmz")
     s = server(d, "--network", "dmz", "-p", "8088:80", "-p", "127.0.0.1:8089:80")

@@ -1,8 +1,13 @@
 #include <check.h>
+#include <netinet/in.h>
+
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "nat.h"
+#include "ruleset.h"
 
 START_TEST(key_for_every_address)
 {
@@ -70,6 +75,103 @@ START_TEST(requests_lie_one_after_the_other)
 }
 END_TEST
 
+/* Elements of a set among the requests, in both counts: all, and those with an end. */
+static void count(const struct nl_batch *batch, const char *set, unsigned *all, unsigned *ranges)
+{
+    const char *end = batch->bytes.data + batch->current;
+    const struct nlmsghdr *nlh;
+    const char *data = batch->bytes.data;
+
+    *all = *ranges = 0;
+    for (bool last = false; batch->n > 0 && !last; data += MNL_ALIGN(nlh->nlmsg_len)) {
+        const struct nlattr *attr, *elem, *part;
+        const char *name = "";
+
+        nlh = (const struct nlmsghdr *)data;
+        last = data == end;
+        mnl_attr_for_each(attr, nlh, 4)
+        {
+            if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_SET)
+                name = mnl_attr_get_str(attr);
+            if (mnl_attr_get_type(attr) != NFTA_SET_ELEM_LIST_ELEMENTS || strcmp(name, set) != 0)
+                continue;
+            mnl_attr_for_each_nested(elem, attr)
+            {
+                ++*all;
+                mnl_attr_for_each_nested(part, elem) *ranges +=
+                    mnl_attr_get_type(part) == NFTA_SET_ELEM_KEY_END;
+            }
+        }
+    }
+}
+
+static void check_count(const struct nl_batch *batch, const char *set, unsigned all,
+                        unsigned ranges)
+{
+    unsigned a, r;
+
+    count(batch, set, &a, &r);
+    ck_assert_msg(a == all && r == ranges, "%s: %u elements, %u ranges", set, a, r);
+}
+
+static size_t add_row(struct port_lease *ports, size_t n, uint16_t from, uint16_t to, int shift)
+{
+    for (unsigned port = from; port <= to; port++)
+        ports[n++] = (struct port_lease){.proto = IPPROTO_TCP,
+                                         .host_port = (uint16_t)port,
+                                         .container_port = (uint16_t)((int)port + shift)};
+    return n;
+}
+
+START_TEST(ports_in_a_row_are_one_element)
+{
+    struct port_lease ports[512];
+    struct nat_target target = {.address = 0xac110002, .ports = ports};
+    struct nl_batch batch = {0};
+    size_t n = 0;
+
+    n = add_row(ports, n, 8000, 8205, 0);
+    n = add_row(ports, n, 9000, 9000 + NAT_RANGE_MIN - 2, 0); /* too short */
+    n = add_row(ports, n, 10000, 10099, 1);                   /* another number inside */
+    ports[n++] =
+        (struct port_lease){.proto = IPPROTO_UDP, .host_port = 8206, .container_port = 8206};
+    n = add_row(ports, n, 8207, 8300, 0); /* 8206 is missing */
+    target.n_ports = n;
+    nat_put(&batch, "t", &target, 1);
+    check_count(&batch, MAP_ANY_RANGES, 2, 2);
+    check_count(&batch, MAP_ANY, NAT_RANGE_MIN - 1 + 100 + 1, 0);
+    check_count(&batch, MAP_SPECIFIC, 0, 0);
+    nl_batch_done(&batch);
+    /* Relayed by IPv6, where the number inside is nothing to the rules. */
+    batch = (struct nl_batch){0};
+    nft_family(&batch, NFPROTO_IPV6);
+    nat_put(&batch, "t", &target, 1);
+    check_count(&batch, SET_RELAYED_RANGES, 3, 3);
+    check_count(&batch, SET_RELAYED, NAT_RANGE_MIN - 1, 0);
+    check_count(&batch, MAP_ANY, 0, 0);
+    nl_batch_done(&batch);
+}
+END_TEST
+
+START_TEST(order_of_ports_does_not_matter)
+{
+    struct port_lease ports[64], other[64];
+    struct nat_target a = {.address = 1, .ports = ports}, b = {.address = 1, .ports = other};
+    struct nl_batch one = {0}, two = {0};
+
+    a.n_ports = b.n_ports = add_row(ports, 0, 100, 163, 0);
+    for (size_t i = 0; i < a.n_ports; i++)
+        other[i] = ports[i * 37 % a.n_ports];
+    nat_put(&one, "t", &a, 1);
+    nat_put(&two, "t", &b, 1);
+    check_count(&two, MAP_ANY_RANGES, 1, 1);
+    ck_assert_uint_eq(one.current, two.current);
+    ck_assert_mem_eq(one.bytes.data, two.bytes.data, one.current);
+    nl_batch_done(&one);
+    nl_batch_done(&two);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("nat");
@@ -80,6 +182,8 @@ int main(void)
     tcase_add_test(t, key_for_every_address);
     tcase_add_test(t, key_for_one_address);
     tcase_add_test(t, data_is_address_and_container_port);
+    tcase_add_test(t, ports_in_a_row_are_one_element);
+    tcase_add_test(t, order_of_ports_does_not_matter);
     tcase_add_test(t, requests_lie_one_after_the_other);
     suite_add_tcase(s, t);
     r = srunner_create(s);
