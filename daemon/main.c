@@ -135,6 +135,7 @@ static int open_engine(struct program *p, struct err *reterr)
                               .publish_obeys_input = o->publish_obeys_input,
                               .default_proc_view = o->proc_view,
                               .keep_dynmods = o->no_favordynmods,
+                              .experimental = o->experimental,
                               .debug = o->debug,
                               .mtu = o->mtu};
 
@@ -232,6 +233,8 @@ static void serve(void *arg)
         return;
     }
     p->serving = true;
+    if (p->options.experimental)
+        http_server_set_experimental(p->server);
     manager_notify("READY=1");
     log_info("containerd-lite %s serves %s", CTL_VERSION, p->options.hosts[0]);
 }

@@ -84,6 +84,8 @@ static const struct option_row {
      "key=value for the logging driver of those (default max-size=64m, max-file=4)"},
     {"no-favordynmods", 0, "no-favordynmods", OPT_BOOL, offsetof(struct options, no_favordynmods),
      "Leave the cgroup2 mount options of the host alone (slower starts)"},
+    {"experimental", 0, "experimental", OPT_BOOL, offsetof(struct options, experimental),
+     "Say so to the docker command, which asks for it before docker checkpoint"},
     {"validate", 0, NULL, OPT_BOOL, offsetof(struct options, validate),
      "Check the configuration and exit"},
     {"version", 'v', NULL, OPT_BOOL, offsetof(struct options, version), "Print the version"},

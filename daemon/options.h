@@ -19,7 +19,7 @@ struct options {
     char **registry_mirrors, **insecure_registries, **labels, **exec_opts;
     int mtu;
     bool debug, init, proc_view, publish_obeys_input, validate, version, help, no_favordynmods,
-        systemd_cgroup;
+        systemd_cgroup, experimental;
     bool config_given; /* the file was named: it must exist */
 };
 

@@ -46,6 +46,7 @@ struct engine_config {
     bool default_proc_view;      /* --proc-view */
     bool default_init;           /* --init */
     bool publish_obeys_input;    /* the host's INPUT chain decides about published ports */
+    bool experimental;           /* what info says */
     bool keep_dynmods;           /* leave the host's cgroup2 mount options alone */
     bool debug;
     int mtu;

@@ -160,9 +160,10 @@ static void describe_engine(struct engine *e, json_t *info)
         "NodeID", "", "NodeAddr", "", "ControlAvailable", 0, "LocalNodeState", "inactive",
         "RemoteManagers", "SecurityOptions", "name=seccomp,profile=builtin", "LiveRestoreEnabled",
         1, "InitBinary", "containerd-lite-shim", "ContainerdCommit", "ID", "", "RuncCommit", "ID",
-        "", "InitCommit", "ID", "", "Warnings", "ExperimentalBuild", 0, "HttpProxy", "",
-        "HttpsProxy", "", "NoProxy", "", "NFd", 0, "NGoroutines", 0, "NEventsListener",
-        (int)events_counts(e->events).subscribers, "BridgeNfIptables", 0, "GenericResources");
+        "", "InitCommit", "ID", "", "Warnings", "ExperimentalBuild", (int)e->config.experimental,
+        "HttpProxy", "", "HttpsProxy", "", "NoProxy", "", "NFd", 0, "NGoroutines", 0,
+        "NEventsListener", (int)events_counts(e->events).subscribers, "BridgeNfIptables", 0,
+        "GenericResources");
     json_object_update(info, parts);
     json_decref(parts);
     if (runtime_facts(e->runtime)->apparmor)

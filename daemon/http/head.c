@@ -14,15 +14,21 @@ static const struct {
     const char *name, *value;
 } common[] = {
     {"Api-Version", API_VERSION},
-    {"Docker-Experimental", "false"},
     {"Ostype", "linux"},
     {"Server", "Docker/" CTL_VERSION " (linux)"},
 };
+
+static const char *experimental(const struct http_req *req)
+{
+    return req->server->experimental ? "true" : "false";
+}
 
 void head_decorate(struct MHD_Response *response, const struct http_req *req)
 {
     for (size_t i = 0; !req->plain && i < ARRAY_SIZE(common); i++)
         MHD_add_response_header(response, common[i].name, common[i].value);
+    if (!req->plain)
+        MHD_add_response_header(response, "Docker-Experimental", experimental(req));
     for (size_t i = 0; i < req->n_headers; i++)
         MHD_add_response_header(response, req->headers[i].name, req->headers[i].value);
 }
@@ -46,6 +52,7 @@ void head_begin(struct buf *out, const struct http_req *req, unsigned status, co
     buf_printf(out, "HTTP/1.1 %u %s\r\n", status, reason);
     for (size_t i = 0; i < ARRAY_SIZE(common); i++)
         buf_printf(out, "%s: %s\r\n", common[i].name, common[i].value);
+    buf_printf(out, "Docker-Experimental: %s\r\n", experimental(req));
     for (size_t i = 0; i < req->n_headers; i++)
         buf_printf(out, "%s: %s\r\n", req->headers[i].name, req->headers[i].value);
     append_date(out);

@@ -113,6 +113,7 @@ struct http_server {
     size_t refs;         /* of handles, requests and the creator */
     size_t open_handles; /* not yet closed by libuv */
     bool stopped;
+    bool experimental;
     struct http_req *requests;
     struct http_stream *streams;
     struct websocket *websockets;

@@ -441,6 +441,11 @@ int http_server_new(uv_loop_t *loop, const int *fds, size_t n, const struct http
     return 0;
 }
 
+void http_server_set_experimental(struct http_server *s)
+{
+    s->experimental = true;
+}
+
 static void listener_closed(uv_handle_t *h)
 {
     struct listener *l = h->data;

@@ -23,6 +23,9 @@ struct http_server;
 int http_server_new(uv_loop_t *loop, const int *fds, size_t n, const struct http_route *routes,
                     void *context, struct http_server **ret, struct err *reterr);
 
+/* Answers say that dockerd's experimental operations are there. */
+void http_server_set_experimental(struct http_server *s);
+
 /* Stop accepting, abort what is still pending (on_abort, on_close and hijack callbacks run during
  * the call) and close everything.  The server is freed by itself, done (may be NULL) runs from the
  * loop when no handle is left.  Requests not yet answered may be answered later, to nobody. */
