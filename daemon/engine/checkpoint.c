@@ -42,8 +42,6 @@ struct checkpoint_job {
     int r;
 };
 
-static unsigned at_once; /* dumps on the pool; the loop's */
-
 static void job_free(struct checkpoint_job *j)
 {
     container_unref(j->container);
@@ -242,12 +240,16 @@ static int make_directory(struct checkpoint_job *j)
     return r < 0 ? err_sys(&j->err, -r, "cannot make the checkpoint directory %s", j->dir) : 0;
 }
 
+/* The images first: with a mark they count as complete. */
 static int write_mark(struct checkpoint_job *j, const struct criu_outside *o)
 {
     _cleanup_free_ char *path = path_join(j->made, MARK), *text = NULL;
+    _cleanup_close_ int dir = open(j->made, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     json_t *streams = json_array();
     int r;
 
+    if (dir < 0 || syncfs(dir) < 0)
+        log_warn("checkpoint %s: %s", j->made, err_text(errno));
     for (int i = 0; i < CRIU_STREAMS; i++)
         json_array_append_new(streams, json_string(o->stream[i]));
     json_object_set_new(j->mark, "Streams", streams);
@@ -324,7 +326,7 @@ static void after_create(void *arg)
     struct container *c = j->container;
     bool same_run = container_is_up(c) && c->started_ns == j->started_ns;
 
-    at_once--;
+    c->engine->n_dumps--;
     c->checkpointing = false;
     health_hold(c, false);
     if (j->r < 0 && !j->leave_running && same_run && c->stopped_by_checkpoint)
@@ -396,7 +398,7 @@ static int check_create(struct checkpoint_job *j, const char *name, bool own_dir
                     "container %s is removed when it ends, and the checkpoint with it: leave it "
                     "running, or name a checkpoint directory",
                     c->id);
-    if (r >= 0 && at_once >= CHECKPOINTS_AT_ONCE)
+    if (r >= 0 && c->engine->n_dumps >= CHECKPOINTS_AT_ONCE)
         r = err_set(reterr, ERR_UNAVAILABLE, EBUSY, "%d checkpoints are being made already",
                     CHECKPOINTS_AT_ONCE);
     return r;
@@ -406,18 +408,19 @@ static void begin_create(struct checkpoint_job *j)
 {
     struct container *c = j->container;
 
-    j->made = xasprintf("%s/.%s.tmp", j->dir, j->name);
+    /* Two containers may be given the same directory. */
+    j->made = xasprintf("%s/.%s.%.12s.tmp", j->dir, j->name, c->id);
     j->pid = c->pid;
     j->started_ns = c->started_ns;
     j->mark = json_pack("{s:i, s:s, s:s, s:I}", "Version", MARK_VERSION, "Container", c->id,
                         "Image", c->image_id, "Created", (json_int_t)time_now_ns());
-    at_once++;
+    c->engine->n_dumps++;
     c->checkpointing = true;
     health_hold(c, true);
     /* It is not to come back by its restart policy. */
     if (!j->leave_running && !c->stopped_by_user) {
-        c->stopped_by_checkpoint = true;
         restart_stopped_by_user(c);
+        c->stopped_by_checkpoint = true;
     }
     job_run(c->engine, create_run, after_create, j);
 }
@@ -449,6 +452,12 @@ void engine_checkpoint_create(struct engine *e, const char *ref, const json_t *b
 
 /* ---- starting from one ---- */
 
+void checkpoint_forget(struct container *c)
+{
+    free(TAKE_PTR(c->restore_from));
+    json_decref(TAKE_PTR(c->restore_mark));
+}
+
 static void restore_ready(void *arg)
 {
     struct checkpoint_job *j = arg;
@@ -465,6 +474,8 @@ static void restore_ready(void *arg)
         c->restore_mark = TAKE_PTR(j->mark);
         restart_by_user(c);
         container_start(c, j->done, j->arg);
+        if (!c->starting)
+            checkpoint_forget(c);
     }
     job_free(j);
 }
@@ -519,12 +530,6 @@ void engine_checkpoint_start(struct engine *e, const char *ref, const char *name
     j->done = done;
     j->arg = arg;
     job_run(e, restore_run, restore_ready, j);
-}
-
-void checkpoint_forget(struct container *c)
-{
-    free(TAKE_PTR(c->restore_from));
-    json_decref(TAKE_PTR(c->restore_mark));
 }
 
 bool checkpoint_plan(struct container *c, struct plan *plan)

@@ -205,6 +205,7 @@ struct engine {
     struct commit *commits; /* list */
     struct build *builds;   /* list */
     unsigned n_builds;
+    unsigned n_dumps; /* checkpoints being made, on the pool */
     pid_t *dying; /* shims to be reaped; owned */
     size_t n_dying;
     uv_signal_t sigchld;

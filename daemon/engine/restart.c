@@ -47,6 +47,7 @@ void restart_stopped_by_user(struct container *c)
     struct err err;
 
     c->stopped_by_user = true;
+    c->stopped_by_checkpoint = false;
     /* The daemon may die before the container has ended. */
     if (*name && !streq(name, "no") && record_save_state(c, &err) < 0)
         log_error("container %s: %s", c->id, err.message);

@@ -36,7 +36,7 @@ if(CTL_PACKAGE)
     set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
     set(CPACK_DEBIAN_PACKAGE_DEPENDS "systemd | systemd-standalone-sysusers, libcurl4") # it is loaded when needed
     set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates")
-    set(CPACK_DEBIAN_PACKAGE_SUGGESTS "docker-compose, docker.io, lxcfs")
+    set(CPACK_DEBIAN_PACKAGE_SUGGESTS "criu, docker-compose, docker.io, lxcfs")
     set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
     set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${here}/postinst ${here}/prerm ${here}/postrm ${here}/conffiles)
     set(CPACK_PACKAGE_DESCRIPTION

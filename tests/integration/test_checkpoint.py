@@ -93,10 +93,10 @@ class Criu:
 
 
 @contextlib.contextmanager
-def criu():
+def criu(*args):
     directory = tempfile.mkdtemp(prefix="checkpoint-test-")
     try:
-        with Daemon(env={"PATH": f"{directory}:{os.environ['PATH']}"}) as d:
+        with Daemon(*args, env={"PATH": f"{directory}:{os.environ['PATH']}"}) as d:
             yield d, Criu(directory)
     finally:
         shutil.rmtree(directory)
@@ -309,6 +309,19 @@ def test_mounts_below_a_bind_and_links_on_the_way():
             d.ok("rm", "-f", container)
         finally:
             subprocess.run(["umount", f"{d.root}/bind/a b"], check=True)
+
+
+def test_docker_command():
+    with criu("--experimental") as (d, stand_in):
+        container = d.sleeper()
+        equal(d.docker_ok("info", "--format", "{{.ExperimentalBuild}}"), "true")
+        equal(d.docker_ok("checkpoint", "create", "--leave-running", container, "one"), "one")
+        equal(d.docker_ok("checkpoint", "create", f"--checkpoint-dir={d.root}/there", container, "two"), "two")
+        equal(d.docker_ok("checkpoint", "ls", container).split(), ["CHECKPOINT", "NAME", "one"])
+        d.docker_ok("start", f"--checkpoint-dir={d.root}/there", "--checkpoint", "two", container)
+        equal(len(stand_in.calls("restore")), 1)
+        d.docker_ok("checkpoint", "rm", container, "one")
+        equal(names(d, container), [])
 
 
 def test_restored_that_ends_at_once():

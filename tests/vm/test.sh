@@ -587,9 +587,23 @@ t_checkpoint_outside() {
     ctlc exec "$id" awk '$1 != NR { exit 1 }' /volume/log || fail "the volume"
 }
 
+# Input goes on to the restored process, and comes back by those who attach and by the log.
+t_checkpoint_streams() {
+    start -i $image sh -c 'n=0; while read -r line; do echo $((n += 1)) $line; done; exit 5'
+    say() { { echo "$1"; sleep 2; } | ctlc attach --detach-keys ctrl-x "$id" >/dev/null & until_true answered "$1"; }
+    answered() { ctlc logs "$id" | grep -q " $1\$"; }
+    say one
+    ctlc checkpoint create "$id" one || fail "checkpoint: $?"
+    ctlc start --checkpoint one "$id" || fail "start from a checkpoint: $?"
+    say two
+    same "$(ctlc logs "$id")" "1 one
+2 two"
+    ctlc kill "$id" >/dev/null
+}
+
 # What CRIU cannot dump: an open connection.  The container does not notice.
 t_checkpoint_refused() {
-    start $image sh -c "nc -lp 99 >/dev/null & sleep 1; (i=0; while :; do sleep 1; done) | nc 127.0.0.1 99 & $counter"
+    start $image sh -c "sleep 9999 | nc -lp 99 >/dev/null & sleep 2; sleep 9999 | nc 127.0.0.1 99 & $counter"
     connected() { ctlc exec "$id" netstat -tn | grep -q ESTABLISHED; }
     until_true connected
     has "$(ctlc checkpoint create "$id" one 2>&1)" "criu dump failed: "
