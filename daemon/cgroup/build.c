@@ -6,6 +6,7 @@
 #include "cgroup_impl.h"
 #include "devfilter.h"
 #include "json.h"
+#include "netclass.h"
 #include "str.h"
 
 struct build {
@@ -140,8 +141,21 @@ static int add_devices(struct build *b, struct err *reterr)
     n = devfilter_build(b->spec->devices, b->spec->n_devices, insns);
     if (n < 0)
         return err_set(reterr, ERR_INVALID, -n, "too many device rules");
-    plan_add_blob(b->plan, PLAN_CGROUP_BPF, insns, (size_t)n * sizeof(*insns), 0, dir);
+    plan_add_blob(b->plan, PLAN_CGROUP_BPF, insns, (size_t)n * sizeof(*insns), PLAN_BPF_DEVICES,
+                  dir);
     return 0;
+}
+
+static void add_class(struct build *b)
+{
+    int64_t class = json_get_int(b->spec->host_config, "NetClassId", 0);
+    struct bpf_insn insns[NETCLASS_INSNS];
+
+    if (class <= 0 || !netclass_by_program(b->cg))
+        return;
+    netclass_build((uint32_t) class, insns);
+    plan_add_blob(b->plan, PLAN_CGROUP_BPF, insns, sizeof(insns), PLAN_BPF_SOCKETS,
+                  b->dir[b->cg->v2]);
 }
 
 static void add_oom_file(struct build *b)
@@ -174,6 +188,8 @@ int cgroup_plan(const struct cgroup *cg, const struct cgroup_spec *spec, struct 
     r = cgroup_limits(cg, spec->host_config, emit_write, &b, warnings, reterr);
     if (r >= 0)
         r = add_devices(&b, reterr);
+    if (r >= 0)
+        add_class(&b);
     if (r >= 0)
         add_oom_file(&b);
     return r;

@@ -176,6 +176,11 @@ DEFINE_FREEP(struct cgroup_change *, cgroup_change_free)
 int cgroup_devices_update(const struct cgroup *cg, const char *parent, const char *id,
                           const struct cgroup_devices *from, const struct cgroup_devices *to);
 
+/* NetClassId of a running container where a program gives it to sockets: for those that are made
+ * from now on.  from, to: HostConfig.  Pool thread. */
+int cgroup_class_update(const struct cgroup *cg, const char *parent, const char *id,
+                        const json_t *from, const json_t *to);
+
 /* ---- scopes: the driver systemd ---- */
 
 struct cgroup_scope {

@@ -49,4 +49,4 @@ knob_fn limit_memory, limit_swap;
 knob_fn limit_shares, limit_period, limit_quota, limit_nano, limit_set;
 /* lists.c */
 knob_fn limit_blkio_weight, limit_blkio_weight_device, limit_blkio_throttle, limit_hugepages,
-    limit_rdma, limit_net_priorities;
+    limit_rdma, limit_net_priorities, limit_net_class;

@@ -8,6 +8,7 @@
 
 #include "json.h"
 #include "knobs.h"
+#include "netclass.h"
 #include "str.h"
 
 #define BLKIO_WEIGHT_MIN 10
@@ -21,6 +22,17 @@ static bool has_weight(const struct cgroup *cg)
 uint64_t cgroup_blkio_to_io_weight(uint64_t weight)
 {
     return weight < 10 ? 0 : 1 + (weight - 10) * 9999 / 990;
+}
+
+/* Where a program does it, cgroup_plan() attaches that. */
+int limit_net_class(struct limits *l, const struct knob *k)
+{
+    if (cgroup_feature(l->cg, FEATURE_NET_CLS))
+        limits_emit_int(l, k->controller, k->v1, limits_int(l, k->key));
+    else if (!netclass_by_program(l->cg))
+        limits_warn(l, "Your kernel does not support network classes or the cgroup is not "
+                       "mounted. Network class discarded.");
+    return 0;
 }
 
 /* ---- block devices ---- */

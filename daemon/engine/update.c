@@ -88,15 +88,27 @@ static int change_devices(const struct update_job *j, const json_t *from, const 
     return r < 0 ? err_sys(reterr, -r, "change the device rules") : 0;
 }
 
+static int change_class(const struct update_job *j, const json_t *from, const json_t *to,
+                        struct err *reterr)
+{
+    int r = cgroup_class_update(j->cgroup, j->parent, j->id, from, to);
+
+    return r < 0 ? err_sys(reterr, -r, "change the network class") : 0;
+}
+
 static void update_run(void *arg)
 {
     struct update_job *j = arg;
 
     j->r = cgroup_change_apply(j->cgroup, j->parent, j->id, j->from, j->to, &j->change, &j->err);
     if (j->r >= 0)
+        j->r = change_class(j, j->from, j->to, &j->err);
+    if (j->r >= 0)
         j->r = change_devices(j, j->from, j->to, &j->err);
-    if (j->r < 0 && j->change)
+    if (j->r < 0 && j->change) {
         (void)cgroup_change_revert(j->change);
+        (void)change_class(j, j->to, j->from, NULL);
+    }
 }
 
 static void job_end(void *arg)
@@ -125,6 +137,7 @@ static void revert_run(void *arg)
     struct update_job *j = arg;
 
     (void)cgroup_change_revert(j->change);
+    (void)change_class(j, j->to, j->from, NULL);
     (void)change_devices(j, j->to, j->from, NULL);
 }
 

@@ -55,29 +55,40 @@ static int sys_bpf(int cmd, union bpf_attr *attr)
     return (int)syscall(SYS_bpf, cmd, attr, sizeof(*attr));
 }
 
-static int attach_devices(const struct plan_op *op, struct err *reterr)
+static const struct program {
+    const char *what;
+    uint32_t type, attach, flags;
+} programs[] = {
+    [PLAN_BPF_DEVICES] = {"device", BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE,
+                          BPF_F_ALLOW_MULTI},
+    [PLAN_BPF_SOCKETS] = {"socket", BPF_PROG_TYPE_CGROUP_SOCK, BPF_CGROUP_INET_SOCK_CREATE,
+                          BPF_F_ALLOW_OVERRIDE},
+};
+
+static int attach_program(const struct plan_op *op, struct err *reterr)
 {
+    const struct program *p = &programs[op->arg[1] == PLAN_BPF_SOCKETS];
     const char *path = plan_str(op, 0);
     union bpf_attr load = {
-        .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+        .prog_type = p->type,
+        .expected_attach_type = p->attach == BPF_CGROUP_INET_SOCK_CREATE ? p->attach : 0,
         .insn_cnt = (uint32_t)(op->arg[0] / sizeof(struct bpf_insn)),
         .insns = PTR_U64(plan_blob(op)),
         .license = PTR_U64("Apache-2.0"),
     };
     _cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int prog = -EBADF;
-    union bpf_attr attach = {.target_fd = (uint32_t)dir,
-                             .attach_type = BPF_CGROUP_DEVICE,
-                             .attach_flags = BPF_F_ALLOW_MULTI};
+    union bpf_attr attach = {
+        .target_fd = (uint32_t)dir, .attach_type = p->attach, .attach_flags = p->flags};
 
     if (dir < 0)
         return err_sys(reterr, errno, "cannot open cgroup %s", path);
     prog = sys_bpf(BPF_PROG_LOAD, &load);
     if (prog < 0)
-        return err_sys(reterr, errno, "cannot load the device program");
+        return err_sys(reterr, errno, "cannot load the %s program", p->what);
     attach.attach_bpf_fd = (uint32_t)prog;
     if (sys_bpf(BPF_PROG_ATTACH, &attach) < 0)
-        return err_sys(reterr, errno, "cannot attach the device program to %s", path);
+        return err_sys(reterr, errno, "cannot attach the %s program to %s", p->what, path);
     return 0;
 }
 
@@ -104,7 +115,7 @@ int cgroup_make(const void *plan, struct err *reterr)
         else if (op->code == PLAN_CGROUP_WRITE)
             r = write_value(op, reterr);
         else if (op->code == PLAN_CGROUP_BPF)
-            r = attach_devices(op, reterr);
+            r = attach_program(op, reterr);
     }
     return r;
 }

@@ -33,8 +33,8 @@ enum plan_code {
     PLAN_CGROUP_MKDIR, /* s0 absolute directory, made and owned (removed at exit); parents exist.
                           a0 PLAN_CGROUP_* flags */
     PLAN_CGROUP_WRITE, /* s0 absolute file, s1 value; a0 1: failure is ignored */
-    PLAN_CGROUP_BPF,   /* s0 v2 directory; blob: struct bpf_insn[] of a BPF_PROG_TYPE_CGROUP_DEVICE
-                          program (a0 bytes), attached with BPF_F_ALLOW_MULTI */
+    PLAN_CGROUP_BPF,   /* s0 v2 directory; blob: struct bpf_insn[] of a program (a0 bytes), a1 enum
+                          plan_bpf */
     PLAN_OOM_FILE,     /* s0 file whose "oom_kill N" line tells of kills: v1 memory.oom_control, v2
                           memory.events */
     PLAN_NAMESPACE,    /* a0 one CLONE_NEW* flag; s0 "" for a new one, else a path like
@@ -98,6 +98,11 @@ enum plan_code {
     PLAN_INIT,     /* be the container's PID 1: run argv as a child, forward signals, reap */
     PLAN_UMASK,    /* a0 */
     PLAN_APPARMOR, /* s0 name of the profile */
+};
+
+enum plan_bpf {
+    PLAN_BPF_DEVICES, /* BPF_PROG_TYPE_CGROUP_DEVICE, attached with BPF_F_ALLOW_MULTI */
+    PLAN_BPF_SOCKETS, /* BPF_PROG_TYPE_CGROUP_SOCK, as they are made, BPF_F_ALLOW_OVERRIDE */
 };
 
 enum plan_log_format { PLAN_LOG_JOURNALD = 1, PLAN_LOG_RFC3164, PLAN_LOG_RFC5424 };

@@ -48,13 +48,13 @@ def own_file(d, cgroups, container, controller, name):
     raise AssertionError(f"not in {controller}")
 
 
-def marked(d, container):
+def marked(d, container, match=f"meta cgroup {CLASS}"):
     """Packets that the kernel sees with the class, of some that the container sends."""
     enter = ["nsenter", "-n", "-t", str(d.state(container)["Pid"])]
     rules = f"""table inet seen {{
         chain out {{
             type filter hook output priority 0;
-            meta cgroup {CLASS} counter
+            {match} counter
         }}
     }}"""
     subprocess.run([*enter, "nft", "-f", "-"], input=rules, text=True, check=True)
@@ -63,6 +63,25 @@ def marked(d, container):
                            check=True).stdout
     subprocess.run([*enter, "nft", "delete", "table", "inet", "seen"], check=True)
     return int(shown.split("counter packets ")[1].split()[0])
+
+
+def test_class_without_net_cls(d):
+    """Where no net_cls is mounted a program marks the container's sockets."""
+    if "net_cls" in host.read("/proc/self/mountinfo"):
+        raise Skip("net_cls is mounted")
+    for match in (f"meta mark {CLASS}", f"meta priority {CLASS >> 16:x}:{CLASS & 0xffff:x}"):
+        plain, classed = d.sleeper(), d.sleeper("--net-classid", str(CLASS))
+        equal(marked(d, plain, match), 0)
+        assert marked(d, classed, match) >= 3
+        d.api("POST", f"/containers/{plain}/update", {"NetClassId": CLASS}, status=200)
+        assert marked(d, plain, match) >= 3
+        d.api("POST", f"/containers/{plain}/update", {"NetClassId": CLASS + 1}, status=200)
+        equal(marked(d, plain, match), 0)
+        # Programs of a container that runs with privileges, or maps its users, are no different.
+        for options in (("--privileged",), ("--userns", "auto")):
+            assert marked(d, d.sleeper("--net-classid", str(CLASS), *options), match) >= 3, options
+        d.ok("restart", "-t", "0", plain)
+        equal(marked(d, plain, match.replace(str(CLASS), str(CLASS + 1)) if "mark" in match else f"meta mark {CLASS + 1}") > 0, True)
 
 
 def test_class_and_priority():
