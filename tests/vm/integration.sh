@@ -8,7 +8,8 @@ here=$(dirname "$(readlink -f "$0")")
 repository=$(dirname "$(dirname "$here")")
 build=$1
 shift
-files=(test_lifecycle.py)
+# What depends on the layout of cgroups, and the life of containers.
+files=(test_lifecycle.py test_cgroup.py test_knobs_effect.py test_knobs_update.py test_stats.py test_health.py)
 [ $# -eq 0 ] || files=("$@")
 
 bash "$here/image.sh" "$build/vm"
