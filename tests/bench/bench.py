@@ -10,6 +10,8 @@ import contextlib
 import http.client
 import json
 import os
+import re
+import selectors
 import signal
 import socket
 import statistics
@@ -125,6 +127,37 @@ def api_median(engine, path, times=50):
     return statistics.median(taken)
 
 
+def requests_p99(engine, count=10000, in_flight=32):
+    """Short requests of several kinds on connections that are kept; ms, this program's own work included."""
+    paths = ("/_ping", "/version", "/containers/json", f"/containers/{engine.sleeper}/json", "/images/json", "/networks")
+    taken, sent, waiting = [], 0, {}
+    with selectors.EpollSelector() as selector:
+        def ask(sock):
+            nonlocal sent
+            waiting[sock] = [b"", time.perf_counter()]
+            sock.sendall(f"GET {paths[sent % len(paths)]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            sent += 1
+
+        for _ in range(in_flight):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(engine.sock)
+            selector.register(sock, selectors.EVENT_READ)
+            ask(sock)
+        while len(taken) < count:
+            for key, _ in selector.select():
+                reply = waiting[key.fileobj]
+                reply[0] += key.fileobj.recv(262144)
+                head, _, body = reply[0].partition(b"\r\n\r\n")
+                length = re.search(rb"\r\nContent-Length: (\d+)", head, re.I)
+                if not (body.endswith(b"0\r\n\r\n") if b"chunked" in head else length and len(body) == int(length.group(1))):
+                    continue
+                taken.append((time.perf_counter() - reply[1]) * 1e3)
+                ask(key.fileobj)
+        for sock in waiting:
+            sock.close()
+    return statistics.quantiles(taken, n=100)[98]
+
+
 def create_remove(engine):
     engine("rm", engine("create", *BUSYBOX))
 
@@ -188,6 +221,7 @@ ROUNDS = {
 HEAVY = {
     "build, 10 steps": lambda e: build(e, "--no-cache"),
     "build, all in the cache": build,
+    "10,000 requests, 32 at once: p99": requests_p99,
     "20 MB of logs written": lambda e: timed(write_logs, e),
     "20 MB of logs read": read_logs,
 }
