@@ -14,7 +14,6 @@
 #include "reference.h"
 #include "url_file.h"
 
-#define CONTEXT "context"
 #define IGNORE_MAX (1 << 20)
 
 bool build_option(const struct build *b, const char *name)
@@ -48,6 +47,7 @@ static void build_free(struct build *b)
     json_decref(b->meta);
     json_decref(b->used);
     fd_close(b->context_plan);
+    fd_close(b->remote_fd);
     free(b);
 }
 
@@ -96,6 +96,10 @@ static void stop(struct build *b)
     b->pending++;
     if (b->worker)
         worker_kill(b->worker);
+    if (b->fetch) {
+        url_file_cancel(TAKE_PTR(b->fetch)); /* no callback: its hold is ours */
+        b->pending--;
+    }
     for (size_t i = 0; b->runs && i < b->stages.n; i++) {
         struct stage_run *s = &b->runs[i];
 
@@ -208,7 +212,7 @@ static void read_run(void *arg)
 {
     struct build *b = arg;
     _cleanup_close_ int root =
-        openat(b->stage.fd, CONTEXT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        openat(b->stage.fd, BUILD_CONTEXT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int r = root < 0 ? -errno : read_below(root, dockerfile_name(b), DOCKERFILE_MAX, &b->text);
 
     if (r == -EFBIG)
@@ -264,6 +268,12 @@ static void after_read(void *arg)
         stages_begin(b);
 }
 
+void build_read(struct build *b)
+{
+    build_hold(b);
+    job_run(b->engine, read_run, after_read, b);
+}
+
 /* ---- the context ---- */
 
 static void unpacked(void *arg, const struct worker_result *result)
@@ -280,8 +290,7 @@ static void unpacked(void *arg, const struct worker_result *result)
         build_fail(b, &e);
         return;
     }
-    build_hold(b);
-    job_run(b->engine, read_run, after_read, b);
+    build_read(b);
 }
 
 int build_plan_dir(struct build *b, const char *name, struct err *reterr)
@@ -301,7 +310,7 @@ int build_plan_dir(struct build *b, const char *name, struct err *reterr)
     return r >= 0 && fd < 0 ? err_sys(reterr, -fd, "cannot store the plan") : fd;
 }
 
-static int unpack(struct build *b, int in_fd, struct err *reterr)
+int build_unpack(struct build *b, int in_fd, struct err *reterr)
 {
     static const char *const args[] = {"put", "/", "--plan", NULL};
     _cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -315,7 +324,11 @@ static int unpack(struct build *b, int in_fd, struct err *reterr)
                                  .arg = b,
                                  .done = unpacked};
 
-    return null < 0 ? err_sys(reterr, errno, "/dev/null") : worker_start(&opt, &b->worker, reterr);
+    int r = null < 0 ? err_sys(reterr, errno, "/dev/null") : worker_start(&opt, &b->worker, reterr);
+
+    if (r >= 0)
+        build_hold(b);
+    return r;
 }
 
 /* ---- the calls ---- */
@@ -389,6 +402,7 @@ int engine_build_open(struct engine *e, int in_fd, const struct build_options *o
                         .stage = STAGE_NONE,
                         .trash = STAGE_NONE,
                         .context_plan = -EBADF,
+                        .remote_fd = -EBADF,
                         .expand_left = BUILD_EXPANDED_MAX,
                         .prev_next = &e->builds,
                         .next = e->builds};
@@ -399,15 +413,15 @@ int engine_build_open(struct engine *e, int in_fd, const struct build_options *o
     e->jobs++;
     r = storage_stage_new(e->storage, &b->stage, reterr);
     if (r >= 0)
-        r = b->context_plan = build_plan_dir(b, CONTEXT, reterr);
+        r = b->context_plan = build_plan_dir(b, BUILD_CONTEXT, reterr);
     if (r >= 0)
-        r = unpack(b, in_fd, reterr);
+        r = options->remote ? build_remote(b, options->remote, reterr)
+                            : build_unpack(b, in_fd, reterr);
     if (r < 0) {
         storage_stage_discard(e->storage, &b->stage);
         build_free(b);
         return r;
     }
-    build_hold(b);
     *ret = b;
     return 0;
 }

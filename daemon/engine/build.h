@@ -13,6 +13,7 @@ struct build;
 struct build_options {
     const char *dockerfile; /* name in the context */
     const char *target, *platform;
+    const char *remote; /* URL of the context; NULL: it comes by in_fd */
     const char *const *tags;
     const json_t *args, *labels; /* {"name": "value" or null} */
     const json_t *host_config;   /* of the containers of RUN: limits, network, hosts */
@@ -31,7 +32,8 @@ struct build_callbacks {
 
 #define BUILDS_MAX 32 /* at once */
 
-/* in_fd: the context as an archive; borrowed.  Nothing is called from inside. */
+/* in_fd: the context as an archive, unless it is remote; borrowed.  Nothing is called from inside.
+ */
 int engine_build_open(struct engine *e, int in_fd, const struct build_options *options,
                       const struct build_callbacks *cb, struct build **ret, struct err *reterr);
 /* There is room for output again. */

@@ -12,6 +12,7 @@
 #include "worker.h"
 
 #define SHORT_ID 12
+#define BUILD_CONTEXT "context"       /* directory in the stage */
 #define BUILD_EXPANDED_MAX (16 << 20) /* bytes of all words of a build, variables replaced */
 
 struct build;
@@ -73,6 +74,8 @@ struct build {
     struct stage trash; /* on its way out */
     int context_plan;   /* owned: a memfd; the context as a root */
     struct worker *worker;
+    struct url_file *fetch; /* of the context; frees itself */
+    int remote_fd;          /* owned: what came, if it is an archive */
 
     char *text; /* owned: of the Dockerfile */
     size_t text_len;
@@ -110,12 +113,21 @@ bool build_option(const struct build *b, const char *name);
 void build_hold(struct build *b);
 bool build_release(struct build *b);
 void build_fail(struct build *b, const struct err *err);
+/* Unpack the context, then build_read(). */
+int build_unpack(struct build *b, int in_fd, struct err *reterr);
+/* The context is there: on with the Dockerfile. */
+void build_read(struct build *b);
 /* A new name in the stage; caller frees. */
 char *build_file(struct build *b, const char *kind);
 
 /* Make a directory of that name in the stage, and a plan of it as the root of a container: a memfd.
  */
 int build_plan_dir(struct build *b, const char *name, struct err *reterr);
+
+/* ---- build_remote.c ---- */
+
+/* The context is what the URL gives. */
+int build_remote(struct build *b, const char *url, struct err *reterr);
 
 /* ---- build_order.c ---- */
 

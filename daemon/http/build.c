@@ -205,6 +205,21 @@ static json_t *credentials(const struct http_req *req)
     return NULL;
 }
 
+/* NULL: the context comes with the request. */
+static const char *remote_of(const struct http_req *req)
+{
+    const char *remote = http_query(req, "remote");
+
+    return str_empty(remote) || streq(remote, "client-session") ? NULL : remote;
+}
+
+/* Whatever is no plain URL of a file is a repository to dockerd. */
+static bool remote_is_git(const char *remote)
+{
+    return remote && (!(str_starts(remote, "http://") || str_starts(remote, "https://")) ||
+                      str_ends(remote, ".git") || strstr(remote, ".git#"));
+}
+
 static int check(struct http_req *req, struct err *reterr)
 {
     const char *version = http_query(req, "version");
@@ -214,10 +229,9 @@ static int check(struct http_req *req, struct err *reterr)
                        "BuildKit is not supported by this daemon: build with DOCKER_BUILDKIT=0");
     if (!str_empty(version) && !streq(version, "1"))
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid version %s", version);
-    if (!str_empty(http_query(req, "remote")) &&
-        !streq(http_query(req, "remote"), "client-session"))
+    if (remote_is_git(remote_of(req)))
         return err_set(reterr, ERR_INVALID, EINVAL,
-                       "remote contexts are not supported: send the context with the request");
+                       "contexts from git are not supported: send the context with the request");
     if (http_query_bool(req, "squash", false))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "squash is only supported with experimental mode");
@@ -252,6 +266,7 @@ void build_start(struct http_req *req)
     struct build_options o = {.dockerfile = http_query(req, "dockerfile"),
                               .target = http_query(req, "target"),
                               .platform = http_query(req, "platform"),
+                              .remote = remote_of(req),
                               .tags = (const char *const *)tags,
                               .auths = auths,
                               .nocache = http_query_bool(req, "nocache", false),

@@ -59,6 +59,24 @@ def test_added_from_a_url(d):
         equal(steps(good(d, text).text), [True, True])
 
 
+def test_a_context_from_a_url(d):
+    files = {"Dockerfile": "FROM busybox\nCOPY x /x\n", "x": "remote", "sub/D": "FROM busybox\nENV sub=1\n"}
+    with server({"/plain.tar": context(files), "/packed": context(files, "xz"), "/Dockerfile": b"FROM busybox\nENV alone=1\n",
+                 "/binary": b"\0\1\2"}) as s:
+        for name in "plain.tar", "packed":
+            equal(run(d, good(d, None, remote=f"{s.url}/{name}").id, "cat", "/x"), "remote")
+        has(str(inspect(d, good(d, None, remote=f"{s.url}/packed", dockerfile="sub/D").id)["Config"]["Env"]), "sub=1")
+        has(str(inspect(d, good(d, None, remote=f"{s.url}/Dockerfile", dockerfile="any").id)["Config"]["Env"]), "alone=1")
+        equal(bad(d, None, remote=f"{s.url}/none"), f"unable to download the context: failed to GET {s.url}/none with status 404")
+        has(bad(d, None, remote=f"{s.url}/binary"), "the Dockerfile holds a NUL byte")
+        for remote in "git://x/y", "github.com/x/y", "git@x:y", f"{s.url}/repository.git", f"{s.url}/repository.git#branch:dir":
+            equal(build(d, None, remote=remote).status, 400)
+        client = docker.DockerClient(base_url=f"unix://{d.sock}")
+        image, _ = client.images.build(path=f"{s.url}/packed", tag="far")
+        equal(run(d, "far", "cat", "/x"), "remote")
+        client.close()
+
+
 def test_urls_that_fail(d):
     wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "what was removed before to be deleted")
     before = d.settled_census()
