@@ -35,6 +35,7 @@ struct fetch {
     bool paused; /* filling is full, and flushing is with the pool */
     bool ended;
     bool left;      /* was without users while it worked */
+    bool useless;   /* whoever left last has no use for the bytes */
     uint64_t round; /* of say() */
     unsigned restarts;
     struct err err, call_err; /* kind ERR_NONE: none */
@@ -58,11 +59,27 @@ static void unlink_fetch(struct fetch *f)
     f->prev_next = NULL;
 }
 
+static void drop_partial(struct images *im, const char *digest)
+{
+    char **v = NULL, *trash = NULL;
+    struct err e;
+
+    if (blob_partial_trash(im->storage, digest, &trash, &e) < 0)
+        log_error("%s", e.message);
+    if (trash)
+        v = strv_append(NULL, trash);
+    free(trash);
+    images_empty_trash(im, v);
+}
+
 static void fetch_free(struct fetch *f)
 {
     struct images *im = f->im;
 
     unlink_fetch(f);
+    if (f->useless && !fetch_is_under_way(im, f->d.digest))
+        drop_partial(im, f->d.digest);
+    fetch_forget(im, f->d.digest);
     fd_close(f->fd);
     remote_unref(f->remote);
     free(f->filling);
@@ -416,6 +433,12 @@ bool fetch_is_under_way(void *arg, const char *digest)
     return find(arg, digest) != NULL;
 }
 
+void fetch_forget(struct images *im, const char *digest)
+{
+    if (!fetch_is_under_way(im, digest) && blob_size(im->storage, digest) >= 0)
+        drop_partial(im, digest);
+}
+
 static int fetch_new(struct images *im, struct remote *remote, const struct descriptor *d,
                      struct fetch **ret, struct err *reterr)
 {
@@ -464,6 +487,7 @@ int fetch_join(struct images *im, struct remote *remote, const struct descriptor
     if (u->next)
         u->next->prev_next = &u->next;
     f->users = u;
+    f->useless = false;
     if (f->ended && !f->working)
         in_pool(f, nothing, tell);
     *ret = u;
@@ -480,6 +504,13 @@ void fetch_leave(struct fetch_user *u)
     free(u);
     if (!f->users)
         abandon(f);
+}
+
+void fetch_discard(struct fetch_user *u)
+{
+    if (u->fetch->users == u && !u->next)
+        u->fetch->useless = true;
+    fetch_leave(u);
 }
 
 int64_t fetch_bytes(const struct fetch_user *u)

@@ -35,6 +35,11 @@ int fetch_join(struct images *im, struct remote *remote, const struct descriptor
                const struct fetch_callbacks *cb, struct fetch_user **ret, struct err *reterr);
 /* At any time; without users the fetch ends, and what is there stays for the next one. */
 void fetch_leave(struct fetch_user *u);
+/* The same of who needs the bytes no more, as he has got them by another way: nothing stays unless
+ * somebody else wants it. */
+void fetch_discard(struct fetch_user *u);
+/* If the blob is in the store, however it came there: what a broken download left of it goes. */
+void fetch_forget(struct images *im, const char *digest);
 /* So many bytes are written, as progress() said last; 0 when done() follows or was called. */
 int64_t fetch_bytes(const struct fetch_user *u);
 /* A new descriptor on the file, to be read; its offset is its own.  -errno. */

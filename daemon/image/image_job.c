@@ -7,6 +7,7 @@
 #include "blobs.h"
 #include "build_rows.h"
 #include "fd.h"
+#include "fetch.h"
 #include "log.h"
 #include "reference.h"
 
@@ -498,6 +499,10 @@ static void layers_committed(struct image_job *job)
 
         if (images_get(job->im, l->id, &img, NULL) >= 0)
             images_emit(job->im, job->event, img, name);
+    }
+    for (size_t i = 0; i < job->n_made; i++) {
+        if (*job->made[i]->kept.digest)
+            fetch_forget(job->im, job->made[i]->kept.digest);
     }
     job->recorded(job);
     image_job_finish(job);

@@ -196,7 +196,7 @@ static void is_here_now(struct pull_layer *l)
     if (l->fetch && !l->fetched)
         l->pull->n_fetching--;
     if (l->fetch)
-        fetch_leave(TAKE_PTR(l->fetch));
+        fetch_discard(TAKE_PTR(l->fetch));
 }
 
 static bool may_fetch(const struct pull_layer *l)

@@ -138,6 +138,11 @@ int blob_partial_remove(struct storage *st, const char *digest, struct err *rete
     return 0;
 }
 
+int blob_partial_trash(struct storage *st, const char *digest, char **ret_trash, struct err *reterr)
+{
+    return storage_remove_named(st, st->partial_fd, BLOBS_PARTIAL_DIR, digest, ret_trash, reterr);
+}
+
 static int64_t age_of(const struct stat *sb)
 {
     return time_now_ns() - ((int64_t)sb->st_mtim.tv_sec * 1000000000 + sb->st_mtim.tv_nsec);

@@ -38,6 +38,9 @@ int blob_partial_orphans(struct storage *st, bool (*known)(void *arg, const char
 int blob_partial_open(struct storage *st, const char *digest, int64_t *ret_offset,
                       struct err *reterr);
 int blob_partial_remove(struct storage *st, const char *digest, struct err *reterr);
+/* The same for later, as blob_remove(); NULL: there is none. */
+int blob_partial_trash(struct storage *st, const char *digest, char **ret_trash,
+                       struct err *reterr);
 /* Remove partial files that nobody wrote to for max_age_ns, and for which busy() (may be NULL) is
  * false; what they held is added to *ret_bytes.  ret_trash (NULL: deleted here) gets their names in
  * the trash appended (strv). */

@@ -49,8 +49,11 @@ def directories(d, tag):
 
 
 def content(d, tag):
-    """The names in each layer, bottom first."""
-    return [sorted(os.listdir(path)) for path in directories(d, tag)]
+    """The names in each layer, bottom first; where a layer's directory is the whole tree, those that it adds."""
+    names = [set(os.listdir(path)) for path in directories(d, tag)]
+    if d.api("GET", "/info", status=200).json["Driver"] != "overlay2":
+        names = [new - old for new, old in zip(names, [set(), *names])]
+    return [sorted(some) for some in names]
 
 
 def only(d, *tags):
