@@ -11,6 +11,9 @@
 
 /* Packets and connections that one event is good for; the loop has others to serve. */
 #define DNS_EVENT_MAX 64
+/* Datagrams that are received and answered by one system call each. */
+#define DNS_BATCH 16
+#define DNS_DATAGRAM_MAX 4096 /* of a query: what is longer is cut, thus malformed */
 
 /* ---- dns_upstream.c: whom to forward to ---- */
 
@@ -72,6 +75,16 @@ LIST_HEAD(dns_client_list, dns_client);
 LIST_HEAD(dns_channel_list, dns_channel);
 LIST_HEAD(dns_server_list, dns_server);
 
+/* The datagrams of a container that are being looked at, and the answers to them so far. */
+struct dns_batch {
+    struct dns_server *server; /* NULL: none */
+    unsigned n_out;
+    struct mmsghdr in[DNS_BATCH], out[DNS_BATCH];
+    struct iovec in_vec[DNS_BATCH], out_vec[DNS_BATCH];
+    struct sockaddr_in from[DNS_BATCH], to[DNS_BATCH];
+    uint8_t in_data[DNS_BATCH][DNS_DATAGRAM_MAX], out_data[DNS_BATCH][DNS_LOCAL_ANSWER_MAX];
+};
+
 struct dns {
     uv_loop_t *loop;
     struct dns_backend backend;
@@ -86,7 +99,8 @@ struct dns {
     uv_timer_t timer;
     size_t random_left;
     uint16_t random[256];
-    uint8_t packet[DNS_MESSAGE_MAX + 1]; /* the one that is being looked at */
+    uint8_t packet[DNS_MESSAGE_MAX + 1]; /* the answer from elsewhere that is being looked at */
+    struct dns_batch batch;
 };
 
 struct dns_server {

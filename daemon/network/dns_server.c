@@ -9,12 +9,46 @@
 
 /* ---- answers ---- */
 
+/* Keep an answer back until all of the batch are there. */
+static bool add_to_batch(struct dns_server *server, const struct dns_origin *origin,
+                         const uint8_t *data, size_t len)
+{
+    struct dns_batch *b = &server->dns->batch;
+
+    if (b->server != server || b->n_out == DNS_BATCH || len > sizeof(b->out_data[0]))
+        return false;
+    memcpy(b->out_data[b->n_out], data, len);
+    b->to[b->n_out] = origin->address;
+    b->out_vec[b->n_out] = (struct iovec){b->out_data[b->n_out], len};
+    b->out[b->n_out] = (struct mmsghdr){.msg_hdr = {.msg_name = &b->to[b->n_out],
+                                                    .msg_namelen = sizeof(b->to[0]),
+                                                    .msg_iov = &b->out_vec[b->n_out],
+                                                    .msg_iovlen = 1}};
+    b->n_out++;
+    return true;
+}
+
+/* What cannot be sent is lost as any datagram may be: the others are not. */
+static void send_batch(struct dns_server *server)
+{
+    struct dns_batch *b = &server->dns->batch;
+
+    for (unsigned done = 0; done < b->n_out;) {
+        int n = sendmmsg(server->sockets.udp, b->out + done, b->n_out - done,
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        done += n > 0 ? (unsigned)n : 1;
+    }
+    b->n_out = 0;
+}
+
 void dns_reply(struct dns_server *server, const struct dns_origin *origin, const uint8_t *data,
                size_t len)
 {
     if (origin->client)
         dns_client_reply(origin->client, data, len);
-    else /* what a full buffer or a closed port swallows is lost as any datagram may be */
+    else if (!add_to_batch(server, origin, data, len))
+        /* what a full buffer or a closed port swallows is lost as any datagram may be */
         sendto(server->sockets.udp, data, len, MSG_DONTWAIT | MSG_NOSIGNAL,
                (const struct sockaddr *)&origin->address, sizeof(origin->address));
 }
@@ -116,8 +150,9 @@ void dns_serve(struct dns_server *server, const uint8_t *data, size_t len,
 
 #define PAUSE_MS 5
 
-/* May it ask once more?  If not, it is left alone for a moment. */
-static bool take_allowance(struct dns_server *server)
+/* How often may it ask once more, at most so often?  If not at all, it is left alone for a moment.
+ */
+static unsigned allowance(struct dns_server *server, unsigned want)
 {
     uint64_t now = uv_now(server->dns->loop), more = (now - server->filled_ms) * DNS_SERVER_RATE;
 
@@ -125,34 +160,61 @@ static bool take_allowance(struct dns_server *server)
         server->allowance = (unsigned)MIN(more + server->allowance, (uint64_t)DNS_SERVER_BURST);
         server->filled_ms = now;
     }
-    if (server->allowance > 0) {
-        server->allowance--;
-        return true;
-    }
+    if (server->allowance > 0)
+        return MIN(server->allowance, want);
     uv_poll_stop(&server->udp);
     server->receive_ms = now + PAUSE_MS;
     dns_resume_at(server->dns, server->receive_ms);
     dns_schedule(server->dns);
-    return false;
+    return 0;
+}
+
+static int receive_batch(struct dns_server *server, unsigned n)
+{
+    struct dns_batch *b = &server->dns->batch;
+
+    for (unsigned i = 0; i < n; i++) {
+        b->in_vec[i] = (struct iovec){b->in_data[i], sizeof(b->in_data[i])};
+        b->in[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &b->from[i],
+                                                .msg_namelen = sizeof(b->from[i]),
+                                                .msg_iov = &b->in_vec[i],
+                                                .msg_iovlen = 1}};
+    }
+    return recvmmsg(server->sockets.udp, b->in, n, MSG_DONTWAIT, NULL);
+}
+
+static void serve_batch(struct dns_server *server, unsigned n)
+{
+    struct dns_batch *b = &server->dns->batch;
+
+    b->server = server;
+    for (unsigned i = 0; i < n; i++) {
+        struct dns_origin origin = {.address = b->from[i]};
+
+        dns_serve(server, b->in_data[i], b->in[i].msg_len, &origin);
+    }
+    b->server = NULL;
+    send_batch(server);
 }
 
 static void on_datagram(uv_poll_t *poll, int status, int events)
 {
     struct dns_server *server = poll->data;
-    uint8_t *packet = server->dns->packet;
+    unsigned left = DNS_EVENT_MAX, want;
 
     (void)events;
     if (status < 0) /* an error that belongs to none of the next packets */
         uv_poll_start(poll, UV_READABLE, on_datagram);
-    for (int i = 0; i < DNS_EVENT_MAX && take_allowance(server); i++) {
-        struct dns_origin origin = {0};
-        socklen_t size = sizeof(origin.address);
-        ssize_t n = recvfrom(server->sockets.udp, packet, DNS_MESSAGE_MAX, MSG_DONTWAIT,
-                             (struct sockaddr *)&origin.address, &size);
+    while (left > 0 && (want = allowance(server, MIN(left, (unsigned)DNS_BATCH))) > 0) {
+        int n = receive_batch(server, want);
 
-        if (n < 0)
+        if (n <= 0)
             return;
-        dns_serve(server, packet, (size_t)n, &origin);
+        server->allowance -= (unsigned)n;
+        left -= (unsigned)n;
+        serve_batch(server, (unsigned)n);
+        if ((unsigned)n < want)
+            return;
     }
 }
 
