@@ -288,6 +288,30 @@ def test_routes(d):
     remove(d, c, networks=list(subnets))
 
 
+def test_host_by_name(d):
+    """host-gateway stands for the host on the default bridge, whatever the container's network is."""
+    d.ok("network", "create", "own")
+    gateway = d.ok("run", "--rm", "busybox", "ip", "route", "show", "default").split()[2]
+    for args in ((), ("--network", "own")):
+        hosts = d.ok("run", "--rm", *args, "--add-host", "outside:host-gateway", "--add-host", "there:192.0.2.7", "busybox", "cat", "/etc/hosts")
+        assert [gateway, "outside"] in [line.split() for line in hosts.splitlines()], hosts
+        assert ["192.0.2.7", "there"] in [line.split() for line in hosts.splitlines()], hosts
+    remove(d, networks=["own"])
+
+
+def test_attachable(d):
+    """Told, and nothing else: it is about services."""
+    d.ok("network", "create", "--attachable", "open")
+    d.ok("network", "create", "shut")
+    equal((network(d, "open")["Attachable"], network(d, "shut")["Attachable"]), (True, False))
+    c = d.sleeper("--network", "open")
+    d.ok("network", "connect", "shut", c)
+    d.kill9()
+    d.start()
+    equal((network(d, "open")["Attachable"], network(d, "shut")["Attachable"]), (True, False))
+    remove(d, c, networks=["open", "shut"])
+
+
 def test_connect_before_the_start(d):
     """As docker-compose does it: create, disconnect, connect with aliases, start."""
     d.ok("network", "create", "app")
