@@ -99,14 +99,30 @@ static int job_new(struct engine *e, const char *ref, const char *dir, struct ch
 
 /* ---- what is there; any thread ---- */
 
+/* A directory that a client names may be in a container's hands, too: no link is followed from
+ * there, and nobody waits for what is no file. */
+static int open_mark(int dirfd, const char *checkpoint)
+{
+    _cleanup_close_ int dir =
+        openat(dirfd, checkpoint, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int fd = -EBADF;
+    struct stat st;
+
+    if (dir < 0)
+        return -errno;
+    fd = openat(dir, MARK, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    return S_ISREG(st.st_mode) && st.st_size <= MARK_MAX ? TAKE_FD(fd) : -EINVAL;
+}
+
 static int read_mark(int dirfd, const char *checkpoint, json_t **ret)
 {
-    _cleanup_free_ char *path = path_join(checkpoint, MARK), *text = NULL;
-    ssize_t n = file_read(dirfd, path, MARK_MAX, &text);
+    _cleanup_close_ int fd = open_mark(dirfd, checkpoint);
 
-    if (n < 0)
-        return (int)n;
-    *ret = json_loads(text, 0, NULL);
+    if (fd < 0)
+        return fd;
+    *ret = json_loadfd(fd, 0, NULL);
     if (json_get_int(*ret, "Version", 0) == MARK_VERSION)
         return 0;
     json_decref(TAKE_PTR(*ret));

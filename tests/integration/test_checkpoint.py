@@ -180,6 +180,27 @@ def test_names_and_directories():
         equal(os.listdir(elsewhere), ["other"])
 
 
+def test_a_directory_in_other_hands():
+    """More traps than the daemon's pool has threads; what they lead to stays."""
+    with criu() as (d, _):
+        container = d.sleeper()
+        elsewhere = f"{d.root}/elsewhere"
+        create(d, container, "one", CheckpointDir=elsewhere, Exit=False)
+        for i in range(8):
+            os.mkdir(f"{elsewhere}/pipe{i}")
+            os.mkfifo(f"{elsewhere}/pipe{i}/containerd-lite.json")
+        os.mkdir(f"{elsewhere}/linked")
+        os.symlink("../one/containerd-lite.json", f"{elsewhere}/linked/containerd-lite.json")
+        os.symlink("one", f"{elsewhere}/link")
+        equal(names(d, container, dir=elsewhere), ["one"])
+        d.ok("stop", "-t", "0", container)
+        for name in (*(f"pipe{i}" for i in range(8)), "linked", "link"):
+            d.api("DELETE", f"/containers/{container}/checkpoints/{name}", status=404, dir=elsewhere)
+            d.api("POST", f"/containers/{container}/start", status=404, checkpoint=name,
+                  **{"checkpoint-dir": elsewhere})
+        equal(names(d, container, dir=elsewhere), ["one"])
+
+
 def test_containers_that_cannot_be():
     with criu() as (d, stand_in):
         for method, path, body in (("GET", "", None), ("POST", "", {"CheckpointID": "one"}), ("DELETE", "/one", None)):
