@@ -20,6 +20,7 @@
 #include "unit.h"
 
 #define SUFFIX ".slice"
+#define SLICE_MAX_LEN 255 /* as of any unit; each dash makes the path longer by all before it */
 #define HOLD "hold"
 #define WAIT_NS 2000000
 #define WAIT_TRIES 5000 /* 10 s and more */
@@ -31,6 +32,9 @@ int scope_slice_path(const char *slice, char **ret, struct err *reterr)
     size_t n = strlen(slice), stem = n - strlen(SUFFIX);
     char *path;
 
+    if (n > SLICE_MAX_LEN)
+        return err_set(reterr, ERR_INVALID, ENAMETOOLONG,
+                       "slice name is longer than %d bytes: %.40s...", SLICE_MAX_LEN, slice);
     if (n <= strlen(SUFFIX) || !streq(slice + stem, SUFFIX))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "cgroup-parent for systemd cgroup should be a valid slice named as "

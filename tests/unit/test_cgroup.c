@@ -456,6 +456,15 @@ START_TEST(slices)
 
         ck_assert_int_eq(scope_slice_path(bad[i], &path, &err), -EINVAL);
     }
+    /* Each level's path has all before it: no square of what a client sends. */
+    for (size_t dashes = 100; dashes <= 1000000; dashes *= 100) {
+        _cleanup_free_ char *deep = xmalloc(2 * dashes + sizeof(".slice") + 1), *path = NULL;
+
+        for (size_t i = 0; i < dashes; i++)
+            memcpy(deep + 2 * i, "a-", 2);
+        strcpy(deep + 2 * dashes, "a.slice");
+        ck_assert_int_eq(scope_slice_path(deep, &path, &err), dashes == 100 ? 0 : -ENAMETOOLONG);
+    }
     scope_slice_path("/own/parent", &(char *){NULL}, &err);
     ck_assert_str_eq(err.message,
                      "cgroup-parent for systemd cgroup should be a valid slice named as "
