@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "build_copy.h"
 #include "fd.h"
 #include "image.h"
@@ -81,6 +82,23 @@ static int pick_from(struct stage_run *s, const char *from, struct err *reterr)
     return r < 0 ? r : copy_pick_image(s, image, reterr);
 }
 
+/* ---- names ---- */
+
+/* A pattern that only this name matches: sources are patterns. */
+static char *quote(const char *name)
+{
+    _cleanup_buf_ struct buf b = {0};
+
+    for (; *name; name++) {
+        bool special = strchr("*?[\\", *name) != NULL;
+
+        buf_append_str(&b, !special ? "" : *name == '\\' ? "[\\" : "[");
+        buf_append(&b, name, 1);
+        buf_append_str(&b, special ? "]" : "");
+    }
+    return xstrndup(buf_head(&b), buf_size(&b));
+}
+
 /* ---- here-documents: files in a directory of their own ---- */
 
 static int write_heredoc(struct stage_run *s, int dir, const struct heredoc *h, struct err *reterr)
@@ -120,8 +138,10 @@ static int pick_heredocs(struct stage_run *s, struct err *reterr)
         return err_sys(reterr, errno, "open %s", name);
     strv_free(TAKE_PTR(c->sources));
     for (size_t i = 0; r >= 0 && i < s->ins->n_heredocs; i++) {
+        _cleanup_free_ char *pattern = quote(s->ins->heredocs[i].name);
+
         r = write_heredoc(s, dir, &s->ins->heredocs[i], reterr);
-        c->sources = strv_append(c->sources, s->ins->heredocs[i].name);
+        c->sources = strv_append(c->sources, pattern);
     }
     return r < 0 ? r : copy_pick(s, plan, reterr);
 }
@@ -161,7 +181,7 @@ static int open_url(struct stage_run *s, const char *url, struct err *reterr)
     struct copy *c = s->copy;
     _cleanup_free_ char *name = url_file_name(url);
     _cleanup_free_ char *dir = xasprintf("%s/%zu", c->dir, c->fetched);
-    _cleanup_free_ char *path = NULL;
+    _cleanup_free_ char *path = NULL, *pattern = NULL;
     int fd;
 
     if (!name && (str_ends(c->dest, "/") || c->sources[1]))
@@ -176,7 +196,8 @@ static int open_url(struct stage_run *s, const char *url, struct err *reterr)
     if (fd < 0)
         return err_sys(reterr, errno, "create %s", path);
     free(c->sources[c->fetched]);
-    c->sources[c->fetched] = xasprintf("/%zu/%s", c->fetched, name);
+    pattern = quote(name);
+    c->sources[c->fetched] = xasprintf("/%zu/%s", c->fetched, pattern);
     return fd;
 }
 

@@ -51,6 +51,11 @@ def test_added_from_a_url(d):
               f"0:0 600 0 9\n0:0 600 1445412480 {len(big)}\n7:8 755 0 9\n0:0 600 0 {len(tar)}")
         has("\n".join(history(d, "fetched")), "/bin/sh -c #(nop) ADD file:", " in /named ")
         assert any(line.get("status") == "Downloading" for line in b.lines), b.lines
+        # A name is no pattern.
+        for i, (quoted, name) in enumerate((("a%5b1%5d", "a[1]"), ("%2A", "*"), ("b%5Cc%3F", "b\\c?"))):
+            s.answers[f"/{quoted}"] = name.encode()
+            good(d, f"FROM busybox\nADD {s.url}/{quoted} /names/\n", t=f"name{i}")
+            equal(run(d, f"name{i}", "sh", "-c", "cd /names; ls; cat *"), f"{name}\n{name}")
         # The cache goes by what comes, not by the name.
         text = f"FROM busybox\nADD {s.url}/dir/file /x\nRUN true\n"
         equal(steps(good(d, text).text), [True, True])
