@@ -564,7 +564,7 @@ bool checkpoint_plan(struct container *c, struct plan *plan)
     }
     plan_add(plan, PLAN_RESTORE, 0, 0, 0, 0, json_get_str(mark, "Program", ""), images,
              "PATH=" CRIU_PATH, json_get_bool(mark, "Network", false) ? CRIU_NETNS_KEY : "",
-             stream[0], stream[1], stream[2], criu_network_lock(), NULL);
+             stream[0], stream[1], stream[2], criu_network_lock(), criu_config(), NULL);
     return true;
 }
 

@@ -19,6 +19,7 @@
 #define ERRORS_MAX 3 /* of a log, told to the client */
 #define MOUNTINFO_MAX (4u << 20)
 #define LINK_MAX_LEN 64
+#define CONFIG "/etc/criu/containerd-lite.conf"
 
 /* ---- the program ---- */
 
@@ -46,6 +47,11 @@ int criu_find(char **ret, struct err *reterr)
                 : err_set(reterr, ERR_SYSTEM, ENOENT,
                           "checkpoint and restore need CRIU: no program criu is installed here "
                           "(package criu)");
+}
+
+const char *criu_config(void)
+{
+    return access(CONFIG, R_OK) == 0 ? "--config=" CONFIG : "";
 }
 
 /* Its default takes iptables, which is not everywhere. */
@@ -342,6 +348,8 @@ static char **arguments(const struct criu_dump *d, char *const *mounts, ino_t ne
         v = add(v, "--leave-running");
     if (*criu_network_lock())
         v = add(v, "%s", criu_network_lock());
+    if (*criu_config())
+        v = add(v, "%s", criu_config());
     return v;
 }
 

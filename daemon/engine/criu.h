@@ -41,6 +41,8 @@ void criu_outside_done(struct criu_outside *o);
 /* On failure the processes go on, and the images are incomplete. */
 int criu_dump(const struct criu_dump *d, struct criu_outside *ret, struct err *reterr);
 
+/* The administrator's file of further options, for both dump and restore; "": there is none. */
+const char *criu_config(void);
 /* An option for both: how to keep the network silent meanwhile; "": as criu does by itself. */
 const char *criu_network_lock(void);
 

@@ -51,7 +51,7 @@ enum plan_code {
                           a1 syslog facility, a2 bytes it may be behind, a3 1: never wait for it */
     PLAN_RESTORE,      /* the processes come from a checkpoint: s0 criu's path, s1 the directory of
                           its images, s2 "PATH=...", s3 what the images call the network namespace,
-                          s4 s5 s6 the standard streams ("pipe:[1]"); "": nothing of that kind */
+                          s4 s5 s6 the standard streams ("pipe:[1]"), s7 s8 more options; "": nothing of that kind */
 
     /* ---- ROOT ---- */
     PLAN_PROPAGATION = 32, /* a0 MS_{PRIVATE,SLAVE,SHARED}: of the container's "/" (default

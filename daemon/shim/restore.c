@@ -33,6 +33,7 @@
 #define LOG_FILE "restore.log"
 #define OUTPUT_FILE "restore.out"
 #define STREAMS 3
+#define OPTIONS 2
 
 enum {
     ARG_PROGRAM,
@@ -40,7 +41,7 @@ enum {
     ARG_PATH,
     ARG_NETWORK,
     ARG_STREAM,
-    ARG_LOCK = ARG_STREAM + STREAMS
+    ARG_OPTION = ARG_STREAM + STREAMS
 };
 
 /* The child's; the shim's copy stays untouched. */
@@ -126,8 +127,10 @@ static int add_outside(const struct stage *s)
         if (!str_empty(plan_str(op, ARG_STREAM + i)))
             r = add_inherited(s->stdio[i], plan_str(op, ARG_STREAM + i));
     }
-    if (r >= 0 && !str_empty(plan_str(op, ARG_LOCK)))
-        r = RESTORE_ARG(plan_str(op, ARG_LOCK));
+    for (unsigned i = 0; r >= 0 && i < OPTIONS; i++) {
+        if (!str_empty(plan_str(op, ARG_OPTION + i)))
+            r = RESTORE_ARG(plan_str(op, ARG_OPTION + i));
+    }
     return r;
 }
 

@@ -535,6 +535,9 @@ t_checkpoint() {
     ctlc start --checkpoint two "$id" || fail "start from a checkpoint: $?"
     counts_on "a restore"
     same "$(ctlc exec "$id" cat /proc/1/comm)" sh "PID 1"
+    ctlc checkpoint create "$id" three || fail "checkpoint of what was restored: $?"
+    ctlc start --checkpoint three "$id" || fail "start from the checkpoint of that: $?"
+    counts_on "another restore"
     ctlc exec "$id" touch /stop || fail "exec after a restore: $?"
     same "$(ctlc wait "$id")" 7 "exit code"
 }
@@ -610,6 +613,14 @@ t_checkpoint_refused() {
     same "$(ctlc checkpoint ls "$id")" "CHECKPOINT NAME"
     same "$(inspect "$id" .State.Running)" true
     counts_on "a checkpoint that failed"
+    # Unless the administrator tells it to.
+    mkdir -p /etc/criu
+    echo tcp-established >/etc/criu/containerd-lite.conf
+    ctlc checkpoint create "$id" one || fail "checkpoint with a connection: $?"
+    ctlc start --checkpoint one "$id" || fail "start from it: $?"
+    rm /etc/criu/containerd-lite.conf
+    connected || fail "the connection is gone"
+    counts_on "a restore with a connection"
 }
 
 t_quiet_kernel() {
