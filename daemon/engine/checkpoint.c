@@ -16,13 +16,14 @@
 #include "private.h"
 
 #define OWN_DIR "checkpoints"
-/* Beside the images, written when they are complete: what makes a directory a checkpoint.
+/* Beside the images: what makes a directory a checkpoint, once it has its name.
  * {"Version", "Container", "Image", "Created", "Streams": ["pipe:[1]", ...], "Network"} */
 #define MARK "containerd-lite.json"
 #define MARK_VERSION 1
 #define MARK_MAX 65536
 #define CHECKPOINTS_AT_ONCE 2 /* each takes a thread of the pool */
 #define NAME_MAX_LEN 128
+#define TMP_LEN strlen(".0123456789ab.tmp")
 
 struct checkpoint_job {
     struct container *container; /* a reference; for the loop only */
@@ -31,6 +32,7 @@ struct checkpoint_job {
     pid_t pid;
     bool leave_running;
     bool dir_is_new;
+    bool busy;          /* a checkpoint of it is being made */
     int64_t started_ns; /* which run of the container is meant */
     char container_name[NAME_MAX_LEN];
     json_t *mark; /* of a dump */
@@ -92,6 +94,7 @@ static int job_new(struct engine *e, const char *ref, const char *dir, struct ch
         return r;
     *ret = xcalloc(1, sizeof(**ret));
     (*ret)->container = container_ref(c);
+    (*ret)->busy = c->checkpointing;
     (*ret)->dir = TAKE_PTR(path);
     snprintf((*ret)->container_name, sizeof((*ret)->container_name), "%s", c->name);
     return 0;
@@ -129,6 +132,36 @@ static int read_mark(int dirfd, const char *checkpoint, json_t **ret)
     return -EINVAL;
 }
 
+/* A daemon that is killed while criu dumps leaves it to finish: a container that has ended by that
+ * is not to be lost.  The directory is ".NAME.ID.tmp". */
+static void adopt(const char *dir, const char *entry)
+{
+    size_t n = strlen(entry);
+    _cleanup_free_ char *name = n > TMP_LEN + 1 ? xstrndup(entry + 1, n - TMP_LEN - 1) : NULL;
+    _cleanup_free_ char *from = path_join(dir, entry), *last = path_join(from, CRIU_FINISHED);
+    _cleanup_free_ char *to = name ? path_join(dir, name) : NULL;
+    _cleanup_json_ json_t *mark = NULL;
+
+    if (!name || !name_is_valid(name) || access(last, F_OK) < 0 ||
+        read_mark(AT_FDCWD, from, &mark) < 0 ||
+        renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
+        return;
+    log_info("checkpoint %s was complete though nobody had waited for it", to);
+}
+
+static void adopt_finished(const struct checkpoint_job *j)
+{
+    DIR *d = j->busy ? NULL : opendir(j->dir);
+    const struct dirent *entry;
+
+    while (d && (entry = readdir(d))) {
+        if (*entry->d_name == '.' && str_ends(entry->d_name, ".tmp"))
+            adopt(j->dir, entry->d_name);
+    }
+    if (d)
+        closedir(d);
+}
+
 static int not_there(const struct checkpoint_job *j, struct err *reterr)
 {
     return err_set(reterr, ERR_NOT_FOUND, ENOENT, "checkpoint %s does not exist for container %s",
@@ -139,15 +172,18 @@ static int find_mark(const struct checkpoint_job *j, json_t **ret, struct err *r
 {
     _cleanup_free_ char *path = path_join(j->dir, j->name);
 
+    adopt_finished(j);
     return read_mark(AT_FDCWD, path, ret) < 0 ? not_there(j, reterr) : 0;
 }
 
 static void list_run(void *arg)
 {
     struct checkpoint_job *j = arg;
-    DIR *d = opendir(j->dir);
     const struct dirent *entry;
+    DIR *d;
 
+    adopt_finished(j);
+    d = opendir(j->dir);
     j->list = json_array();
     while (d && (entry = readdir(d))) {
         _cleanup_json_ json_t *mark = NULL;
@@ -244,6 +280,7 @@ static int make_directory(struct checkpoint_job *j)
     int r;
 
     j->dir_is_new = access(j->dir, F_OK) < 0;
+    adopt_finished(j);
     if (access(path, F_OK) == 0)
         return err_set(&j->err, ERR_CONFLICT, EEXIST,
                        "checkpoint with name %s already exists for container %s", j->name,
@@ -256,16 +293,12 @@ static int make_directory(struct checkpoint_job *j)
     return r < 0 ? err_sys(&j->err, -r, "cannot make the checkpoint directory %s", j->dir) : 0;
 }
 
-/* The images first: with a mark they count as complete. */
 static int write_mark(struct checkpoint_job *j, const struct criu_outside *o)
 {
     _cleanup_free_ char *path = path_join(j->made, MARK), *text = NULL;
-    _cleanup_close_ int dir = open(j->made, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     json_t *streams = json_array();
     int r;
 
-    if (dir < 0 || syncfs(dir) < 0)
-        log_warn("checkpoint %s: %s", j->made, err_text(errno));
     for (int i = 0; i < CRIU_STREAMS; i++)
         json_array_append_new(streams, json_string(o->stream[i]));
     json_object_set_new(j->mark, "Streams", streams);
@@ -275,9 +308,22 @@ static int write_mark(struct checkpoint_job *j, const struct criu_outside *o)
     return r < 0 ? err_sys(&j->err, -r, "cannot write %s", path) : 0;
 }
 
+/* On the disk, and by its name.  Somebody who looks for checkpoints may have been faster. */
+static int name_it(struct checkpoint_job *j)
+{
+    _cleanup_free_ char *path = path_join(j->dir, j->name);
+    _cleanup_close_ int dir = open(j->made, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir >= 0 && syncfs(dir) < 0)
+        log_warn("checkpoint %s: %s", j->made, err_text(errno));
+    if (rename(j->made, path) < 0 && (errno != ENOENT || access(path, F_OK) < 0))
+        return err_sys(&j->err, errno, "cannot name checkpoint %s", j->name);
+    return 0;
+}
+
 static int dump(struct checkpoint_job *j)
 {
-    _cleanup_free_ char *program = NULL, *path = path_join(j->dir, j->name);
+    _cleanup_free_ char *program = NULL;
     _cleanup_(criu_outside_done) struct criu_outside outside = {0};
     struct criu_dump d = {.pid = j->pid, .images = j->made, .leave_running = j->leave_running};
     int r = criu_find(&program, &j->err);
@@ -285,14 +331,14 @@ static int dump(struct checkpoint_job *j)
     /* Before anything touches the container. */
     if (r >= 0)
         r = criu_check(program, &j->err);
-    d.program = program;
     if (r >= 0)
-        r = criu_dump(&d, &outside, &j->err);
+        r = criu_look_outside(j->pid, &outside, &j->err);
     if (r >= 0)
         r = write_mark(j, &outside);
-    if (r >= 0 && rename(j->made, path) < 0)
-        r = err_sys(&j->err, errno, "cannot name checkpoint %s", j->name);
-    return r;
+    d.program = program;
+    if (r >= 0)
+        r = criu_dump(&d, &j->err);
+    return r < 0 ? r : name_it(j);
 }
 
 static void create_run(void *arg)

@@ -353,7 +353,19 @@ static char **arguments(const struct criu_dump *d, char *const *mounts, ino_t ne
     return v;
 }
 
-int criu_dump(const struct criu_dump *d, struct criu_outside *ret, struct err *reterr)
+int criu_look_outside(pid_t pid, struct criu_outside *ret, struct err *reterr)
+{
+    ino_t netns;
+    int r = read_netns(pid, &netns, reterr);
+
+    if (r < 0)
+        return r;
+    read_streams(pid, ret);
+    ret->network = netns != 0;
+    return 0;
+}
+
+int criu_dump(const struct criu_dump *d, struct err *reterr)
 {
     _cleanup_(strv_freep) char **mounts = NULL, **argv = NULL;
     _cleanup_close_ int out = memfd_create("criu", MFD_CLOEXEC);
@@ -366,8 +378,6 @@ int criu_dump(const struct criu_dump *d, struct criu_outside *ret, struct err *r
         r = read_netns(d->pid, &netns, reterr);
     if (r < 0)
         return r;
-    read_streams(d->pid, ret);
-    ret->network = netns != 0;
     argv = arguments(d, mounts, netns);
     r = run(argv, out);
     if (r < 0)

@@ -15,6 +15,7 @@
 #define CRIU_STREAMS 3
 #define CRIU_NETNS_KEY "containerd-lite-net" /* what the network namespace is called in images */
 #define CRIU_DUMP_LOG "dump.log"
+#define CRIU_FINISHED "stats-dump"
 #define CRIU_RESTORE_LOG "restore.log"
 #define CRIU_RESTORE_OUTPUT "restore.out" /* what it says before it has a log */
 #define CRIU_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -38,8 +39,12 @@ struct criu_outside {
 };
 void criu_outside_done(struct criu_outside *o);
 
-/* On failure the processes go on, and the images are incomplete. */
-int criu_dump(const struct criu_dump *d, struct criu_outside *ret, struct err *reterr);
+/* Of the process that is about to be dumped. */
+int criu_look_outside(pid_t pid, struct criu_outside *ret, struct err *reterr);
+
+/* On failure the processes go on, and the images are incomplete.  CRIU_FINISHED is the last file of
+ * images that are complete, with or without somebody who waits for it. */
+int criu_dump(const struct criu_dump *d, struct err *reterr);
 
 /* The administrator's file of further options, for both dump and restore; "": there is none. */
 const char *criu_config(void);

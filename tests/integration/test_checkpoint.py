@@ -52,6 +52,8 @@ if command == "dump":
     with open(f"{option('images-dir')}/pages.img", "w") as file:
         file.write("pages")
     wait()
+    with open(f"{option('images-dir')}/stats-dump", "w") as file:
+        file.write("done")
     if "--leave-running" not in words:
         os.kill(int(option("tree")), signal.SIGKILL)
 if command == "restore":
@@ -253,6 +255,24 @@ def test_one_at_a_time_and_no_pause_meanwhile():
         d.ok("pause", container)
         d.ok("unpause", container)
         equal(names(d, container), ["one"])
+
+
+def test_a_daemon_that_dies_meanwhile_loses_none():
+    with criu() as (d, stand_in):
+        container = d.sleeper("--restart", "unless-stopped")
+        pid = d.state(container)["Pid"]
+        stand_in.tell("dump.waits")
+        client = d.spawn_client("checkpoint", "create", container, "one")
+        wait_for(lambda: stand_in.calls("dump"), "the dump to begin")
+        d.kill9()
+        client.wait(30)
+        d.start()
+        equal(names(d, container), [])
+        equal(d.state(container)["Pid"], pid)
+        stand_in.untell("dump.waits")
+        wait_for(lambda: d.state(container)["Status"] == "exited", "the end")
+        equal(names(d, container), ["one"])
+        d.ok("start", "--checkpoint", "one", container)
 
 
 def test_removed_with_its_container_even_while_made():

@@ -572,6 +572,7 @@ t_checkpoint_outside() {
     start -p 127.0.0.1:8099:80 -v "$dir:/outside" -v inside:/volume --tmpfs /memory --restart unless-stopped $image \
         sh -c "echo kept >/memory/file; mkdir /www; echo page >/www/index.html; httpd -p 80 -h /www; exec 9>>/outside/log 8>>/volume/log
             i=0; while [ ! -e /stop ]; do echo \$((i += 1)); echo \$i >&9; echo \$i >&8; sleep 0.2; done; exit 7"
+    trap 'ctlc rm -f $id >/dev/null; ctlc volume rm inside >/dev/null' EXIT
     until_true beyond 3
     same "$(curl -s http://127.0.0.1:8099)" page "before"
     ctlc checkpoint create "$id" one || fail "checkpoint: $?"
