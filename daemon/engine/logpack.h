@@ -6,6 +6,7 @@
  * threads. */
 #pragma once
 
+#include <errno.h>
 #include <stdint.h>
 #include <sys/types.h>
 
