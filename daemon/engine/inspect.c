@@ -156,7 +156,8 @@ static json_t *endpoint_settings(const struct container *c, const char *name, co
     set_str(out, "MacAddress", a.mac);
     json_object_set(out, "DriverOpts", options ? options : json_null());
     json_object_set_new(out, "GwPriority", json_integer(json_get_int(wanted, "GwPriority", 0)));
-    set_str(out, "NetworkID", container_is_up(c) && net ? net->id : "");
+    /* It stays when the container has stopped; what it had there does not. */
+    set_str(out, "NetworkID", (container_is_up(c) || c->started_ns > 0) && net ? net->id : "");
     set_str(out, "EndpointID", a.endpoint);
     set_str(out, "Gateway", a.gateway);
     set_str(out, "IPAddress", a.address);

@@ -278,9 +278,13 @@ static json_t *bridge_pool(const struct network *network)
     return json_pack("[{s:s, s:s}]", "Subnet", net, "Gateway", gateway);
 }
 
-static json_t *bridge_options(const struct network *network)
+static json_t *bridge_options(const struct engine *e, const struct network *network)
 {
-    json_t *o = json_pack("{s:s, s:s}", "com.docker.network.bridge.default_bridge", "true",
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "com.docker.network.bridge.default_bridge",
+                          "true", "com.docker.network.bridge.enable_icc", "true",
+                          "com.docker.network.bridge.enable_ip_masquerade", "true",
+                          "com.docker.network.bridge.host_binding_ipv4",
+                          e->config.default_ip ? e->config.default_ip : "0.0.0.0",
                           "com.docker.network.bridge.name", network_bridge(network));
 
     json_object_set_new(o, "com.docker.network.driver.mtu",
@@ -313,7 +317,7 @@ static int open_predefined(struct engine *e, struct err *reterr)
             time_parse(created, &net->created_ns);
         net->config =
             predefined_config(table[i].driver, bridge ? bridge_pool(e->network) : json_array(),
-                              bridge ? bridge_options(e->network) : json_object());
+                              bridge ? bridge_options(e, e->network) : json_object());
         if (bridge) {
             net->network = e->network;
             r = net_open_ipam(net, "bridge", reterr);

@@ -212,9 +212,9 @@ int engine_container_rename(struct engine *e, const char *ref, const char *name,
     other = map_get(&e->by_name, name);
     if (other)
         return err_set(reterr, ERR_CONFLICT, EEXIST,
-                       "Conflict. The container name \"/%s\" is already in use by container "
-                       "\"%s\". You have to remove (or rename) that container to be able to reuse "
-                       "that name.",
+                       "Error when allocating new name: Conflict. The container name \"/%s\" is "
+                       "already in use by container \"%s\". You have to remove (or rename) that "
+                       "container to be able to reuse that name.",
                        name, other->id);
     r = record_rename(c, name, reterr);
     if (r < 0)
@@ -236,7 +236,7 @@ struct prune {
     void *arg;
     json_t *deleted;   /* ids */
     int64_t reclaimed; /* bytes of their writable layers */
-    unsigned left;   /* removals under way, and 1 for the loop that starts them */
+    unsigned left;     /* removals under way, and 1 for the loop that starts them */
 };
 
 struct prune_one {

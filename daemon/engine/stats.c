@@ -10,9 +10,10 @@
 #include "sampler.h"
 
 #define INTERVAL_NS INT64_C(1000000000)
-#define CLOSE_NS (INTERVAL_NS / 5) /* two samples closer than this say little: the next one then   \
-                                    */
-#define KEPT_MAX 256               /* readers whose files stay open, at most */
+#define CLOSE_NS                                                                                   \
+    (INTERVAL_NS / 5) /* two samples closer than this say little: the next one then                \
+                       */
+#define KEPT_MAX 256  /* readers whose files stay open, at most */
 
 struct stats_stream {
     struct stats_stream *next;
@@ -115,6 +116,11 @@ static void put_time(struct buf *out, const char *key, int64_t ns)
     buf_append_str(out, text);
 }
 
+/* Of a container that has used none. */
+static const char no_cpu[] =
+    "{\"cpu_usage\":{\"total_usage\":0,\"usage_in_kernelmode\":0,\"usage_in_usermode\":0},"
+    "\"throttling_data\":{\"periods\":0,\"throttled_periods\":0,\"throttled_time\":0}}";
+
 static void put_identity(struct buf *out, const struct container *c)
 {
     buf_append_str(out, "{\"id\":\"");
@@ -126,9 +132,6 @@ static void put_identity(struct buf *out, const struct container *c)
 
 static void tell(struct stats_stream *s)
 {
-    static const char no_cpu[] =
-        "{\"cpu_usage\":{\"total_usage\":0,\"usage_in_kernelmode\":0,\"usage_in_usermode\":0},"
-        "\"throttling_data\":{\"periods\":0,\"throttled_periods\":0,\"throttled_time\":0}}";
     _cleanup_buf_ struct buf out = {0};
 
     put_identity(&out, s->container);
@@ -144,12 +147,29 @@ static void tell(struct stats_stream *s)
     s->fn(s->arg, buf_head(&out), buf_size(&out));
 }
 
+/* Of one that does not run: all that clients calculate with is there, and zero. */
 static void tell_identity(struct stats_stream *s)
 {
+    static const char *const lists[] = {"io_service_bytes_recursive", "io_serviced_recursive",
+                                        "io_queue_recursive",         "io_service_time_recursive",
+                                        "io_wait_time_recursive",     "io_merged_recursive",
+                                        "io_time_recursive",          "sectors_recursive"};
     _cleanup_buf_ struct buf out = {0};
 
     put_identity(&out, s->container);
-    buf_append_str(&out, "}\n");
+    buf_append_str(&out, ",\"read\":\"" TIME_ZERO "\",\"preread\":\"" TIME_ZERO
+                         "\",\"num_procs\":0,\"pids_stats\":{},\"memory_stats\":{},"
+                         "\"storage_stats\":{},\"cpu_stats\":");
+    buf_append_str(&out, no_cpu);
+    buf_append_str(&out, ",\"precpu_stats\":");
+    buf_append_str(&out, no_cpu);
+    buf_append_str(&out, ",\"blkio_stats\":{");
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        buf_append_str(&out, i ? ",\"" : "\"");
+        buf_append_str(&out, lists[i]);
+        buf_append_str(&out, "\":null");
+    }
+    buf_append_str(&out, "}}\n");
     s->fn(s->arg, buf_head(&out), buf_size(&out));
 }
 

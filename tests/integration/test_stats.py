@@ -100,8 +100,10 @@ def test_stream_outlives_a_restart_and_ends_with_the_container(d):
 
 def test_of_one_that_is_down(d):
     container = d.ok("create", "--name", "down", "busybox", "true")
-    equal(sample(d, container), {"id": container, "name": "/down"})
-    equal(sample(d, container, "stream=0&one-shot=1"), {"id": container, "name": "/down"})
+    for query in ("stream=0", "stream=0&one-shot=1"):
+        found = sample(d, container, query)
+        equal((found["id"], found["name"], found["pids_stats"], found["memory_stats"]), (container, "/down", {}, {}))
+        equal(found["cpu_stats"]["cpu_usage"]["total_usage"], 0)
 
 
 def test_errors(d):
