@@ -29,6 +29,19 @@ const struct opt build_opts[] = {
              "Set build-time variables"),
     OPT_LIST("cache-from", 0, "strings", struct build_options, cache_from, value_string,
              "Images to consider as cache sources"),
+    OPT_STRING("cgroup-parent", 0, struct build_options, cgroup_parent,
+               "Parent cgroup of the RUN instructions' containers"),
+    OPT_BOOL("compress", 0, struct build_options, compress,
+             "Accepted as docker has it: the context goes as it is"),
+    OPT_STRING("cpu-period", 0, struct build_options, cpu_period,
+               "Limit the CPU CFS (Completely Fair Scheduler) period"),
+    OPT_STRING("cpu-quota", 0, struct build_options, cpu_quota,
+               "Limit the CPU CFS (Completely Fair Scheduler) quota"),
+    OPT_STRING("cpu-shares", 'c', struct build_options, cpu_shares, "CPU shares (relative weight)"),
+    OPT_STRING("cpuset-cpus", 0, struct build_options, cpuset_cpus,
+               "CPUs in which to allow execution (0-3, 0,1)"),
+    OPT_STRING("cpuset-mems", 0, struct build_options, cpuset_mems,
+               "MEMs in which to allow execution (0-3, 0,1)"),
     OPT_STRING("file", 'f', struct build_options, file,
                "Name of the Dockerfile (Default is \"PATH/Dockerfile\")"),
     OPT_BOOL("force-rm", 0, struct build_options, force_rm,
@@ -37,6 +50,8 @@ const struct opt build_opts[] = {
     OPT_LIST("label", 0, "list", struct build_options, labels, value_string,
              "Set metadata for an image"),
     OPT_STRING("memory", 'm', struct build_options, memory, "Memory limit"),
+    OPT_STRING("memory-swap", 0, struct build_options, memory_swap,
+               "Swap limit equal to memory plus swap: -1 to enable unlimited swap"),
     OPT_STRING("network", 0, struct build_options, network,
                "Set the networking mode for the RUN instructions during build"),
     OPT_BOOL("no-cache", 0, struct build_options, no_cache,
@@ -48,7 +63,10 @@ const struct opt build_opts[] = {
              "Suppress the build output and print image ID on success"),
     OPT_BOOL("rm", 0, struct build_options, rm,
              "Remove intermediate containers after a successful build"),
+    OPT_LIST("security-opt", 0, "strings", struct build_options, security, value_string,
+             "Security options"),
     OPT_STRING("shm-size", 0, struct build_options, shm_size, "Size of \"/dev/shm\""),
+    OPT_BOOL("squash", 0, struct build_options, squash, "Refused: layers are kept"),
     OPT_LIST("tag", 't', "list", struct build_options, tags, value_string,
              "Name and optionally a tag in the \"name:tag\" format"),
     OPT_STRING("target", 0, struct build_options, target, "Set the target build stage to build"),
@@ -233,10 +251,12 @@ static void add_json(char **url, const char *key, json_t *v)
     json_decref(v);
 }
 
-static int add_bytes(char **url, const char *key, const char *value, struct err *reterr)
+static int add_bytes(char **url, const char *key, const char *value,
+                     int (*parse)(const char *value, json_t **ret, struct err *reterr),
+                     struct err *reterr)
 {
     _cleanup_json_ json_t *v = NULL;
-    int r = value ? value_bytes(value, &v, reterr) : 0;
+    int r = value ? parse(value, &v, reterr) : 0;
 
     if (v)
         add_json(url, key, json_incref(v));
@@ -259,20 +279,44 @@ static int add_ulimits(char **url, char *const *list, struct err *reterr)
     return r;
 }
 
-static int make_url(const struct build_options *o, const char *dockerfile, char **ret,
-                    struct err *reterr)
+static void add_texts(char **url, const struct build_options *o)
+{
+    const struct {
+        const char *key, *value;
+    } texts[] = {{"target", o->target},         {"networkmode", o->network},
+                 {"platform", o->platform},     {"cgroupparent", o->cgroup_parent},
+                 {"cpuperiod", o->cpu_period},  {"cpuquota", o->cpu_quota},
+                 {"cpushares", o->cpu_shares},  {"cpusetcpus", o->cpuset_cpus},
+                 {"cpusetmems", o->cpuset_mems}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        url_add(url, texts[i].key, texts[i].value);
+}
+
+static void add_list(char **url, const char *key, char *const *list)
+{
+    for (size_t i = 0; list && list[i]; i++)
+        url_add(url, key, list[i]);
+}
+
+static bool is_remote(const char *what)
+{
+    return str_starts(what, "http://") || str_starts(what, "https://");
+}
+
+static int make_url(const struct build_options *o, const char *what, const char *dockerfile,
+                    char **ret, struct err *reterr)
 {
     _cleanup_free_ char *url = xstrdup("/build");
     int r;
 
     url_add(&url, "dockerfile", dockerfile);
-    for (size_t i = 0; o->tags && o->tags[i]; i++)
-        url_add(&url, "t", o->tags[i]);
-    for (size_t i = 0; o->add_hosts && o->add_hosts[i]; i++)
-        url_add(&url, "extrahosts", o->add_hosts[i]);
-    url_add(&url, "target", o->target);
-    url_add(&url, "networkmode", o->network);
-    url_add(&url, "platform", o->platform);
+    url_add(&url, "remote", is_remote(what) ? what : NULL);
+    add_list(&url, "t", o->tags);
+    add_list(&url, "extrahosts", o->add_hosts);
+    add_list(&url, "securityopt", o->security);
+    add_texts(&url, o);
+    url_add_bool(&url, "squash", o->squash);
     url_add_bool(&url, "nocache", o->no_cache);
     url_add_bool(&url, "pull", o->pull);
     url_add_bool(&url, "q", o->quiet);
@@ -280,9 +324,11 @@ static int make_url(const struct build_options *o, const char *dockerfile, char 
     add_json(&url, "buildargs", pairs(o->args, true));
     add_json(&url, "labels", pairs(o->labels, false));
     add_json(&url, "cachefrom", o->cache_from ? json_from_strv(o->cache_from) : NULL);
-    r = add_bytes(&url, "memory", o->memory, reterr);
+    r = add_bytes(&url, "memory", o->memory, value_bytes, reterr);
     if (r >= 0)
-        r = add_bytes(&url, "shmsize", o->shm_size, reterr);
+        r = add_bytes(&url, "memswap", o->memory_swap, value_bytes_swap, reterr);
+    if (r >= 0)
+        r = add_bytes(&url, "shmsize", o->shm_size, value_bytes, reterr);
     if (r >= 0)
         r = add_ulimits(&url, o->ulimits, reterr);
     if (r >= 0)
@@ -366,14 +412,18 @@ int cmd_build(struct invocation *inv)
     struct request req = {.method = "POST", .header = "Content-Type: application/x-tar"};
     struct answer a = {0};
     struct err e = {0};
-    _cleanup_close_ int fd = make_context(inv->args[0], o->file, &dockerfile, &e);
-    int r = fd;
+    bool remote = is_remote(inv->args[0]);
+    _cleanup_close_ int fd = -EBADF;
+    int r = 0;
+
+    if (!remote)
+        r = fd = make_context(inv->args[0], o->file, &dockerfile, &e);
 
     if (r >= 0)
-        r = make_url(o, dockerfile ? dockerfile : o->file, &url, &e);
+        r = make_url(o, inv->args[0], dockerfile ? dockerfile : o->file, &url, &e);
     if (r >= 0) {
         req.path = url;
-        req.body_fd = fd;
+        req.body_fd = remote ? 0 : fd;
         r = client_open(inv->client, &req, &conn, &e);
     }
     if (r >= 0)

@@ -110,9 +110,10 @@ int cmd_from_host(struct invocation *inv);
 
 /* build.c */
 struct build_options {
-    char **add_hosts, **args, **cache_from, **labels, **tags, **ulimits;
-    const char *file, *iidfile, *memory, *network, *platform, *shm_size, *target;
-    bool force_rm, no_cache, pull, quiet, rm;
+    char **add_hosts, **args, **cache_from, **labels, **security, **tags, **ulimits;
+    const char *cgroup_parent, *cpu_period, *cpu_quota, *cpu_shares, *cpuset_cpus, *cpuset_mems;
+    const char *file, *iidfile, *memory, *memory_swap, *network, *platform, *shm_size, *target;
+    bool compress, force_rm, no_cache, pull, quiet, rm, squash;
 };
 extern const struct opt build_opts[];
 int cmd_build(struct invocation *inv);

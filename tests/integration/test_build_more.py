@@ -290,6 +290,21 @@ def test_options(d):
     has(bad(d, "FROM busybox\nRUN true\n", networkmode="nosuch", nocache="1"), "nosuch")
 
 
+def test_options_of_ctlc(d):
+    with server({"/c": context({"Dockerfile": "FROM busybox\nCOPY x /x\n", "x": "far"})}) as s:
+        has(d.ok("build", "-t", "fromafar", f"{s.url}/c"), "Successfully tagged fromafar:latest")
+    equal(run(d, "fromafar", "cat", "/x"), "far")
+    script = (b"FROM busybox AS a\nRUN nproc; ulimit -n; grep -c host.of /etc/hosts; cat /proc/1/cgroup; "
+              b"df -k /dev/shm | tail -1; grep Seccomp: /proc/self/status\nFROM busybox\nRUN exit 1\n")
+    out = d.ok("build", "--no-cache", "--cpuset-cpus", "0", "--cpuset-mems", "0", "-c", "512", "--cpu-period", "50000", "--cpu-quota",
+               "25000", "--memory", "64m", "--memory-swap", "-1", "--cgroup-parent", "for-builds", "--shm-size", "2m", "--ulimit", "nofile=77:88", "--add-host", "host.of:10.0.0.1", "--network",
+               "none", "--target", "a", "--compress", "--force-rm", "--pull=false", "-", input=script)
+    has(out, "\n1\n77\n1\n", " 2048 ", "Step 2/2")
+    has(d.fails(1, "build", "--squash", "-", input=script), "squash is only supported with experimental mode")
+    has(d.fails(1, "build", "--security-opt", "seccomp=unconfined", "-", input=script), "security options on build")
+    has(d.fails(1, "build", "--memory-swap", "much", "-", input=script), "invalid size: 'much'")
+
+
 def test_compose(d):
     """docker-compose build: arguments, target, labels, cache_from, a Dockerfile of another name."""
     place = pathlib.Path(directory(pathlib.Path(d.root) / "compose", {

@@ -20,6 +20,9 @@ EVENTS = 28  # of 60 kB: more than one reader may be behind, less than a file of
 
 
 def settled(d):
+    """What comes with the first use of a thing is there, what others left is gone."""
+    d.ok("logs", "-f", d.run_detached("--rm", "busybox", "sleep", "0.3"))
+    wait_for(lambda: d.census()["descriptors: socket"] <= 12, "connections to go")
     wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "what was removed before to be deleted")
     return {**d.settled_census(), "threads": threads(d)}
 
