@@ -1,6 +1,7 @@
 /* Answers that grow: chunked framing written straight to the client's socket. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -9,6 +10,10 @@
 #include "json.h"
 #include "req.h"
 #include "status.h"
+
+/* Room in the socket for an archive: with the kernel's usual 208 KiB a piece is cut, queued here,
+ * and sent with a later turn. */
+#define BULK_BUFFER (1 << 20)
 
 struct http_stream {
     struct http_stream *prev, *next; /* in server->streams */
@@ -22,6 +27,7 @@ struct http_stream {
     int fd; /* the socket; -EBADF while the request's body is still coming */
     bool chunked;
     bool keep_alive;
+    bool bulky;              /* an archive */
     bool ended;              /* by the producer */
     bool broken;             /* nothing more can be sent */
     bool was_high;           /* on_drain is owed */
@@ -145,10 +151,13 @@ static void on_taken(void *arg, int fd, const void *extra, size_t extra_len)
 
 void stream_attach(struct http_req *req)
 {
+    const int bulk = BULK_BUFFER;
     struct http_stream *s = TAKE_PTR(req->stream);
     int fd = takeover_begin(req, on_taken, s);
 
     if (fd >= 0) {
+        if (s->bulky)
+            setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bulk, sizeof(bulk));
         s->fd = fd;
         stream_flush(s);
     } else {
@@ -200,6 +209,7 @@ struct http_stream *http_stream_open(struct http_req *req, unsigned status,
     s->arg = arg;
     s->fd = -EBADF;
     s->chunked = !req->http10;
+    s->bulky = strcmp(content_type, API_TYPE_TAR) == 0;
     s->keep_alive = req->keep_alive;
     s->next = s->server->streams;
     if (s->next)
