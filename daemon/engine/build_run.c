@@ -225,6 +225,8 @@ void build_exec_cancel(struct stage_run *s)
     x->cancelled = true;
     if (x->started && !x->exited)
         engine_container_kill(s->build->engine, s->target->id, "KILL", ignore, NULL);
+    else
+        exec_check(x); /* it has ended, and nobody will read the rest of what it said */
 }
 
 /* ---- output ---- */

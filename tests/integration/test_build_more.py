@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import docker
 from harness import equal, has, wait_for
@@ -236,6 +237,38 @@ def test_the_failure_of_one_ends_the_others(d):
     has(b.text, "Step 1/6 : FROM busybox AS slow", "\nwhy\n")
     equal(d.api("GET", "/containers/json", all=1).json, [])
     d.assert_counts(before)
+
+
+def test_unread_output_of_one_that_has_ended(d):
+    """Its build ends all the same: when another stage fails, when the client goes, with the daemon."""
+    wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "what was removed before to be deleted")
+    before = d.settled_census()
+
+    def text(command):
+        return (f"FROM busybox AS shown\nRUN {command}\nFROM busybox AS held\nRUN yes | head -c 3000000\n"
+                "FROM shown\nCOPY --from=held / /\n")
+
+    def ended(n):
+        wait_for(lambda: len(d.api("GET", "/containers/json", all=1, filters='{"status": ["exited"]}').json) == n,
+                 "a stage to have ended")
+
+    with server({}) as s:
+        go = []
+        s.answers["/wait"] = lambda handler: (wait_for(lambda: go, "the others"), handler.send_error(404))
+        with ThreadPoolExecutor(2) as pool:
+            fails = pool.submit(build, d, text("true").replace("RUN true", f"ADD {s.url}/wait /x"), nocache="1")
+            ended(1)
+            go.append(1)
+            has(fails.result().error["message"], "with status 404")
+        d.assert_counts(before)
+    for stop in (lambda c: c.sock.shutdown(2), lambda _: d.restart()):
+        connection = d.connect()
+        connection.request("POST", "/build?nocache=1", context({"Dockerfile": text("exec sleep 1000")}))
+        ended(1)
+        stop(connection)
+        connection.close()
+        wait_for(lambda: not d.api("GET", "/containers/json", all=1).json, "its containers to go")
+    wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "what it left to be deleted")
 
 
 def test_a_stage_that_is_not_shown_waits(d):
