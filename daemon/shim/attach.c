@@ -75,11 +75,11 @@ static void drop_detached(struct client *c)
 
 /* ---- to the client ---- */
 
-#define GREETING_TRIES 10
+#define GREETING_TRIES 50
 
 /* Clients that read the head of the answer through a buffer of their own lose what stands behind it
  * (docker-py does): the first output waits until the head has been taken.  SIOCOUTQ
- * counts what the peer has not read.  Nearly always nothing is left; at worst it is 10 ms, once. */
+ * counts what the peer has not read.  Nearly always nothing is left; at worst it is 50 ms, once. */
 static void greet(struct client *c)
 {
     const struct timespec ms = {.tv_nsec = 1000000};
