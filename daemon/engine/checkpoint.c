@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "checkpoint.h"
@@ -30,6 +32,7 @@ struct checkpoint_job {
     char *dir, *name;            /* owned */
     char *made;                  /* owned; a dump: where it is made */
     pid_t pid;
+    int pidfd; /* owned; of a dump: its number may be somebody else's by now */
     bool leave_running;
     bool dir_is_new;
     bool busy;          /* a checkpoint of it is being made */
@@ -49,6 +52,7 @@ static void job_free(struct checkpoint_job *j)
     container_unref(j->container);
     json_decref(j->mark);
     json_decref(j->list);
+    fd_close(j->pidfd);
     free(j->dir);
     free(j->name);
     free(j->made);
@@ -96,6 +100,7 @@ static int job_new(struct engine *e, const char *ref, const char *dir, struct ch
     (*ret)->container = container_ref(c);
     (*ret)->busy = c->checkpointing;
     (*ret)->dir = TAKE_PTR(path);
+    (*ret)->pidfd = -EBADF;
     snprintf((*ret)->container_name, sizeof((*ret)->container_name), "%s", c->name);
     return 0;
 }
@@ -321,6 +326,15 @@ static int name_it(struct checkpoint_job *j)
     return 0;
 }
 
+static int check_alive(struct checkpoint_job *j)
+{
+    struct pollfd p = {.fd = j->pidfd, .events = POLLIN};
+
+    if (j->pidfd >= 0 && poll(&p, 1, 0) == 0)
+        return 0;
+    return err_set(&j->err, ERR_CONFLICT, ESRCH, "container %s is not running", j->container_name);
+}
+
 static int dump(struct checkpoint_job *j)
 {
     _cleanup_free_ char *program = NULL;
@@ -332,10 +346,14 @@ static int dump(struct checkpoint_job *j)
     if (r >= 0)
         r = criu_check(program, &j->err);
     if (r >= 0)
+        r = check_alive(j);
+    if (r >= 0)
         r = criu_look_outside(j->pid, &outside, &j->err);
     if (r >= 0)
         r = write_mark(j, &outside);
     d.program = program;
+    if (r >= 0)
+        r = check_alive(j); /* criu would kill whoever has the number now */
     if (r >= 0)
         r = criu_dump(&d, &j->err);
     return r < 0 ? r : name_it(j);
@@ -473,6 +491,7 @@ static void begin_create(struct checkpoint_job *j)
     /* Two containers may be given the same directory. */
     j->made = xasprintf("%s/.%s.%.12s.tmp", j->dir, j->name, c->id);
     j->pid = c->pid;
+    j->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
     j->started_ns = c->started_ns;
     j->mark = json_pack("{s:i, s:s, s:s, s:I}", "Version", MARK_VERSION, "Container", c->id,
                         "Image", c->image_id, "Created", (json_int_t)time_now_ns());

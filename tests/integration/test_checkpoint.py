@@ -48,6 +48,8 @@ def wait():
 
 if told(f"{command}.fails"):
     fail({"dump": option("images-dir"), "restore": option("work-dir")}.get(command))
+if command == "check":
+    wait()
 if command == "dump":
     with open(f"{option('images-dir')}/pages.img", "w") as file:
         file.write("pages")
@@ -273,6 +275,19 @@ def test_a_daemon_that_dies_meanwhile_loses_none():
         wait_for(lambda: d.state(container)["Status"] == "exited", "the end")
         equal(names(d, container), ["one"])
         d.ok("start", "--checkpoint", "one", container)
+
+
+def test_container_that_ends_before():
+    """Its process id may be another's when criu is ready for it."""
+    with criu() as (d, stand_in):
+        container = d.sleeper()
+        stand_in.tell("check.waits")
+        client = d.spawn_client("checkpoint", "create", container, "one", stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: stand_in.calls("check"), "the check to begin")
+        d.ok("kill", container)
+        stand_in.untell("check.waits")
+        has(client.communicate(timeout=30)[1], "is not running")
+        equal((client.returncode, stand_in.calls("dump"), names(d, container)), (1, [], []))
 
 
 def test_removed_with_its_container_even_while_made():
