@@ -92,8 +92,17 @@ int engine_container_attach_check(struct engine *e, const char *ref,
 
 /* ---- replaying the log before the live stream: attach with logs=1 ---- */
 
+/* What docker-py finds behind the head of the answer in one read is lost to it
+ * (daemon/shim/attach.c has the same for live output): the history waits for the head to be taken,
+ * so long at most. */
+#define GREETING_MS 1
+#define GREETING_TRIES 50
+
 struct replay {
+    uv_timer_t greeting;
+    unsigned tries;
     struct container *container; /* a reference */
+    struct attach_options options;
     struct log_stream *log;
     struct attach_request *request; /* owned */
     bool stream;
@@ -124,16 +133,61 @@ static bool on_replay(void *arg, const void *data, size_t len)
     return false;
 }
 
-static void replay(struct container *c, const struct attach_options *o, struct attach_request *a)
+static void replay_log(struct replay *rp)
 {
+    const struct attach_options *o = &rp->options;
+    struct container *c = rp->container;
     struct log_options lo = {
         .stdout_ = o->stdout_, .stderr_ = o->stderr_, .raw = o->raw, .tail = -1};
-    struct replay *rp = xcalloc(1, sizeof(*rp));
     bool tty;
 
-    *rp = (struct replay){.container = container_ref(c), .request = a, .stream = o->stream};
     if (engine_logs_open(c->engine, c->id, &lo, on_replay, rp, &tty, &rp->log, NULL) < 0)
         on_replay(rp, NULL, 0);
+}
+
+static void on_greeted(uv_handle_t *h)
+{
+    struct replay *rp = h->data;
+    struct engine *e = rp->container->engine;
+
+    replay_log(rp);
+    e->jobs--;
+}
+
+/* Bytes that the client has not read; unix(7) sockets count those as not sent. */
+static bool is_unread(int fd)
+{
+    int unread = 0;
+
+    return ioctl(fd, SIOCOUTQ, &unread) == 0 && unread > 0;
+}
+
+static void on_greeting(uv_timer_t *t)
+{
+    struct replay *rp = t->data;
+
+    if (is_unread(rp->request->fd) && ++rp->tries < GREETING_TRIES &&
+        !rp->container->engine->closing)
+        return;
+    uv_timer_stop(t);
+    uv_close((uv_handle_t *)t, on_greeted);
+}
+
+static void replay(struct container *c, const struct attach_options *o, struct attach_request *a)
+{
+    struct replay *rp = xcalloc(1, sizeof(*rp));
+
+    *rp = (struct replay){
+        .container = container_ref(c), .options = *o, .request = a, .stream = o->stream};
+    rp->options.detach_keys = NULL; /* the caller's */
+    if (!is_unread(a->fd)) {
+        replay_log(rp);
+        return;
+    }
+    c->engine->jobs++;
+    uv_timer_init(c->engine->loop, &rp->greeting);
+    rp->greeting.data = rp;
+    uv_timer_start(&rp->greeting, on_greeting, GREETING_MS, GREETING_MS);
 }
 
 /* ---- */
