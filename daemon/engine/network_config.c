@@ -353,7 +353,8 @@ int net_settle_config(struct engine *e, const char *id, const json_t *body, json
     r = check_driver(driver, reterr);
 
     if (r >= 0 &&
-        (json_get_bool(body, "ConfigOnly", false) || json_get_bool(body, "Ingress", false)))
+        (json_get_bool(body, "ConfigOnly", false) || json_get_bool(body, "Ingress", false) ||
+         *json_get_str(json_get(body, "ConfigFrom"), "Network", "")))
         r = err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
                     "config-only and ingress networks are not supported");
     if (r >= 0)

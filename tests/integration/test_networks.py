@@ -83,6 +83,9 @@ def test_refused(d):
             has(d.fails(1, "network", "create", "--subnet", subnet, "x"), subnet)
         for subnet in ("ff00::/8", "::/64"):
             has(d.fails(1, "network", "create", "--ipv6", "--subnet", subnet, "x"), subnet)
+        for part in ({"ConfigOnly": True}, {"ConfigFrom": {"Network": "one"}}, {"Ingress": True}):
+            reply = d.api("POST", "/networks/create", {"Name": "x", **part}, status=501)
+            has(reply.json["message"], "config-only and ingress networks are not supported")
     has(d.fails(1, "network", "rm", "bridge"), "bridge is a pre-defined network and cannot be removed")
     has(d.fails(1, "network", "inspect", "nope"), "nope")
     d.ok("network", "create", "--subnet", "10.99.1.0/24", "one")
