@@ -225,12 +225,12 @@ void engine_container_kill(struct engine *e, const char *ref, const char *signal
             return;
         }
         if (!container_is_up(c))
-            r = err_set(&err, ERR_CONFLICT, ESRCH,
-                        "cannot kill container: %s: container %s is not running", ref, c->id);
+            r = err_set(&err, ERR_CONFLICT, ESRCH, "container %s is not running", c->id);
     }
     if (r >= 0)
         r = container_signal(c, signo, &err);
     if (r < 0) {
+        err_wrap(&err, "cannot kill container: %s", ref);
         done(arg, &err);
         return;
     }
@@ -304,11 +304,12 @@ struct stop_call {
     struct container *container; /* a reference */
     engine_done_fn *done;
     void *arg;
-    bool event_restart;
+    char *ref; /* owned; how the client called it, for a restart's errors */
 };
 
 static void stop_call_free(struct stop_call *s)
 {
+    free(s->ref);
     container_unref(s->container);
     free(s);
 }
@@ -331,6 +332,13 @@ static struct stop_call *stop_call_new(struct container *c, engine_done_fn *done
     s->done = done;
     s->arg = arg;
     return s;
+}
+
+/* As dockerd: whatever the reason, it is a failure of the system's. */
+static void fail_as(struct err *err, const char *what, const char *ref)
+{
+    err_wrap(err, "%s %s", what, ref);
+    err->kind = ERR_SYSTEM;
 }
 
 void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, const char *signal,
@@ -367,7 +375,7 @@ void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, c
         if (r < 0 && c->exiting)
             r = 0; /* it was faster */
         if (r < 0)
-            err_wrap(&err, "cannot stop container: %s", ref);
+            fail_as(&err, "cannot stop container:", ref);
     }
     if (r < 0)
         done(arg, &err);
@@ -380,9 +388,15 @@ void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, c
 static void restart_started(void *arg, const struct err *err)
 {
     struct stop_call *s = arg;
+    struct err why;
 
-    if (!err)
+    if (err) {
+        why = *err;
+        fail_as(&why, "Cannot restart container", s->ref);
+        err = &why;
+    } else {
         container_event(s->container, "restart", NULL);
+    }
     s->done(s->arg, err);
     stop_call_free(s);
 }
@@ -411,6 +425,7 @@ void engine_container_restart(struct engine *e, const char *ref, int64_t timeout
     }
     shim_sync(c);
     s = stop_call_new(c, done, arg);
+    s->ref = xstrdup(ref);
     if (!container_is_up(c)) {
         restart_by_user(c);
         container_start(c, restart_started, s);
@@ -422,7 +437,7 @@ void engine_container_restart(struct engine *e, const char *ref, int64_t timeout
         r = 0; /* it was faster */
     if (r < 0) {
         c->restarting = false;
-        err_wrap(&err, "Cannot restart container %s", ref);
+        fail_as(&err, "Cannot restart container", ref);
         done(arg, &err);
         stop_call_free(s);
         return;

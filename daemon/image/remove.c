@@ -160,19 +160,18 @@ static bool is_last_name(const struct removal *rm, const char *name)
     return true;
 }
 
-static int remove_by_name(struct removal *rm, const char *name, bool force, struct err *reterr)
+/* asked: the name as the client wrote it. */
+static int remove_by_name(struct removal *rm, const char *name, const char *asked, bool force,
+                          struct err *reterr)
 {
     size_t left = rm->n_tags + rm->n_digests - 1;
     int r;
 
-    if (is_last_name(rm, name) && rm->containers > 0 && !force) {
-        _cleanup_free_ char *familiar = reference_familiar_of(name);
-
+    if (is_last_name(rm, name) && rm->containers > 0 && !force)
         return err_set(reterr, ERR_CONFLICT, EBUSY,
                        "conflict: unable to remove repository reference \"%s\" (must force) - "
                        "container %.*s is using its referenced image %.*s",
-                       familiar, SHORT, rm->container, SHORT, rm->img->id);
-    }
+                       asked, SHORT, rm->container, SHORT, rm->img->id);
     r = untag(rm, name, reterr);
     if (r >= 0 && !strchr(name, '@'))
         r = untag_digests(rm, name, &left, reterr);
@@ -261,8 +260,8 @@ static int delete_parents(struct images *im, const char *parent, json_t *out, st
     return r;
 }
 
-/* All rows change in one transaction, or none does. */
-static int transact(struct removal *rm, const char *name, bool force, bool prune,
+/* All rows change in one transaction, or none does.  name: NULL for all of them, by the id. */
+static int transact(struct removal *rm, const char *name, const char *asked, bool force, bool prune,
                     struct err *reterr)
 {
     char parent[ID_LEN + 1];
@@ -271,7 +270,7 @@ static int transact(struct removal *rm, const char *name, bool force, bool prune
     if (r < 0)
         return r;
     known = db_parent_get(rm->im->db, rm->img->id, parent, NULL);
-    r = name ? remove_by_name(rm, name, force, reterr) : remove_by_id(rm, force, reterr);
+    r = name ? remove_by_name(rm, name, asked, force, reterr) : remove_by_id(rm, force, reterr);
     if (r >= 0 && prune && known > 0 && db_image_exists(rm->im->db, rm->img->id) == 0)
         r = delete_parents(rm->im, parent, rm->out, reterr);
     if (r >= 0)
@@ -297,7 +296,7 @@ int images_remove(struct images *im, const char *name, bool force, bool noprune,
         r = removal_init(&rm, im, img, out, reterr);
     if (r < 0)
         return r;
-    r = transact(&rm, found, force, !noprune, reterr);
+    r = transact(&rm, found, name, force, !noprune, reterr);
     removal_done(&rm);
     if (r < 0)
         return r;
@@ -322,7 +321,7 @@ static int prune_one(struct images *im, const char *id, const struct image_filte
         return r;
     if (rm.containers <= 0 && !db_image_has_children(im->db, id) &&
         image_filter_match(filter, img, &rm.names, &shown))
-        r = transact(&rm, NULL, true, true, reterr);
+        r = transact(&rm, NULL, NULL, true, true, reterr);
     removal_done(&rm);
     return r;
 }
