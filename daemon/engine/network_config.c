@@ -340,6 +340,17 @@ static int check_bridge_name(struct engine *e, const char *bridge, struct err *r
     return 0;
 }
 
+/* All networks are of this host. */
+static int check_scope(const char *scope, struct err *reterr)
+{
+    if (streq(scope, "swarm"))
+        return err_set(reterr, ERR_FORBIDDEN, EPERM,
+                       "cannot create a swarm scoped network when swarm is not active");
+    if (*scope && !streq(scope, "local"))
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid network scope \"%.64s\"", scope);
+    return 0;
+}
+
 int net_settle_config(struct engine *e, const char *id, const json_t *body, json_t **ret,
                       struct err *reterr)
 {
@@ -351,12 +362,15 @@ int net_settle_config(struct engine *e, const char *id, const json_t *body, json
 
     driver = *driver ? driver : "bridge";
     r = check_driver(driver, reterr);
-
+    if (r >= 0)
+        r = check_scope(json_get_str(body, "Scope", ""), reterr);
     if (r >= 0 &&
         (json_get_bool(body, "ConfigOnly", false) || json_get_bool(body, "Ingress", false) ||
          *json_get_str(json_get(body, "ConfigFrom"), "Network", "")))
         r = err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
                     "config-only and ingress networks are not supported");
+    if (r >= 0 && !json_get_bool(body, "EnableIPv4", true))
+        r = err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS, "networks without IPv4 are not supported");
     if (r >= 0)
         r = check_options(options, reterr);
     if (r >= 0)

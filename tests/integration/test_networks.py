@@ -86,6 +86,16 @@ def test_refused(d):
         for part in ({"ConfigOnly": True}, {"ConfigFrom": {"Network": "one"}}, {"Ingress": True}):
             reply = d.api("POST", "/networks/create", {"Name": "x", **part}, status=501)
             has(reply.json["message"], "config-only and ingress networks are not supported")
+        for flag in ("--config-only", "--config-from=one", "--ingress"):
+            has(d.fails(1, "network", "create", flag, "x"), "config-only and ingress networks are not supported")
+        has(d.fails(1, "network", "create", "--ipv4=false", "x"), "networks without IPv4 are not supported")
+    for program in ("ctlc", "docker"):
+        done = d.command(program, ["network", "create", "--scope", "swarm", "x"])
+        equal((done.code, done.err.strip()), (1, "Error response from daemon: cannot create a swarm scoped network when swarm is not active"))
+        d.ok("network", "create", "--scope", "local", "scoped")
+        d.ok("network", "rm", "scoped")
+    if not STOCK:
+        has(d.api("POST", "/networks/create", {"Name": "x", "Scope": "galaxy"}, status=400).message, "galaxy")
     has(d.fails(1, "network", "rm", "bridge"), "bridge is a pre-defined network and cannot be removed")
     has(d.fails(1, "network", "inspect", "nope"), "nope")
     d.ok("network", "create", "--subnet", "10.99.1.0/24", "one")
