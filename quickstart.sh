@@ -18,7 +18,7 @@ test_packages="docker.io curl python3 python3-docker python3-yaml python3-jsonsc
     iproute2 nftables procps systemd qemu-system-x86 mmdebstrap e2fsprogs
     docker-registry docker-compose skopeo umoci oci-image-tool openssl btrfs-progs zstd clang libclang-rt-14-dev
     nginx-light redis-server postgresql postgresql-client iperf3 openssh-server openssh-client bind9-dnsutils dnsperf tcpdump
-    lxcfs lintian"
+    lxcfs lintian git"
 
 socket=/var/run/daemon.sock
 pidfile=/run/containerd-lite.pid

@@ -1,12 +1,5 @@
 # A Debian package by `cmake --preset package && cmake --build build/package -t package`.  Included at the
-# end of the top CMakeLists.txt; without CTL_PACKAGE it makes source archives only.
-set(CPACK_PACKAGE_VENDOR "containerd-lite")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "small container engine with the Docker Engine API")
-set(CPACK_PACKAGE_CHECKSUM SHA256)
-set(CPACK_SOURCE_GENERATOR TXZ)
-set(CPACK_SOURCE_PACKAGE_FILE_NAME ${PROJECT_NAME}-${PROJECT_VERSION})
-set(CPACK_SOURCE_IGNORE_FILES "/\\\\.git/;/\\\\.ci/;/build/;__pycache__")
-
+# end of the top CMakeLists.txt.
 if(CTL_PACKAGE)
     set(here ${CMAKE_CURRENT_LIST_DIR})
     set(out ${CMAKE_BINARY_DIR}/deb)
@@ -24,6 +17,9 @@ if(CTL_PACKAGE)
         RENAME containerd-lite)
     install(FILES ${here}/daemon.json DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/containerd-lite)
 
+    set(CPACK_PACKAGE_VENDOR "containerd-lite")
+    set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "small container engine with the Docker Engine API")
+    set(CPACK_PACKAGE_CHECKSUM SHA256)
     set(CPACK_GENERATOR DEB)
     set(CPACK_SET_DESTDIR ON) # /etc is not below /usr
     set(CPACK_STRIP_FILES ON)
@@ -45,5 +41,5 @@ registries, overlay layers, networks, limits, logs.  It speaks the Docker
 Engine API on a Unix socket, so that the docker command, Compose and the
 SDKs work with it; ctlc is its own client.  Containers go on when the daemon
 stops, is upgraded or dies.")
+    include(CPack)
 endif()
-include(CPack)

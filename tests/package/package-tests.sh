@@ -1,11 +1,13 @@
 #!/bin/bash
-# package-tests.sh SOURCE
-# Builds the Debian package in SOURCE/build/package, has lintian look at it, and in a clean Debian 12 installs it, runs a
-# container, upgrades it while one is running, removes and purges it.  As root; needs mmdebstrap and lintian.
+# package-tests.sh SOURCE BUILD
+# Installs BUILD into directories; makes a release of SOURCE's last commit and builds the Debian package from it
+# elsewhere, for BUILD/package; has lintian look at it, and in a clean Debian 12 installs it, runs a container, upgrades
+# it while one is running, removes and purges it.  As root; needs mmdebstrap and lintian.
 set -euo pipefail
-[ $# -eq 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+[ $# -eq 2 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 self=$(realpath "$0")
 source=$(cd "$1" && pwd)
+build=$(cd "$2" && pwd)
 export LC_ALL=C.UTF-8
 failed=0
 
@@ -69,18 +71,31 @@ use_package() { # what follows the installation, in namespaces of its own
 }
 
 if [ -n "${CTL_PACKAGE_BASE-}" ]; then
-    base=$CTL_PACKAGE_BASE package=$source/build/package/$CTL_PACKAGE_NAME
+    base=$CTL_PACKAGE_BASE package=$build/package/$CTL_PACKAGE_NAME
     use_package
 fi
 
-cd "$source"
-cmake --preset package >/dev/null
-cmake --build --preset package >build/package/build.log 2>&1 || { tail -50 build/package/build.log; exit 1; }
-shopt -s nullglob
-packages=(build/package/containerd-lite_*.deb)
-[ ${#packages[@]} -eq 1 ] || { echo "not one package: ${packages[*]}"; exit 1; }
-package=${packages[0]}
-if lintian --allow-root --fail-on error,warning "$package"; then ok lintian; else fail lintian; fi
+# installed NAME DESTDIR PREFIX [OPTION...]: what cmake --install writes is in DESTDIR/PREFIX, and knows of PREFIX only.
+installed() {
+    local name=$1 top=${2:-$3} where=$2$3 prefix=$3 file
+    local -x DESTDIR=$2
+    shift 3
+    mkdir -p "$top"
+    # Writing elsewhere fails, but for the build directory, where its own list goes.
+    unshare --mount --propagation private sh -ec \
+        'mount --bind "$1" "$1"; mount --bind "$2" "$2"; mount -o remount,bind,ro /; shift 2; exec "$@"' \
+        - "$build" "$top" cmake --install "$build" "$@" >"$base/log" 2>&1 || { fail "install $name"; cat "$base/log"; return; }
+    for file in bin/ctlc sbin/containerd-lite libexec/containerd-lite/containerd-lite-{shim,layer} \
+        share/containerd-lite/images/busybox.tar lib/systemd/system/containerd-lite.{service,socket} \
+        lib/sysusers.d/containerd-lite.conf lib/tmpfiles.d/containerd-lite.conf \
+        share/man/man1/ctlc.1 share/man/man8/containerd-lite.8 share/bash-completion/completions/ctlc; do
+        [ -s "$where/$file" ] || fail "install $name: no $file"
+    done
+    while read -r file; do fail "install $name: $file is outside"; done < <(find "$top" ! -type d ! -path "$where/*")
+    file=$where/lib/systemd/system/containerd-lite.service
+    grep -qx "ExecStart=$prefix/sbin/containerd-lite -H fd://" "$file" || fail "install $name: $(grep ^ExecStart= "$file")"
+    if "$where/bin/ctlc" --version >/dev/null; then ok "ctlc, install $name"; else fail "install $name: ctlc does not start"; fi
+}
 
 base=$(mktemp -d /tmp/ctl-package-XXXXXX)
 root=$base/root
@@ -89,11 +104,36 @@ trap 'rm -rf --one-file-system "$base"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+prefix=$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$build/CMakeCache.txt")
+installed DESTDIR "$base/destdir" "$prefix"
+installed prefix '' "$base/prefix" --prefix "$base/prefix"
+installed both "$base/both" /opt/engine --prefix /opt/engine
+
+# Where there is no .git it is such a tree already.
+if [ -e "$source/.git" ]; then
+    cmake --build "$build" -t dist
+    tar -xf "$build"/containerd-lite-*.tar.gz -C "$base"
+    source=$(echo "$base"/containerd-lite-*/)
+fi
+cmake -S "$source" -B "$base/build" --preset package >/dev/null
+cmake --build "$base/build" -t all -t package >"$base/build.log" 2>&1 || { tail -50 "$base/build.log"; exit 1; }
+shopt -s nullglob
+packages=("$base"/build/containerd-lite_*.deb)
+[ ${#packages[@]} -eq 1 ] || { echo "not one package: ${packages[*]}"; exit 1; }
+ok "package from a release"
+if cmake --build "$base/build" -t dist >"$base/log" 2>&1; then fail "a release of no commit"; fi
+grep -q "is no git checkout" "$base/log" || { fail "why there is no release of a release"; cat "$base/log"; }
+rm -rf "$build/package"
+mkdir "$build/package"
+cp "${packages[0]}" "$build/package/"
+package=$build/package/${packages[0]##*/}
+if lintian --allow-root --fail-on error,warning "$package"; then ok lintian; else fail lintian; fi
+
 mmdebstrap --quiet --mode=root --variant=minbase --aptopt='APT::Install-Recommends "false"' \
     --customize-hook="copy-in $package /" \
     --customize-hook='for p in "$1"/containerd-lite_*.deb; do chroot "$1" apt-get -qq install -y "/${p##*/}" >"$1/install.log" 2>&1 || { cat "$1/install.log"; exit 1; }; done' \
     bookworm "$root"
 ok install
 
-CTL_PACKAGE_BASE=$base CTL_PACKAGE_NAME=${package##*/} unshare --mount --net --propagation private "$self" "$source" || failed=1
+CTL_PACKAGE_BASE=$base CTL_PACKAGE_NAME=${package##*/} unshare --mount --net --propagation private "$self" "$source" "$build" || failed=1
 exit $failed
