@@ -152,7 +152,7 @@ static void offer_name(const char *word, const char *name, const char *kind)
     offer_all(word, name, kind);
 }
 
-/* A daemon that does not answer has no names; nothing is said. */
+/* A daemon that does not answer, or none (c is NULL), has no names; nothing is said. */
 static void offer_names(struct client *c, const struct source *from, const char *word)
 {
     _cleanup_json_ json_t *reply = NULL;
@@ -160,7 +160,7 @@ static void offer_names(struct client *c, const struct source *from, const char 
     json_t *one, *names, *name;
     size_t i, j;
 
-    if (client_get(c, from->path, &reply, &ignored) < 0)
+    if (!c || client_get(c, from->path, &reply, &ignored) < 0)
         return;
     json_array_foreach (from->list ? json_object_get(reply, from->list) : reply, i, one) {
         names = json_object_get(one, from->member);
@@ -286,33 +286,63 @@ static void complete_command(struct client *c, const struct command *cmd, char *
         offer_argument(c, cmd, arguments, word);
 }
 
-int cmd_complete(struct invocation *inv)
+/* The global options before the command; *ret_host is the daemon that the line is for, if it says
+ * so.  Returns how many words they are, the last of all never among them. */
+static int skip_global(char **words, int n, const char **ret_host)
+{
+    int at = 0;
+
+    while (at < n - 1 && words[at][0] == '-') {
+        const char *word = words[at];
+        const struct opt *o = option_of(&global_option_set, word);
+        bool value = takes_value(o, word);
+
+        if (value && streq(o->name, "host") && at + 1 < n - 1)
+            *ret_host = words[at + 1];
+        else if (str_starts(word, "--host="))
+            *ret_host = word + strlen("--host=");
+        at += 1 + value;
+    }
+    return at < n - 1 ? at : n - 1;
+}
+
+static void complete_words(struct client *c, char **words, int n)
 {
     _cleanup_free_ char *path = NULL;
     const struct command *cmd;
-    char **words = inv->args;
-    int n = inv->n_args, taken;
+    int taken;
 
-    while (n > 1 && words[0][0] == '-') { /* global options */
-        int skip = 1 + takes_value(option_of(&global_option_set, words[0]), words[0]);
-
-        skip = skip < n ? skip : n - 1;
-        words += skip;
-        n -= skip;
+    if (n == 1 && *words[0] == '-') {
+        offer_options(&global_option_set, words[0]);
+        return;
     }
-    if (n <= 0)
-        return 0;
     if (n == 1) {
-        if (*words[0] == '-')
-            offer_options(&global_option_set, words[0]);
-        else
-            offer_commands(NULL, words[0]);
-        return 0;
+        offer_commands(NULL, words[0]);
+        return;
     }
     cmd = cli_find_command(n - 1, words, &taken, &path);
     if (cmd)
-        complete_command(inv->client, cmd, words + taken, n - taken);
+        complete_command(c, cmd, words + taken, n - taken);
     else if (n == 2)
         offer_commands(words[0], words[1]);
+}
+
+int cmd_complete(struct invocation *inv)
+{
+    const char *host = NULL;
+    struct client other, *c = inv->client;
+    struct err ignored;
+    int skip;
+
+    if (inv->n_args == 0)
+        return 0;
+    skip = skip_global(inv->args, inv->n_args, &host);
+    if (host && client_init(&other, host, &ignored) == 0)
+        c = &other;
+    else if (host)
+        c = NULL;
+    complete_words(c, inv->args + skip, inv->n_args - skip);
+    if (c == &other)
+        client_done(&other);
     return 0;
 }

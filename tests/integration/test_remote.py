@@ -210,6 +210,12 @@ def test_completion(d):
     equal(completions(d, "load", "-i", ""), [":file"])
     equal(completions(d, "tag", "busybox:l"), ["busybox:latest"])
     equal(d.ctl("-H", "unix:///nonexistent", "__complete", "start", "").out, "")
+    # The line's own daemon is asked.
+    here, nowhere = f"unix://{d.sock}", "unix:///nonexistent"
+    for host in (["-H", here], ["--host", here], [f"--host={here}"], ["-l", "info", "-H", here]):
+        equal(d.ctl("-H", nowhere, "__complete", *host, "start", "fin").out.split("\t")[0], "finished", str(host))
+    equal(d.ctl("__complete", "-H", nowhere, "start", "fin").out, "")
+    equal(completions(d, "-H", nowhere, "ren"), ["rename"])
     d.ok("rm", container)
     d.ok("volume", "rm", volume)
 
