@@ -43,25 +43,39 @@ static int compare_keys(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* The attributes in the order of their keys, as Go writes a map. */
+static void sort_attributes(json_t *event)
+{
+    json_t *actor = json_object_get(event, "Actor"), *old = json_object_get(actor, "Attributes");
+    size_t count = json_object_size(old), n = 0;
+    _cleanup_free_ const char **keys = xcalloc(count + 1, sizeof(*keys));
+    json_t *sorted, *value;
+    const char *key;
+
+    if (count == 0)
+        return;
+    sorted = json_object();
+    json_object_foreach (old, key, value)
+        keys[n++] = key;
+    qsort(keys, n, sizeof(*keys), compare_keys);
+    for (size_t i = 0; i < n; i++)
+        json_object_set(sorted, keys[i], json_object_get(old, keys[i]));
+    json_object_set_new(actor, "Attributes", sorted);
+}
+
 static void print_attributes(json_t *attributes)
 {
-    size_t n = json_object_size(attributes), i = 0;
-    _cleanup_free_ const char **keys = xcalloc(n + 1, sizeof(*keys));
-    const char *key;
+    const char *key, *before = " (";
     json_t *value;
 
-    if (n == 0)
-        return;
-    json_object_foreach (attributes, key, value)
-        keys[i++] = key;
-    qsort(keys, n, sizeof(*keys), compare_keys);
-    printf(" (");
-    for (i = 0; i < n; i++) {
-        const char *text = json_string_value(json_object_get(attributes, keys[i]));
+    json_object_foreach (attributes, key, value) {
+        const char *text = json_string_value(value);
 
-        printf("%s%s=%s", i ? ", " : "", keys[i], text ? text : "");
+        printf("%s%s=%s", before, key, text ? text : "");
+        before = ", ";
     }
-    printf(")");
+    if (json_object_size(attributes))
+        printf(")");
 }
 
 /* On a terminal each container has its colour. */
@@ -121,6 +135,7 @@ static int follow(struct conn *conn, const struct template *t, struct err *reter
                 return err_set(reterr, ERR_SYSTEM, 0, "invalid JSON from the daemon");
             if (!event)
                 break;
+            sort_attributes(event);
             if (show_event(event, t, reterr) < 0)
                 return -1;
         }

@@ -42,8 +42,17 @@ static const struct column network_columns[] = {
 };
 
 static const struct column volume_columns[] = {
-    {"Driver", "DRIVER"},    {"Labels", "LABELS"}, {"Links", "LINKS"}, {"Mountpoint", "MOUNTPOINT"},
-    {"Name", "VOLUME NAME"}, {"Scope", "SCOPE"},   {"Size", "SIZE"},   {NULL, NULL},
+    {"Availability", "AVAILABILITY"},
+    {"Driver", "DRIVER"},
+    {"Group", "GROUP"},
+    {"Labels", "LABELS"},
+    {"Links", "LINKS"},
+    {"Mountpoint", "MOUNTPOINT"},
+    {"Name", "VOLUME NAME"},
+    {"Scope", "SCOPE"},
+    {"Size", "SIZE"},
+    {"Status", "STATUS"},
+    {NULL, NULL},
 };
 
 static const char *yes_no(const json_t *obj, const char *key)
@@ -51,18 +60,29 @@ static const char *yes_no(const json_t *obj, const char *key)
     return json_get_bool(obj, key, false) ? "true" : "false";
 }
 
+/* A time of the API's as Go prints it: "2024-01-02 03:04:05.6 +0000 UTC".  The caller frees. */
+static char *go_time(const char *s)
+{
+    size_t len = strlen(s), date = strcspn(s, "T");
+
+    if (len == 0 || s[len - 1] != 'Z' || date == len)
+        return xstrdup(s);
+    return xasprintf("%.*s %.*s +0000 UTC", (int)date, s, (int)(len - date - 2), s + date + 1);
+}
+
 static json_t *network_row(const json_t *n, bool no_trunc)
 {
     const char *id = json_get_str(n, "Id", "");
+    _cleanup_free_ char *created = go_time(json_get_str(n, "Created", ""));
     _cleanup_free_ char *labels = ps_labels(json_get(n, "Labels"));
     char cut[13];
 
     short_id(id, cut);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "CreatedAt",
-                     json_get_str(n, "Created", ""), "Driver", json_get_str(n, "Driver", ""), "ID",
-                     no_trunc ? id : cut, "IPv4", yes_no(n, "EnableIPv4"), "IPv6",
-                     yes_no(n, "EnableIPv6"), "Internal", yes_no(n, "Internal"), "Labels", labels,
-                     "Name", json_get_str(n, "Name", ""), "Scope", json_get_str(n, "Scope", ""));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "CreatedAt", created,
+                     "Driver", json_get_str(n, "Driver", ""), "ID", no_trunc ? id : cut, "IPv4",
+                     yes_no(n, "EnableIPv4"), "IPv6", yes_no(n, "EnableIPv6"), "Internal",
+                     yes_no(n, "Internal"), "Labels", labels, "Name", json_get_str(n, "Name", ""),
+                     "Scope", json_get_str(n, "Scope", ""));
 }
 
 static json_t *volume_row(const json_t *v, bool no_trunc)
@@ -74,7 +94,9 @@ static json_t *volume_row(const json_t *v, bool no_trunc)
 
     (void)no_trunc;
     human_size((double)json_get_int(usage, "Size", 0), 4, size);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Driver", json_get_str(v, "Driver", ""),
+    /* Those of clusters are of no volume here. */
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Availability", "N/A",
+                     "Group", "N/A", "Status", "N/A", "Driver", json_get_str(v, "Driver", ""),
                      "Labels", labels, "Links", usage ? links : "N/A", "Mountpoint",
                      json_get_str(v, "Mountpoint", ""), "Name", json_get_str(v, "Name", ""),
                      "Scope", json_get_str(v, "Scope", ""), "Size", usage ? size : "N/A");

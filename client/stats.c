@@ -193,8 +193,13 @@ static int show(struct invocation *inv, bool clear, struct err *reterr)
         r = names_of(inv, &names, reterr);
     if (r == 0)
         r = sample(inv->client, names, &rows, o->no_trunc, reterr);
-    for (size_t i = 0; i < json_array_size(rows) && r == 0; i++)
-        r = format_row(&f, json_array_get(rows, i), NULL, reterr);
+    for (size_t i = 0; i < json_array_size(rows) && r == 0; i++) {
+        json_t *row = json_array_get(rows, i);
+
+        if (!inv->n_args) /* nobody gave it a name */
+            json_object_set(row, "Container", json_object_get(row, "ID"));
+        r = format_row(&f, row, NULL, reterr);
+    }
     if (r == 0 && clear)
         printf("\x1b[H\x1b[J");
     if (r == 0)

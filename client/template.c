@@ -18,6 +18,7 @@ struct parser {
     const char *s;  /* where we are in t->source */
     bool trim_next; /* "-}}" was seen: the next text loses its leading white space */
     int depth;
+    int loops; /* ranges whose body this is in */
     struct err *reterr;
 };
 
@@ -338,7 +339,9 @@ static int parse_control(struct parser *p, struct node *n, const char *name)
         return r;
     if (++p->depth > NESTING_MAX)
         return fail(p, "nested too deeply", "");
+    p->loops += n->kind == NODE_RANGE;
     r = parse_list(p, &n->body, &end);
+    p->loops -= n->kind == NODE_RANGE;
     if (r == 0 && end == END_ELSE) {
         if (take_keyword(p, "if")) {
             /* {{else if}} is an if in the else list that shares its {{end}}. */
@@ -354,6 +357,18 @@ static int parse_control(struct parser *p, struct node *n, const char *name)
         return fail(p, end == END_EOF ? "unexpected EOF" : "unexpected {{else}}", "");
     p->depth--;
     return r;
+}
+
+/* "break" or "continue", of kind, has been read. */
+static int parse_jump(struct parser *p, struct node **ret, enum node_kind kind)
+{
+    if (p->loops == 0)
+        return fail(p,
+                    kind == NODE_BREAK ? "{{break}} outside {{range}}"
+                                       : "{{continue}} outside {{range}}",
+                    "");
+    *ret = new_node(p, kind);
+    return take_close(p);
 }
 
 /* After "{{": one action, or 1 with *ret_end set if it ends the list. */
@@ -381,6 +396,10 @@ static int parse_action(struct parser *p, struct node **ret, enum list_end *ret_
             return parse_control(p, *ret, controls[i].word);
         }
     }
+    if (take_keyword(p, "break"))
+        return parse_jump(p, ret, NODE_BREAK);
+    if (take_keyword(p, "continue"))
+        return parse_jump(p, ret, NODE_CONTINUE);
     n = new_node(p, NODE_ACTION);
     *ret = n;
     r = parse_pipe(p, &n->pipe);

@@ -10,6 +10,9 @@
 #define VARIABLES_MAX 32
 #define ARGUMENTS_MAX 16
 
+/* What a list of nodes returns beside 0 and errors, for the range around it. */
+enum { JUMP_BREAK = 1, JUMP_CONTINUE };
+
 struct variable {
     const char *name; /* borrowed from the node */
     struct value value;
@@ -282,7 +285,7 @@ static int exec_element(struct exec *x, const struct node *n, json_t *key, json_
     if (r == 0)
         r = exec_list(x, n->body, &v);
     pop_variables(x, mark);
-    return r;
+    return r == JUMP_CONTINUE ? 0 : r;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -307,14 +310,28 @@ static int range_object(struct exec *x, const struct node *n, json_t *object)
 
         r = exec_element(x, n, k, json_object_get(object, keys[i]));
     }
-    return r;
+    return r == JUMP_BREAK ? 0 : r;
+}
+
+static int range_array(struct exec *x, const struct node *n, json_t *array)
+{
+    json_t *item;
+    size_t i;
+    int r = 0;
+
+    json_array_foreach (array, i, item) {
+        _cleanup_json_ json_t *index = json_integer((json_int_t)i);
+
+        r = exec_element(x, n, index, item);
+        if (r != 0)
+            break;
+    }
+    return r == JUMP_BREAK ? 0 : r;
 }
 
 static int exec_range(struct exec *x, const struct node *n, const struct value *dot)
 {
     struct value v = {0};
-    json_t *item;
-    size_t i;
     int r = eval_pipe(x, n->pipe, dot, &v);
 
     if (r < 0)
@@ -324,13 +341,7 @@ static int exec_range(struct exec *x, const struct node *n, const struct value *
     } else if (json_is_object(v.json)) {
         r = range_object(x, n, v.json);
     } else if (json_is_array(v.json)) {
-        json_array_foreach (v.json, i, item) {
-            _cleanup_json_ json_t *index = json_integer((json_int_t)i);
-
-            r = exec_element(x, n, index, item);
-            if (r < 0)
-                break;
-        }
+        r = range_array(x, n, v.json);
     } else {
         r = fail(x, n->pipe, "range can't iterate over it");
     }
@@ -377,6 +388,8 @@ static int exec_list(struct exec *x, const struct node *n, const struct value *d
             r = exec_range(x, n, dot);
         else if (n->kind == NODE_ACTION)
             r = exec_action(x, n, dot);
+        else if (n->kind == NODE_BREAK || n->kind == NODE_CONTINUE)
+            r = n->kind == NODE_BREAK ? JUMP_BREAK : JUMP_CONTINUE;
         else
             r = exec_conditional(x, n, dot);
     }

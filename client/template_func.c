@@ -393,6 +393,54 @@ static int fn_printf(const struct value *args, size_t n, struct value *ret, stru
     return return_str(ret, &b);
 }
 
+/* Go's html: what text has that means something in HTML, by its number or name. */
+static int fn_html(const struct value *args, size_t n, struct value *ret, struct err *reterr)
+{
+    static const struct {
+        char c;
+        const char *name;
+    } escapes[] = {{'<', "&lt;"}, {'>', "&gt;"}, {'&', "&amp;"}, {'"', "&#34;"}, {'\'', "&#39;"}};
+    _cleanup_json_ json_t *plain = NULL;
+    struct value text = {0};
+    struct buf b = {0};
+
+    (void)reterr;
+    print_args(args, n, &text, false);
+    plain = text.json;
+    for (const char *s = text_arg(&text); *s; s++) {
+        size_t i;
+
+        for (i = 0; i < ARRAY_SIZE(escapes) && escapes[i].c != *s; i++)
+            ;
+        if (i < ARRAY_SIZE(escapes))
+            buf_append_str(&b, escapes[i].name);
+        else
+            buf_append(&b, s, 1);
+    }
+    return return_str(ret, &b);
+}
+
+/* Go's url.QueryEscape. */
+static int fn_urlquery(const struct value *args, size_t n, struct value *ret, struct err *reterr)
+{
+    _cleanup_json_ json_t *plain = NULL;
+    struct value text = {0};
+    struct buf b = {0};
+
+    (void)reterr;
+    print_args(args, n, &text, false);
+    plain = text.json;
+    for (const char *s = text_arg(&text); *s; s++) {
+        if (isalnum((unsigned char)*s) || strchr("-_.~", *s))
+            buf_append(&b, s, 1);
+        else if (*s == ' ')
+            buf_append_str(&b, "+");
+        else
+            buf_printf(&b, "%%%02X", (unsigned char)*s);
+    }
+    return return_str(ret, &b);
+}
+
 /* ---- collections ---- */
 
 static int fn_len(const struct value *args, size_t n, struct value *ret, struct err *reterr)
@@ -575,17 +623,14 @@ static const struct {
     function call;
     bool pass_header; /* a column title goes through as it is */
 } functions[] = {
-    {"and", fn_and, false},       {"eq", fn_eq, false},
-    {"ge", fn_ge, false},         {"gt", fn_gt, false},
-    {"index", fn_index, false},   {"join", fn_join, true},
-    {"json", fn_json, true},      {"le", fn_le, false},
-    {"len", fn_len, false},       {"lower", fn_lower, true},
-    {"lt", fn_lt, false},         {"ne", fn_ne, false},
-    {"not", fn_not, false},       {"or", fn_or, false},
-    {"pad", fn_pad, false},       {"print", fn_print, false},
-    {"printf", fn_printf, false}, {"println", fn_println, false},
-    {"slice", fn_slice, false},   {"split", fn_split, true},
-    {"title", fn_title, true},    {"truncate", fn_truncate, true},
+    {"and", fn_and, false},       {"eq", fn_eq, false},           {"ge", fn_ge, false},
+    {"gt", fn_gt, false},         {"html", fn_html, false},       {"urlquery", fn_urlquery, false},
+    {"index", fn_index, false},   {"join", fn_join, true},        {"json", fn_json, true},
+    {"le", fn_le, false},         {"len", fn_len, false},         {"lower", fn_lower, true},
+    {"lt", fn_lt, false},         {"ne", fn_ne, false},           {"not", fn_not, false},
+    {"or", fn_or, false},         {"pad", fn_pad, false},         {"print", fn_print, false},
+    {"printf", fn_printf, false}, {"println", fn_println, false}, {"slice", fn_slice, false},
+    {"split", fn_split, true},    {"title", fn_title, true},      {"truncate", fn_truncate, true},
     {"upper", fn_upper, true},
 };
 

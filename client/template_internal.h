@@ -5,11 +5,13 @@
 #include "template.h"
 
 enum node_kind {
-    NODE_TEXT,     /* text */
-    NODE_ACTION,   /* pipe */
-    NODE_IF,       /* pipe, body, otherwise */
-    NODE_RANGE,    /* pipe, body, otherwise */
-    NODE_WITH,     /* pipe, body, otherwise */
+    NODE_TEXT,   /* text */
+    NODE_ACTION, /* pipe */
+    NODE_IF,     /* pipe, body, otherwise */
+    NODE_RANGE,  /* pipe, body, otherwise */
+    NODE_WITH,   /* pipe, body, otherwise */
+    NODE_BREAK,  /* of the range around it */
+    NODE_CONTINUE,
     NODE_PIPE,     /* args: commands; vars[]: declared variables */
     NODE_COMMAND,  /* args: operands */
     NODE_DOT,      /* . */
