@@ -217,11 +217,12 @@ struct prune_options {
     char **filters;
     bool all, force, volumes;
 };
-extern const struct opt prune_opts[], prune_image_opts[], prune_system_opts[];
+extern const struct opt prune_opts[], prune_build_opts[], prune_image_opts[], prune_system_opts[];
 int cmd_prune_containers(struct invocation *inv);
 int cmd_prune_images(struct invocation *inv);
 int cmd_prune_volumes(struct invocation *inv);
 int cmd_prune_networks(struct invocation *inv);
+int cmd_prune_build(struct invocation *inv);
 int cmd_prune_system(struct invocation *inv);
 
 /* system.c */

@@ -11,9 +11,10 @@
 static const struct {
     const char *name, *help;
 } groups[] = {
-    {"checkpoint", "Manage checkpoints"}, {"container", "Manage containers"},
-    {"image", "Manage images"},           {"network", "Manage networks"},
-    {"system", "Manage containerd-lite"}, {"volume", "Manage volumes"},
+    {"builder", "Manage builds"},       {"checkpoint", "Manage checkpoints"},
+    {"container", "Manage containers"}, {"image", "Manage images"},
+    {"network", "Manage networks"},     {"system", "Manage containerd-lite"},
+    {"volume", "Manage volumes"},
 };
 
 static const char *const common[] = {"run",    "exec", "ps",      "pull",

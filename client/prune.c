@@ -33,6 +33,15 @@ const struct opt prune_system_opts[] = {
     OPT_END,
 };
 
+const struct opt prune_build_opts[] = {
+    OPT_BOOL("all", 'a', struct prune_options, all,
+             "Remove all unused build cache, not just dangling ones"),
+    OPT_LIST("filter", 0, "filter", struct prune_options, filters, value_filter,
+             "Provide filter values (e.g. \"until=24h\")"),
+    OPT_BOOL("force", 'f', struct prune_options, force, "Do not prompt for confirmation"),
+    OPT_END,
+};
+
 enum target { CONTAINERS, NETWORKS, VOLUMES, IMAGES, BUILD_CACHE };
 
 static const struct {
@@ -155,6 +164,17 @@ int cmd_prune_networks(struct invocation *inv)
                                   "least one container.\nAre you sure you want to continue?"))
         return 0;
     return prune(inv, NETWORKS, &freed, &e) < 0 ? cli_fail(inv, &e) : 0;
+}
+
+int cmd_prune_build(struct invocation *inv)
+{
+    const struct prune_options *o = inv->options;
+
+    return prune_one(inv, BUILD_CACHE,
+                     o->all ? "WARNING! This will remove all build cache. Are you sure you want to "
+                              "continue?"
+                            : "WARNING! This will remove all dangling build cache. Are you sure "
+                              "you want to continue?");
 }
 
 static char *system_warning(const struct prune_options *o)

@@ -301,10 +301,12 @@ void build_start(struct http_req *req)
 
 void build_prune(struct http_req *req)
 {
+    _cleanup_json_ json_t *filters = NULL;
     json_t *result = NULL;
     struct err err;
 
-    if (images_build_prune(engine_images(http_context(req)), &result, &err) < 0)
+    if (http_filters(req, NULL, &filters, &err) < 0 ||
+        images_build_prune(engine_images(http_context(req)), filters, &result, &err) < 0)
         http_reply_err(req, &err);
     else
         http_reply_json(req, 200, result);

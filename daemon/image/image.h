@@ -246,8 +246,9 @@ int images_step_again(struct images *im, const char *source, const struct image_
 void images_build_done(struct images *im, const char *id);
 /* Is the one made, by steps, of the other, or the same? */
 bool images_descends(struct images *im, const char *id, const char *ancestor);
-/* Remove all steps that nothing else needs: {"CachesDeleted":[..],"SpaceReclaimed":n}. */
-int images_build_prune(struct images *im, json_t **ret, struct err *reterr);
+/* Remove all steps that nothing else needs, of those that filters (until, label, label!; borrowed,
+ * may be NULL) leave: {"CachesDeleted":[..],"SpaceReclaimed":n}. */
+int images_build_prune(struct images *im, const json_t *filters, json_t **ret, struct err *reterr);
 
 struct image_pull;
 

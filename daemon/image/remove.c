@@ -366,22 +366,23 @@ int images_prune(struct images *im, const json_t *filters, json_t **ret, struct 
     return 0;
 }
 
-int images_build_prune(struct images *im, json_t **ret, struct err *reterr)
+int images_build_prune(struct images *im, const json_t *filters, json_t **ret, struct err *reterr)
 {
+    static const char *const keys[] = {"until", "label", "label!", NULL};
     _cleanup_(strv_freep) char **ids = NULL;
     _cleanup_json_ json_t *out = json_array(), *deleted = json_array();
-    _cleanup_image_filter_ struct image_filter none = {0};
+    _cleanup_image_filter_ struct image_filter filter = {0};
     json_t *item;
     int64_t bytes = 0;
     size_t i;
-    int r = image_filter_parse(im, NULL, prune_keys, &none, reterr);
+    int r = image_filter_parse(im, filters, keys, &filter, reterr);
 
     if (r >= 0)
         r = db_step_images(im->db, &ids, reterr);
 
     for (size_t k = 0; r >= 0 && ids && ids[k]; k++) {
         if (db_image_exists(im->db, ids[k]) > 0)
-            r = prune_one(im, ids[k], &none, out, reterr);
+            r = prune_one(im, ids[k], &filter, out, reterr);
     }
     if (r < 0)
         return r;

@@ -282,6 +282,16 @@ def test_steps_are_not_listed(d):
     equal((ids(), ids(all=1)), (before, all_before))
     bad(d, "FROM busybox\nENV left=1\nRUN exit 1\n")
     equal(ids(), before)
+    for filters in ({"until": ["1h"]}, {"label": ["nope"]}):
+        equal(d.api("POST", "/build/prune", filters=filters, status=200).json["CachesDeleted"], [])
+    has(d.api("POST", "/build/prune", filters={"nope": ["1"]}, status=400).message, "nope")
+    has(d.ok("builder", "prune", "-f", "--filter", "until=1h"), "Total reclaimed space: 0B")
+    assert ids(all=1) - all_before
+    has(d.ok("builder", "prune"), "WARNING! This will remove all dangling build cache. Are you sure you want to continue? [y/N]")
+    assert ids(all=1) - all_before
+    has(d.ok("builder", "prune", "-af"), "Total reclaimed space:")
+    assert not ids(all=1) - all_before
+    bad(d, "FROM busybox\nENV left=1\nRUN exit 1\n")
     deleted = d.api("POST", "/build/prune", status=200).json["CachesDeleted"]
     assert deleted and not ids(all=1) - all_before, deleted
 

@@ -3,11 +3,12 @@ import dockercli
 from harness import CTLC, STOCK, equal
 
 MISSING = {
-    "build --isolation": "Windows", "build --disable-content-trust": "speaks to a Notary server alone",
+    **{f"{command} --isolation": "Windows" for command in ("build", "builder build")},
+    **{f"{command} --disable-content-trust": "speaks to a Notary server alone" for command in ("build", "builder build")},
     "context": "one daemon: -H and DOCKER_HOST say which", "manifest": "speaks to registries alone", "trust": "speaks to a Notary server alone",
-    "builder": "the cache of builds goes with its images", "volume update": "Swarm",
+    "builder prune --keep-storage": "steps share their layers with images: there is no size of the cache alone", "volume update": "Swarm",
     "version --kubeconfig": "Kubernetes", "restart --time": "-t, --timeout", "stop --time": "-t, --timeout",
-    "start --checkpoint-dir": "checkpoints are the daemon's", "images --tree": "images are of one platform", "network inspect --verbose": "Swarm",
+    "start --checkpoint-dir": "checkpoints are the daemon's", "images --tree": "shows the platforms of an image: one is kept here", "network inspect --verbose": "Swarm",
     "volume ls --cluster": "Swarm",
     **{f"volume create --{flag}": "Swarm" for flag in "availability group limit-bytes required-bytes scope secret sharing topology-preferred topology-required type".split()},
     **{f"{command} --{flag}": "Windows" for command in ("create", "run") for flag in ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")},
