@@ -139,10 +139,11 @@ int cmd_update(struct invocation *inv);
 
 /* inspect.c */
 struct inspect_options {
-    const char *format, *type;
+    const char *format, *type, *platform;
     bool size;
 };
-extern const struct opt inspect_opts[], inspect_container_opts[], inspect_other_opts[];
+extern const struct opt inspect_opts[], inspect_container_opts[], inspect_image_opts[],
+    inspect_other_opts[];
 int cmd_inspect(struct invocation *inv);
 int cmd_inspect_container(struct invocation *inv);
 int cmd_inspect_image(struct invocation *inv);
@@ -156,10 +157,11 @@ struct images_options {
     bool all, digests, no_trunc, quiet;
 };
 struct history_options {
-    const char *format;
+    const char *format, *platform;
     bool human, no_trunc, quiet;
 };
 struct rmi_options {
+    char **platforms;
     bool force, no_prune;
 };
 extern const struct opt images_opts[], history_opts[], rmi_opts[];
@@ -183,9 +185,9 @@ struct pull_options {
     bool all_tags, quiet, no_content_trust;
 };
 struct save_options {
-    const char *output;
+    const char *output, *platform;
 };
-extern const struct opt load_opts[], import_opts[], pull_opts[], save_opts[];
+extern const struct opt load_opts[], import_opts[], pull_opts[], save_opts[], export_opts[];
 int cmd_load(struct invocation *inv);
 int cmd_import(struct invocation *inv);
 int cmd_pull(struct invocation *inv);

@@ -46,6 +46,14 @@ const struct opt pull_opts[] = {
 
 const struct opt save_opts[] = {
     OPT_STRING("output", 'o', struct save_options, output, "Write to a file, instead of STDOUT"),
+    OPT_STRING("platform", 0, struct save_options, platform,
+               "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., "
+               "\"linux/amd64\")"),
+    OPT_END,
+};
+
+const struct opt export_opts[] = {
+    OPT_STRING("output", 'o', struct save_options, output, "Write to a file, instead of STDOUT"),
     OPT_END,
 };
 
@@ -228,6 +236,7 @@ int cmd_save(struct invocation *inv)
     }
     for (int i = 0; i < inv->n_args; i++)
         url_add(&url, "names", inv->args[i]);
+    url_add_platform(&url, "platform", o->platform);
     return download(inv->client, url, o->output, &e) < 0 ? cli_fail(inv, &e) : 0;
 }
 

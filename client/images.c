@@ -31,6 +31,9 @@ const struct opt history_opts[] = {
     OPT_BOOL("human", 'H', struct history_options, human,
              "Print sizes and dates in human readable format (default true)"),
     OPT_BOOL("no-trunc", 0, struct history_options, no_trunc, "Don't truncate output"),
+    OPT_STRING("platform", 0, struct history_options, platform,
+               "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., "
+               "\"linux/amd64\")"),
     OPT_BOOL("quiet", 'q', struct history_options, quiet, "Only show image IDs"),
     OPT_END,
 };
@@ -38,6 +41,9 @@ const struct opt history_opts[] = {
 const struct opt rmi_opts[] = {
     OPT_BOOL("force", 'f', struct rmi_options, force, "Force removal of the image"),
     OPT_BOOL("no-prune", 0, struct rmi_options, no_prune, "Do not delete untagged parents"),
+    OPT_LIST("platform", 0, "strings", struct rmi_options, platforms, value_string,
+             "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., "
+             "\"linux/amd64\")"),
     OPT_END,
 };
 
@@ -290,6 +296,7 @@ int cmd_history(struct invocation *inv)
     int r = format_init(&f, o->format, o->human ? human : exact, o->quiet ? "{{.ID}}" : NULL,
                         "*formatter.historyContext", history_columns, &e);
 
+    url_add_platform(&url, "platform", o->platform);
     if (r == 0)
         r = client_get(inv->client, url, &list, &e);
     for (size_t i = 0; i < json_array_size(list) && r == 0; i++) {
@@ -313,6 +320,8 @@ static int remove_one(struct invocation *inv, const char *name, struct err *rete
 
     url_add_bool(&url, "force", o->force);
     url_add_bool(&url, "noprune", o->no_prune);
+    for (size_t i = 0; o->platforms && o->platforms[i]; i++)
+        url_add_platform(&url, "platforms", o->platforms[i]);
     req.path = url;
     r = client_call(inv->client, &req, &list, reterr);
     for (size_t i = 0; i < json_array_size(list) && r == 0; i++) {

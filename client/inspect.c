@@ -25,6 +25,13 @@ const struct opt inspect_container_opts[] = {
     OPT_END,
 };
 
+const struct opt inspect_image_opts[] = {
+    OPT_STRING("format", 'f', struct inspect_options, format, INSPECT_FORMAT_HELP),
+    OPT_STRING("platform", 0, struct inspect_options, platform,
+               "Inspect a specific platform of the multi-platform image"),
+    OPT_END,
+};
+
 const struct opt inspect_other_opts[] = {
     OPT_STRING("format", 'f', struct inspect_options, format, INSPECT_FORMAT_HELP),
     OPT_END,
@@ -108,6 +115,7 @@ static int get_one(struct invocation *inv, const char *type, const char *name, c
             continue;
         url = url_format(kinds[i].path, name);
         url_add_bool(&url, "size", o->size && kinds[i].size);
+        url_add_platform(&url, "platform", o->platform);
         req.path = url;
         r = client_call_text(inv->client, &req, ret_text, reterr);
         if (r == 0 || (reterr->kind != ERR_NOT_FOUND && reterr->kind != ERR_NOT_IMPLEMENTED))

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "buf.h"
+#include "json.h"
+#include "str.h"
 
 static void append_escaped(struct buf *b, const char *s, const char *also)
 {
@@ -51,4 +53,24 @@ void url_add_bool(char **url, const char *key, int on)
 {
     if (on)
         url_add(url, key, "1");
+}
+
+void url_add_platform(char **url, const char *key, const char *platform)
+{
+    _cleanup_json_ json_t *o = NULL;
+    _cleanup_free_ char *text = NULL, *os = NULL, *arch = NULL;
+    const char *rest;
+
+    if (str_empty(platform))
+        return;
+    rest = strchr(platform, '/');
+    os = rest ? xstrndup(platform, (size_t)(rest - platform)) : xstrdup("linux");
+    rest = rest ? rest + 1 : platform;
+    arch = xstrndup(rest, strcspn(rest, "/"));
+    rest += strlen(arch);
+    o = json_pack("{s:s, s:s}", "architecture", arch, "os", os);
+    if (*rest)
+        json_object_set_new(o, "variant", json_string(rest + 1));
+    text = json_to_str(o);
+    url_add(url, key, text);
 }

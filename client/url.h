@@ -6,4 +6,7 @@
 char *url_format(const char *fmt, ...);
 /* Append ?key=value or &key=value; *url is replaced.  A NULL value adds nothing. */
 void url_add(char **url, const char *key, const char *value);
+/* An "os[/arch[/variant]]" as the API has it, a JSON object; a lone word is the architecture of a
+ * Linux image.  NULL or "" adds nothing. */
+void url_add_platform(char **url, const char *key, const char *platform);
 void url_add_bool(char **url, const char *key, int on); /* key=1 if on */

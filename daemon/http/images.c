@@ -73,8 +73,10 @@ void images_route_inspect(struct http_req *req)
 {
     json_t *result = NULL;
     struct err err;
-    int r = images_inspect(store(req), http_param(req), &result, &err);
+    int r = images_check_platform(store(req), http_param(req), http_query(req, "platform"), &err);
 
+    if (r >= 0)
+        r = images_inspect(store(req), http_param(req), &result, &err);
     reply(req, r, result, &err);
 }
 
@@ -82,8 +84,10 @@ void images_route_history(struct http_req *req)
 {
     json_t *result = NULL;
     struct err err;
-    int r = images_history(store(req), http_param(req), &result, &err);
+    int r = images_check_platform(store(req), http_param(req), http_query(req, "platform"), &err);
 
+    if (r >= 0)
+        r = images_history(store(req), http_param(req), &result, &err);
     reply(req, r, result, &err);
 }
 
@@ -100,13 +104,30 @@ void images_route_tag(struct http_req *req)
         http_reply_empty(req, 201);
 }
 
+/* An image is of one platform: to take some platforms of it away is to remove it if that is one of
+ * them. */
+static int check_platforms(struct http_req *req, struct err *reterr)
+{
+    const char *platform;
+    int r = 0;
+
+    for (size_t i = 0; (platform = http_query_nth(req, "platforms", i)); i++) {
+        r = images_check_platform(store(req), http_param(req), platform, reterr);
+        if (r >= 0)
+            return 0;
+    }
+    return r;
+}
+
 void images_route_remove(struct http_req *req)
 {
     json_t *result = NULL;
     struct err err;
-    int r = images_remove(store(req), http_param(req), http_query_bool(req, "force", false),
-                          http_query_bool(req, "noprune", false), &result, &err);
+    int r = check_platforms(req, &err);
 
+    if (r >= 0)
+        r = images_remove(store(req), http_param(req), http_query_bool(req, "force", false),
+                          http_query_bool(req, "noprune", false), &result, &err);
     reply(req, r, result, &err);
 }
 
@@ -160,8 +181,11 @@ void images_route_save(struct http_req *req)
     struct download *d;
     struct tarball *t;
     struct err err;
+    int r = 0;
 
-    if (images_save(store(req), (const char *const *)names, &t, &err) < 0) {
+    for (size_t i = 0; r >= 0 && names && names[i]; i++)
+        r = images_check_platform(store(req), names[i], http_query(req, "platform"), &err);
+    if (r < 0 || images_save(store(req), (const char *const *)names, &t, &err) < 0) {
         http_reply_err(req, &err);
         return;
     }

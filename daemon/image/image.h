@@ -120,6 +120,10 @@ int images_list(struct images *im, const struct images_list_options *opt, json_t
                 struct err *reterr);
 int images_inspect(struct images *im, const char *name, json_t **ret, struct err *reterr);
 int images_history(struct images *im, const char *name, json_t **ret, struct err *reterr);
+/* Is the image of that name for this platform, as platform_parse() reads it?  NULL or "": it is.
+ * ERR_INVALID, ERR_NOT_FOUND. */
+int images_check_platform(struct images *im, const char *name, const char *platform,
+                          struct err *reterr);
 
 /* ---- changes ---- */
 

@@ -5,7 +5,9 @@
 #include "image_filter.h"
 #include "image_private.h"
 #include "json.h"
+#include "platform.h"
 #include "reference.h"
+#include "str.h"
 
 static const char *const list_keys[] = {"dangling", "label",     "before", "since",
                                         "until",    "reference", NULL};
@@ -259,6 +261,21 @@ static void name_entries(struct images *im, const struct image *img, json_t *lis
             break;
         memcpy(id, parent, sizeof(id));
     }
+}
+
+int images_check_platform(struct images *im, const char *name, const char *platform,
+                          struct err *reterr)
+{
+    _cleanup_(image_unrefp) struct image *img = NULL;
+    struct platform want;
+    int r;
+
+    if (str_empty(platform))
+        return 0;
+    r = platform_parse(platform, &want, reterr);
+    if (r >= 0)
+        r = images_lookup(im, name, &img, reterr);
+    return r < 0 ? r : platform_check(&want, img->config, name, reterr);
 }
 
 int images_history(struct images *im, const char *name, json_t **ret, struct err *reterr)

@@ -13,7 +13,6 @@ MISSING = {
     **{f"volume create --{flag}": "Swarm" for flag in "availability group limit-bytes required-bytes scope secret sharing topology-preferred topology-required type".split()},
     **{f"{command} --{flag}": "Windows" for command in ("create", "run") for flag in ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")},
     **{f"{command} --use-api-socket": "experimental" for command in ("create", "run")},
-    **{f"{command} --platform": "images are of one platform" for command in ("history", "image inspect", "rmi", "save")},
 }
 SHORT = {long: short for short, long in dockercli.LONG.items()}
 

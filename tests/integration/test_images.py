@@ -320,3 +320,24 @@ def test_a_fresh_store_offers_the_image_again():
             equal(d.ok("images", "--format", "{{.Repository}}"), "busybox")
         d.ok("load", "-i", IMAGE)
         equal(d.ok("run", "--rm", "busybox", "echo", "x"), "x")
+
+
+def test_platforms(d):
+    """An image is of one platform: that one can be asked for, another is not there."""
+    if STOCK:
+        return
+    name = "busybox"
+    arch = d.api("GET", f"/images/{name}/json", status=200).json["Architecture"]
+    other = "arm64" if arch != "arm64" else "amd64"
+    d.ok("tag", name, "spare:1")
+    for command in (["history", "-q"], ["image", "inspect"], ["save", "-o", f"{d.root}/saved"]):
+        for platform in (f"linux/{arch}", arch):
+            d.ok(*command, "--platform", platform, name)
+        for platform in (f"linux/{other}", other, f"linux/{other}/v9"):
+            has(d.fails(1, *command, "--platform", platform, name), f"does not match the specified platform (linux/{other}")
+        has(d.fails(1, *command, "--platform", "a b", name), "invalid")
+    has(d.fails(1, "rmi", "--platform", f"linux/{other}", "spare:1"), "does not match the specified platform")
+    equal(d.ok("rmi", "--platform", f"linux/{other}", "--platform", f"linux/{arch}", "spare:1"), "Untagged: spare:1")
+    for path in (f"/images/{name}/history", f"/images/{name}/get"):
+        d.api("GET", path, platform={"os": "linux", "architecture": other}, status=404)
+        d.api("GET", path, platform={"os": "linux", "architecture": arch}, status=200)
