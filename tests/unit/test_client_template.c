@@ -81,6 +81,13 @@ START_TEST(control)
     expect("{{range .Items}}{{.V}}{{$.Id}}{{end}}", "1abc2abc");
     expect("{{with .Map}}{{.a}}{{end}}{{with .Empty}}x{{else}}y{{end}}", "1y");
     expect("{{$x := .N}}{{if .T}}{{$x = .Big}}{{end}}{{$x}}", "10");
+    expect("{{range .List}}{{if eq . \"y\"}}{{break}}{{end}}{{.}}{{end}}!", "x!");
+    expect("{{range .List}}{{if eq . \"y\"}}{{continue}}{{end}}{{.}}{{end}}!", "xz!");
+    expect("{{range $k, $v := .Map}}{{$k}}{{with $v}}{{break}}{{end}}x{{end}}!", "a!");
+    expect("{{range .List}}{{.}}{{range $.List}}{{break}}{{end}},{{end}}", "x,y,z,");
+    expect("{{range .List}}{{range $.Empty}}{{else}}{{break}}{{end}}{{.}}{{end}}!", "!");
+    expect("{{html \"<a & 'b'>\"}} {{urlquery \"a b/ü\"}}",
+           "&lt;a &amp; &#39;b&#39;&gt; a+b%2F%C3%BC");
 }
 END_TEST
 
@@ -125,6 +132,9 @@ START_TEST(parse_errors)
     expect("{{\"open}}", "template: :1: unterminated quoted string");
     expect("{{(.N}}", "template: :1: unclosed left paren");
     expect("{{}}", "template: :1: missing value for command");
+    expect("{{break}}", "template: :1: {{break}} outside {{range}}");
+    expect("{{range .List}}{{else}}{{continue}}{{end}}",
+           "template: :1: {{continue}} outside {{range}}");
 }
 END_TEST
 
