@@ -226,9 +226,9 @@ def differences(theirs, ours, path="", values=True):
 
 
 def normal(value):
-    """Without what is by chance: ids as keys, the order of mounts, networks and ports."""
+    """Without what is by chance: ids as keys, the order of mounts, networks and ports, block I/O that there was or was not."""
     if isinstance(value, dict):
-        return {plain(key): normal(each) for key, each in value.items()}
+        return {plain(key): [] if each is None and key.endswith("_recursive") else normal(each) for key, each in value.items()}
     if isinstance(value, list) and value and isinstance(value[0], dict):  # dockerd has them in maps
         value = sorted(value, key=lambda each: (each.get("Destination") or "", each.get("Driver") or "", each.get("PrivatePort") or 0))
     return [normal(each) for each in value] if isinstance(value, list) else value
