@@ -334,11 +334,13 @@ static struct stop_call *stop_call_new(struct container *c, engine_done_fn *done
     return s;
 }
 
-/* As dockerd: whatever the reason, it is a failure of the system's. */
+/* As dockerd: nearly whatever the reason, it is a failure of the system's.  But who comes while the
+ * container is removed is told of a conflict. */
 static void fail_as(struct err *err, const char *what, const char *ref)
 {
     err_wrap(err, "%s %s", what, ref);
-    err->kind = ERR_SYSTEM;
+    if (err->kind != ERR_CONFLICT)
+        err->kind = ERR_SYSTEM;
 }
 
 void engine_container_stop(struct engine *e, const char *ref, int64_t timeout, const char *signal,
