@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "mem.h"
 #include "str.h"
+#include "symbols.h"
 
 #define LIBRARY "libsystemd.so.0"
 #define ADDRESS "unix:path=/run/systemd/private"
@@ -43,11 +43,9 @@ static struct {
         "sd_bus_" #name, offsetof(typeof(api), name)                                               \
     }
 
-static const struct {
-    const char *symbol;
-    size_t offset;
-} members[] = {MEMBER(new),         MEMBER(set_address),       MEMBER(start),
-               MEMBER(call_method), MEMBER(flush_close_unref), MEMBER(error_free)};
+static const struct symbol members[] = {
+    MEMBER(new),         MEMBER(set_address),       MEMBER(start),
+    MEMBER(call_method), MEMBER(flush_close_unref), MEMBER(error_free)};
 
 static bool loaded;
 
@@ -55,14 +53,7 @@ static void load(void)
 {
     void *lib = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
 
-    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
-        void *symbol = lib ? dlsym(lib, members[i].symbol) : NULL;
-
-        if (!symbol)
-            return;
-        memcpy((char *)&api + members[i].offset, &symbol, sizeof(symbol));
-    }
-    loaded = true;
+    loaded = lib && !symbols_load(lib, members, ARRAY_SIZE(members), &api);
 }
 
 static void closep(sd_bus **bus)

@@ -16,6 +16,7 @@
 #include "buf.h"
 #include "fd.h"
 #include "mem.h"
+#include "symbols.h"
 
 #define LIBRARY "libzstd.so.1"
 #define LEVEL 3
@@ -51,10 +52,8 @@ static struct {
         "ZSTD_" #name, offsetof(typeof(zstd), name)                                                \
     }
 
-static const struct {
-    const char *symbol;
-    size_t offset;
-} members[] = {MEMBER(compress), MEMBER(decompress), MEMBER(isError), MEMBER(compressBound)};
+static const struct symbol members[] = {MEMBER(compress), MEMBER(decompress), MEMBER(isError),
+                                        MEMBER(compressBound)};
 
 static bool loaded;
 
@@ -62,14 +61,7 @@ static void load(void)
 {
     void *lib = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
 
-    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
-        void *symbol = lib ? dlsym(lib, members[i].symbol) : NULL;
-
-        if (!symbol)
-            return;
-        memcpy((char *)&zstd + members[i].offset, &symbol, sizeof(symbol));
-    }
-    loaded = true;
+    loaded = lib && !symbols_load(lib, members, ARRAY_SIZE(members), &zstd);
 }
 
 static int need_library(void)

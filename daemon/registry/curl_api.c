@@ -2,10 +2,10 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <string.h>
 
 #include "log.h"
 #include "mem.h"
+#include "symbols.h"
 
 /* The one over OpenSSL finds an authority in a hashed directory; GnuTLS would read all of the
  * system's, 20 ms and 4 MiB for every connection. */
@@ -16,10 +16,7 @@ static const char *const names[] = {"libcurl.so.4", "libcurl-gnutls.so.4"};
         "curl_" #name, offsetof(struct curl_api, name)                                             \
     }
 
-static const struct {
-    const char *symbol;
-    size_t offset;
-} members[] = {
+static const struct symbol members[] = {
     MEMBER(global_init),
     MEMBER(easy_init),
     MEMBER(easy_setopt),
@@ -61,17 +58,14 @@ static void *open_library(struct err *reterr)
 int curl_api_load(struct curl_api *ret, struct err *reterr)
 {
     void *lib = open_library(reterr);
+    const char *missing;
 
     if (!lib)
         return -ENOENT;
-    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
-        void *symbol = dlsym(lib, members[i].symbol);
-
-        if (!symbol)
-            return err_set(reterr, ERR_UNAVAILABLE, ENOENT, "this libcurl is too old: it has no %s",
-                           members[i].symbol);
-        memcpy((char *)ret + members[i].offset, &symbol, sizeof(symbol));
-    }
+    missing = symbols_load(lib, members, ARRAY_SIZE(members), ret);
+    if (missing)
+        return err_set(reterr, ERR_UNAVAILABLE, ENOENT, "this libcurl is too old: it has no %s",
+                       missing);
     if (ret->global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_set(reterr, ERR_UNAVAILABLE, ENOTSUP, "libcurl cannot be initialised");
     log_debug("libcurl is loaded");
