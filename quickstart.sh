@@ -11,7 +11,7 @@ export HOME="${HOME:-/root}" PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config check busybox-static
     libuv1-dev libmicrohttpd-dev libjansson-dev libnl-3-dev libnl-route-3-dev libnftnl-dev
-    libmnl-dev libsqlite3-dev libseccomp-dev libarchive-dev libzstd-dev liblzma-dev libisal-dev libssl-dev nettle-dev
+    libmnl-dev libsqlite3-dev libseccomp-dev libarchive-dev libzstd-dev zlib1g-dev liblzma-dev libisal-dev libssl-dev nettle-dev
     libcurl4-openssl-dev libncurses-dev"
 # docker.io: the stock client drives our daemon, the stock daemon is the yardstick.
 test_packages="docker.io curl python3 python3-docker python3-yaml python3-jsonschema socat
@@ -178,12 +178,21 @@ fetch_node_clients() {
     cp build/node/package-lock.json build/node/node_modules/
 }
 
+# The same of a Debian image, which takes a mirror of Debian.
+fetch_debian() {
+    export CTL_DEBIAN="$PWD/build/debian.tar"
+    [ ! -e "$CTL_DEBIAN" ] || return 0
+    say "making a Debian for the tests"
+    tests/integration/debian.sh "$CTL_DEBIAN" >>"$build_log" 2>&1 </dev/null || return 0
+}
+
 run_tests() {
     # Stock clients of Node are tests too; any node will do.
     { command -v node && command -v npm; } >/dev/null || test_packages="$test_packages nodejs npm"
     # shellcheck disable=SC2086 # lists of names
     need $build_packages $test_packages
     fetch_node_clients
+    fetch_debian
     build release
     build asan
     build fuzz fuzzers

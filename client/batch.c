@@ -2,8 +2,6 @@
 
 #include <stdio.h>
 
-#define PARALLEL_MAX 50
-
 struct task {
     char *path;
     struct conn conn;
@@ -28,7 +26,7 @@ static int collect(struct client *c, const char *method, struct task *t)
 static int run_some(const struct invocation *inv, const char *method, batch_path path,
                     bool missing_ok, int from, int to)
 {
-    struct task tasks[PARALLEL_MAX];
+    struct task tasks[BATCH_AT_ONCE];
     int failed = 0;
 
     for (int i = from; i < to; i++) {
@@ -55,12 +53,24 @@ static int run_some(const struct invocation *inv, const char *method, batch_path
     return failed;
 }
 
-int batch_run(const struct invocation *inv, const char *method, batch_path path, bool missing_ok)
+static int run(const struct invocation *inv, const char *method, batch_path path, bool missing_ok,
+               int at_once)
 {
     int failed = 0;
 
-    for (int i = 0; i < inv->n_args; i += PARALLEL_MAX)
+    for (int i = 0; i < inv->n_args; i += at_once)
         failed |= run_some(inv, method, path, missing_ok, i,
-                           i + PARALLEL_MAX < inv->n_args ? i + PARALLEL_MAX : inv->n_args);
+                           i + at_once < inv->n_args ? i + at_once : inv->n_args);
     return failed;
+}
+
+int batch_run(const struct invocation *inv, const char *method, batch_path path, bool missing_ok)
+{
+    return run(inv, method, path, missing_ok, BATCH_AT_ONCE);
+}
+
+int batch_run_in_order(const struct invocation *inv, const char *method, batch_path path,
+                       bool missing_ok)
+{
+    return run(inv, method, path, missing_ok, 1);
 }

@@ -3,6 +3,8 @@
 
 #include "cli.h"
 
+#define BATCH_AT_ONCE 50 /* requests that are under way */
+
 /* The request path for one object; the caller frees. */
 typedef char *(*batch_path)(const struct invocation *inv, const char *name);
 
@@ -10,3 +12,6 @@ typedef char *(*batch_path)(const struct invocation *inv, const char *name);
  * stdout and the errors on stderr: exit code 1 if there was any, other than of an object that does
  * not exist if `missing_ok`. */
 int batch_run(const struct invocation *inv, const char *method, batch_path path, bool missing_ok);
+/* The same one after the other, for what may be held by what is named before it. */
+int batch_run_in_order(const struct invocation *inv, const char *method, batch_path path,
+                       bool missing_ok);

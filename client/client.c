@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +180,16 @@ static int pass_chunk(int sock, int fd, const struct stat *sb)
     return r < 0 ? r : 1;
 }
 
+/* Wait for something to send; has the daemon said something before? */
+static bool is_answered(int sock, int fd)
+{
+    struct pollfd p[] = {{.fd = sock, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+
+    while (poll(p, ARRAY_SIZE(p), -1) < 0 && errno == EINTR)
+        ;
+    return p[0].revents != 0;
+}
+
 /* A daemon that refuses early has sent its answer: stop, and let it be read. */
 static int send_stream(int sock, int fd, struct err *reterr)
 {
@@ -189,6 +200,10 @@ static int send_stream(int sock, int fd, struct err *reterr)
 
     (void)fstat(fd, &sb);
     do {
+        if (is_answered(sock, fd)) {
+            signal(SIGPIPE, was);
+            return 0;
+        }
         /* An empty pipe is waited for, and its end seen, by reading it. */
         r = pass_chunk(sock, fd, &sb);
         if (r == 0)

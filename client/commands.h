@@ -140,21 +140,45 @@ int cmd_update(struct invocation *inv);
 /* inspect.c */
 struct inspect_options {
     const char *format, *type, *platform;
-    bool size;
+    bool size, verbose;
 };
 extern const struct opt inspect_opts[], inspect_container_opts[], inspect_image_opts[],
-    inspect_other_opts[];
+    inspect_network_opts[], inspect_other_opts[];
 int cmd_inspect(struct invocation *inv);
 int cmd_inspect_container(struct invocation *inv);
 int cmd_inspect_image(struct invocation *inv);
 int cmd_inspect_network(struct invocation *inv);
 int cmd_inspect_volume(struct invocation *inv);
 
+/* manifest.c */
+struct manifest_options {
+    bool insecure, verbose;
+};
+extern const struct opt manifest_inspect_opts[];
+int cmd_manifest_inspect(struct invocation *inv);
+
+/* manifest_lists.c */
+struct manifest_create_options {
+    bool amend, insecure;
+};
+struct manifest_annotate_options {
+    const char *arch, *os, *version, *variant;
+    char **features;
+};
+struct manifest_push_options {
+    bool insecure, purge;
+};
+extern const struct opt manifest_create_opts[], manifest_annotate_opts[], manifest_push_opts[];
+int cmd_manifest_create(struct invocation *inv);
+int cmd_manifest_annotate(struct invocation *inv);
+int cmd_manifest_push(struct invocation *inv);
+int cmd_manifest_rm(struct invocation *inv);
+
 /* images.c, image_list.c */
 struct images_options {
     char **filters;
     const char *format;
-    bool all, digests, no_trunc, quiet;
+    bool all, digests, no_trunc, quiet, tree;
 };
 struct history_options {
     const char *format, *platform;
@@ -217,6 +241,7 @@ int cmd_search(struct invocation *inv);
 /* prune.c */
 struct prune_options {
     char **filters;
+    int64_t keep; /* bytes */
     bool all, force, volumes;
 };
 extern const struct opt prune_opts[], prune_build_opts[], prune_image_opts[], prune_system_opts[];
@@ -265,7 +290,7 @@ int cmd_volume_rm(struct invocation *inv);
 /* networks.c */
 struct network_options {
     const char *driver;
-    char **subnets, **ranges, **gateways, **aux, **labels, **driver_opts;
+    char **subnets, **ranges, **gateways, **aux, **labels, **driver_opts, **routes;
     bool force;
 };
 extern const struct opt network_create_opts[], network_connect_opts[], network_disconnect_opts[],
@@ -310,6 +335,7 @@ int cmd_system_df(struct invocation *inv);
 
 /* complete.c */
 int cmd_completion(struct invocation *inv);
+int cmd_manual(struct invocation *inv); /* manual.c */
 int cmd_complete(struct invocation *inv);
 
 /* compose.c, dial.c */

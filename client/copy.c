@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -309,13 +310,23 @@ struct produced {
     struct err err;
 };
 
+/* Wait for input; false once nobody reads what it goes to. */
+static bool stdin_is_wanted(int fd)
+{
+    struct pollfd p[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = fd}};
+
+    while (poll(p, ARRAY_SIZE(p), -1) < 0 && errno == EINTR)
+        ;
+    return p[1].revents == 0;
+}
+
 static int copy_stdin(int fd, int64_t *ret_total, struct err *reterr)
 {
     static char data[256 * 1024];
     ssize_t n;
 
     *ret_total = 0;
-    while ((n = read(STDIN_FILENO, data, sizeof(data))) != 0) {
+    while (stdin_is_wanted(fd) && (n = read(STDIN_FILENO, data, sizeof(data))) != 0) {
         int r = n < 0 ? -errno : fd_write_all(fd, data, (size_t)n);
 
         if (r == -EINTR)

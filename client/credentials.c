@@ -48,12 +48,17 @@ char *credentials_server(const char *name)
 
 /* ---- the file ---- */
 
-static char *config_path(void)
+char *credentials_path(const char *name)
 {
     const char *dir = getenv("DOCKER_CONFIG"), *home = getenv("HOME");
 
-    return str_empty(dir) ? xasprintf("%s/.docker/config.json", str_empty(home) ? "/root" : home)
-                          : path_join(dir, "config.json");
+    return str_empty(dir) ? xasprintf("%s/.docker/%s", str_empty(home) ? "/root" : home, name)
+                          : path_join(dir, name);
+}
+
+static char *config_path(void)
+{
+    return credentials_path("config.json");
 }
 
 static int config_read(json_t **ret, struct err *reterr)

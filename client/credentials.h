@@ -15,6 +15,9 @@ struct credentials {
 
 void credentials_done(struct credentials *c);
 
+/* What is called `name` in the directory of Docker's configuration; caller frees. */
+char *credentials_path(const char *name);
+
 /* The key of a registry: CREDENTIALS_HUB for docker.io and "", else the host; caller frees. */
 char *credentials_server(const char *name);
 /* Empty credentials if there are none; a helper or a file that fails is an error. */

@@ -11,9 +11,13 @@
 static const struct {
     const char *name, *help;
 } groups[] = {
-    {"builder", "Manage builds"},       {"checkpoint", "Manage checkpoints"},
-    {"container", "Manage containers"}, {"image", "Manage images"},
-    {"network", "Manage networks"},     {"system", "Manage containerd-lite"},
+    {"builder", "Manage builds"},
+    {"checkpoint", "Manage checkpoints"},
+    {"container", "Manage containers"},
+    {"image", "Manage images"},
+    {"manifest", "Manage image manifests and manifest lists"},
+    {"network", "Manage networks"},
+    {"system", "Manage containerd-lite"},
     {"volume", "Manage volumes"},
 };
 

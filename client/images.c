@@ -6,6 +6,7 @@
 #include "df.h"
 #include "format.h"
 #include "human.h"
+#include "images.h"
 #include "json.h"
 #include "str.h"
 #include "url.h"
@@ -21,6 +22,8 @@ const struct opt images_opts[] = {
     OPT_STRING("format", 0, struct images_options, format, FORMAT_HELP),
     OPT_BOOL("no-trunc", 0, struct images_options, no_trunc, "Don't truncate output"),
     OPT_BOOL("quiet", 'q', struct images_options, quiet, "Only show image IDs"),
+    OPT_BOOL("tree", 0, struct images_options, tree,
+             "List multi-platform images as a tree (EXPERIMENTAL)"),
     OPT_END,
 };
 
@@ -208,7 +211,7 @@ int images_usage_table(const json_t *list, struct err *reterr)
     return r;
 }
 
-static int list_images(struct invocation *inv, json_t **ret, struct err *reterr)
+int images_fetch(struct invocation *inv, json_t **ret, struct err *reterr)
 {
     const struct images_options *o = inv->options;
     _cleanup_free_ char *url = xstrdup("/images/json"), *filters = NULL, *reference = NULL;
@@ -236,11 +239,15 @@ int cmd_images(struct invocation *inv)
     _cleanup_json_ json_t *list = NULL;
     struct format f;
     struct err e = {0};
-    int r = format_init(&f, o->format, o->digests ? with_digest : plain,
-                        o->quiet ? "{{.ID}}" : NULL, "*formatter.imageContext", image_columns, &e);
+    int r;
+
+    if (o->tree)
+        return images_tree(inv, &e) < 0 ? cli_fail(inv, &e) : 0;
+    r = format_init(&f, o->format, o->digests ? with_digest : plain, o->quiet ? "{{.ID}}" : NULL,
+                    "*formatter.imageContext", image_columns, &e);
 
     if (r == 0)
-        r = list_images(inv, &list, &e);
+        r = images_fetch(inv, &list, &e);
     for (size_t i = 0; i < json_array_size(list) && r == 0; i++)
         r = add_image(&f, o, json_array_get(list, i), &e);
     if (r == 0)

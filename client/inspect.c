@@ -32,14 +32,25 @@ const struct opt inspect_image_opts[] = {
     OPT_END,
 };
 
+const struct opt inspect_network_opts[] = {
+    OPT_STRING("format", 'f', struct inspect_options, format, INSPECT_FORMAT_HELP),
+    OPT_BOOL("verbose", 'v', struct inspect_options, verbose, "Verbose output for diagnostics"),
+    OPT_END,
+};
+
 const struct opt inspect_other_opts[] = {
     OPT_STRING("format", 'f', struct inspect_options, format, INSPECT_FORMAT_HELP),
     OPT_END,
 };
 
-static void new_line(struct buf *out, int blanks)
+static void new_line(struct buf *out, int indent, int level)
 {
-    buf_printf(out, "\n%*s", blanks, "");
+    if (indent > 0)
+        buf_printf(out, "\n%*s", indent * level, "");
+    else
+        buf_append_str(out, "\n");
+    for (int i = 0; indent == 0 && i < level; i++)
+        buf_append_str(out, "\t");
 }
 
 /* The string that begins at s, with its quotes. */
@@ -74,15 +85,15 @@ void json_text_indent(const char *json, int indent, int level, struct buf *out)
                 buf_append(out, next, 1);
                 n = (size_t)(next - s) + 1;
             } else {
-                new_line(out, indent * ++level);
+                new_line(out, indent, ++level);
             }
         } else if (*s == '}' || *s == ']') {
-            new_line(out, indent * --level);
+            new_line(out, indent, --level);
             buf_append(out, s, 1);
         } else {
             buf_append(out, s, 1);
             if (*s == ',')
-                new_line(out, indent * level);
+                new_line(out, indent, level);
             else if (*s == ':')
                 buf_append_str(out, " ");
         }
@@ -101,8 +112,9 @@ static const struct {
     {"volume", "/volumes/%s", false},
 };
 
+/* *ret_type: which kind of object it is; a literal. */
 static int get_one(struct invocation *inv, const char *type, const char *name, char **ret_text,
-                   struct err *reterr)
+                   const char **ret_type, struct err *reterr)
 {
     const struct inspect_options *o = inv->options;
     int r = -1;
@@ -115,8 +127,10 @@ static int get_one(struct invocation *inv, const char *type, const char *name, c
             continue;
         url = url_format(kinds[i].path, name);
         url_add_bool(&url, "size", o->size && kinds[i].size);
+        url_add_bool(&url, "verbose", o->verbose);
         url_add_platform(&url, "platform", o->platform);
         req.path = url;
+        *ret_type = kinds[i].type;
         r = client_call_text(inv->client, &req, ret_text, reterr);
         if (r == 0 || (reterr->kind != ERR_NOT_FOUND && reterr->kind != ERR_NOT_IMPLEMENTED))
             return r;
@@ -141,8 +155,8 @@ static void add_text(struct buf *all, const char *text, bool compact)
     json_text_indent(text, 4, 1, all);
 }
 
-static int add_formatted(struct buf *all, const struct template *t, const char *text,
-                         struct err *reterr)
+static int add_formatted(struct buf *all, const struct template *t, const char *object,
+                         const char *text, struct err *reterr)
 {
     json_error_t why;
     _cleanup_json_ json_t *v = json_loads(text, JSON_DECODE_ANY, &why);
@@ -150,7 +164,7 @@ static int add_formatted(struct buf *all, const struct template *t, const char *
 
     if (!v)
         return err_set(reterr, ERR_SYSTEM, 0, "invalid JSON from the daemon: %s", why.text);
-    r = template_exec(t, &(struct template_data){.root = v}, all, reterr);
+    r = template_exec(t, &(struct template_data){.root = v, .object = object}, all, reterr);
     buf_append_str(all, "\n");
     return r < 0 ? err_wrap(reterr, "template parsing error") : 0;
 }
@@ -188,13 +202,14 @@ static int inspect(struct invocation *inv, const char *type)
     }
     for (int i = 0; i < inv->n_args && r == 0; i++) {
         _cleanup_free_ char *text = NULL;
+        const char *object = NULL;
 
-        if (get_one(inv, type, inv->args[i], &text, &e) < 0) {
+        if (get_one(inv, type, inv->args[i], &text, &object, &e) < 0) {
             buf_printf(&errors, "%s\n", e.message);
             continue;
         }
         if (t)
-            r = add_formatted(&all, t, text, &e);
+            r = add_formatted(&all, t, object, text, &e);
         else
             add_text(&all, text, compact);
     }

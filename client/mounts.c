@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "csv.h"
+#include "json.h"
 #include "options.h"
 #include "path.h"
 #include "str.h"
@@ -117,6 +118,26 @@ static int check_mix(const json_t *mount, struct err *reterr)
     return 0;
 }
 
+/* The daemon would refuse the same, later. */
+static int check_recursive(const json_t *mount, struct err *reterr)
+{
+    const json_t *bind = json_object_get(mount, "BindOptions");
+    bool below = json_is_true(json_object_get(bind, "ReadOnlyForceRecursive"));
+    const char *propagation = json_get_str(bind, "Propagation", "");
+
+    if ((below || json_is_true(json_object_get(bind, "ReadOnlyNonRecursive"))) &&
+        !json_is_true(json_object_get(mount, "ReadOnly")))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "option 'bind-recursive=%s' requires 'readonly' to be specified in "
+                       "conjunction",
+                       below ? "readonly" : "writable");
+    if (below && !streq(propagation, "rprivate"))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to "
+                       "be specified in conjunction");
+    return 0;
+}
+
 int value_mount(const char *value, json_t **ret_json, struct err *reterr)
 {
     char **fields = csv_split(value);
@@ -130,6 +151,8 @@ int value_mount(const char *value, json_t **ret_json, struct err *reterr)
         r = err_set(reterr, ERR_INVALID, EINVAL, "target is required");
     if (r == 0)
         r = check_mix(mount, reterr);
+    if (r == 0)
+        r = check_recursive(mount, reterr);
     strv_free(fields);
     if (r < 0)
         json_decref(mount);

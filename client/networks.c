@@ -1,8 +1,10 @@
 /* network create, connect, disconnect, rm. */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "batch.h"
+#include "buf.h"
 #include "commands.h"
 #include "json.h"
 #include "str.h"
@@ -36,6 +38,8 @@ const struct opt network_create_opts[] = {
              "Set metadata on a network"),
     OPT_LIST("opt", 'o', "map", struct network_options, driver_opts, value_string,
              "Set driver specific options"),
+    OPT_LIST("route", 0, "list", struct network_options, routes, value_string,
+             "Static route of the network's containers (e.g. 10.9.0.0/16=172.18.0.5)"),
     OPT_JSON("scope", 0, "string", value_string, "Scope", "Control the network's scope"),
     OPT_LIST("subnet", 0, "strings", struct network_options, subnets, value_string,
              "Subnet in CIDR format that represents a network segment"),
@@ -88,32 +92,109 @@ static json_t *map_of(char *const *words)
     return out;
 }
 
-static void put_nth(json_t *pool, const char *key, char *const *list, size_t n)
+/* All of them are one option of the network. */
+static void add_routes(json_t *options, char *const *routes)
 {
-    if (n < strv_len(list))
-        json_object_set_new(pool, key, json_string(list[n]));
+    static const char *const key = "containerd-lite.network.routes";
+    _cleanup_buf_ struct buf text = {0};
+
+    buf_append_str(&text, json_get_str(options, key, ""));
+    for (size_t i = 0; routes && routes[i]; i++)
+        buf_printf(&text, "%s%s", buf_size(&text) > 0 ? "," : "", routes[i]);
+    if (routes)
+        json_object_set_new(options, key, json_stringn(buf_head(&text), buf_size(&text)));
 }
 
-/* Ranges and gateways go with the subnets in the order in which they are given. */
+/* "ADDRESS/PREFIX" or an address alone (ret_bits -1): bytes of its family; 0 if it is neither. */
+static int parse_net(const char *text, uint8_t ret[16], int *ret_bits)
+{
+    size_t n = strcspn(text, "/");
+    _cleanup_free_ char *address = xstrndup(text, n);
+    uint64_t bits = 0;
+    int family = strchr(address, ':') ? AF_INET6 : AF_INET;
+
+    if (inet_pton(family, address, ret) != 1 ||
+        (text[n] && str_parse_u64(text + n + 1, family == AF_INET6 ? 128 : 32, &bits) < 0))
+        return 0;
+    *ret_bits = text[n] ? (int)bits : -1;
+    return family;
+}
+
+static bool is_in(const char *text, const char *subnet)
+{
+    uint8_t a[16], b[16];
+    int bits, ignored, family = parse_net(subnet, b, &bits);
+
+    if (!family || bits < 0 || parse_net(text, a, &ignored) != family)
+        return false;
+    for (int i = 0; i < bits; i++) {
+        if ((a[i / 8] ^ b[i / 8]) & 0x80 >> i % 8)
+            return false;
+    }
+    return true;
+}
+
+static json_t *pool_with(json_t *pools, const char *address, const char *what)
+{
+    json_t *pool;
+    size_t i;
+
+    json_array_foreach (pools, i, pool) {
+        if (is_in(address, json_get_str(pool, "Subnet", "")))
+            return pool;
+    }
+    fprintf(stderr, "no matching subnet for %s %s\n", what, address);
+    return NULL;
+}
+
+/* One at most for each subnet. */
+static int put_each(json_t *pools, char *const *list, const char *key, const char *what)
+{
+    for (size_t i = 0; list && list[i]; i++) {
+        json_t *pool = pool_with(pools, list[i], what);
+        const char *had = json_get_str(pool, key, NULL);
+
+        if (had)
+            fprintf(stderr, "cannot configure multiple %ss (%s, %s) %s the same subnet (%s)\n",
+                    what, list[i], had, streq(what, "range") ? "on" : "for",
+                    json_get_str(pool, "Subnet", ""));
+        if (!pool || had)
+            return 1;
+        json_object_set_new(pool, key, json_string(list[i]));
+    }
+    return 0;
+}
+
+static int put_aux(json_t *pools, const json_t *aux)
+{
+    const char *name;
+    json_t *address, *pool;
+
+    json_object_foreach ((json_t *)aux, name, address) {
+        pool = pool_with(pools, json_string_value(address), "aux-address");
+        if (!pool)
+            return 1;
+        json_put_path(&pool, "AuxiliaryAddresses", OPT_MERGE, json_pack("{s:O}", name, address));
+    }
+    return 0;
+}
+
+/* Ranges, gateways and addresses go with the subnets that they are in. */
 static int pools_of(const struct network_options *o, json_t **ret)
 {
+    _cleanup_json_ json_t *pools = json_array(), *aux = map_of(o->aux);
     size_t n = strv_len(o->subnets);
 
     if (strv_len(o->ranges) > n || strv_len(o->gateways) > n || (o->aux && n == 0)) {
         fprintf(stderr, "every ip-range or gateway must have a corresponding subnet\n");
         return 1;
     }
-    *ret = json_array();
-    for (size_t i = 0; i < n; i++) {
-        json_t *pool = json_object();
-
-        put_nth(pool, "Subnet", o->subnets, i);
-        put_nth(pool, "IPRange", o->ranges, i);
-        put_nth(pool, "Gateway", o->gateways, i);
-        if (i == 0 && o->aux)
-            json_object_set_new(pool, "AuxiliaryAddresses", map_of(o->aux));
-        json_array_append_new(*ret, pool);
-    }
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(pools, json_pack("{s:s}", "Subnet", o->subnets[i]));
+    if (put_each(pools, o->ranges, "IPRange", "range") != 0 ||
+        put_each(pools, o->gateways, "Gateway", "gateway") != 0 || put_aux(pools, aux) != 0)
+        return 1;
+    *ret = json_incref(pools);
     return 0;
 }
 
@@ -121,18 +202,20 @@ int cmd_network_create(struct invocation *inv)
 {
     const struct network_options *o = inv->options;
     _cleanup_json_ json_t *body = inv->body ? json_incref(inv->body) : json_object(), *reply = NULL;
-    json_t *pools;
+    json_t *pools, *options;
     struct err e = {0};
 
     if (pools_of(o, &pools) != 0)
         return 1;
+    options = map_of(o->driver_opts);
+    add_routes(options, o->routes);
     json_put_path(&body, "IPAM.Config", OPT_SET, pools);
     if (!json_get_str(json_get(body, "IPAM"), "Driver", NULL))
         json_put_path(&body, "IPAM.Driver", OPT_SET, json_string("default"));
     json_object_set_new(body, "Name", json_string(inv->args[0]));
     json_object_set_new(body, "CheckDuplicate", json_true());
     json_object_set_new(body, "Driver", json_string(o->driver ? o->driver : "bridge"));
-    json_object_set_new(body, "Options", map_of(o->driver_opts));
+    json_object_set_new(body, "Options", options);
     json_object_set_new(body, "Labels", map_of(o->labels));
     if (client_post(inv->client, "/networks/create", body, &reply, &e) < 0)
         return cli_fail(inv, &e);
@@ -170,5 +253,5 @@ int cmd_network_rm(struct invocation *inv)
 {
     const struct network_options *o = inv->options;
 
-    return batch_run(inv, "DELETE", rm_path, o->force);
+    return batch_run_in_order(inv, "DELETE", rm_path, o->force);
 }

@@ -39,6 +39,12 @@ const struct opt prune_build_opts[] = {
     OPT_LIST("filter", 0, "filter", struct prune_options, filters, value_filter,
              "Provide filter values (e.g. \"until=24h\")"),
     OPT_BOOL("force", 'f', struct prune_options, force, "Do not prompt for confirmation"),
+    {.name = "keep-storage",
+     .type = "bytes",
+     .help = "Amount of disk space to keep for cache",
+     .parse = value_bytes,
+     .field = FIELD_INT,
+     .offset = OPT_OFFSET(struct prune_options, keep, int64_t)},
     OPT_END,
 };
 
@@ -73,7 +79,7 @@ static int prune(struct invocation *inv, enum target target, double *freed, stru
     _cleanup_free_ char *url = xstrdup(targets[target].path), *filters = NULL;
     _cleanup_json_ json_t *reply = NULL;
     const json_t *list;
-    char **all = NULL;
+    char **all = NULL, keep[24];
     int r;
 
     for (size_t i = 0; o->filters && o->filters[i]; i++)
@@ -87,6 +93,10 @@ static int prune(struct invocation *inv, enum target target, double *freed, stru
     strv_free(all);
     url_add_bool(&url, "all", target == BUILD_CACHE && o->all);
     url_add(&url, "filters", filters);
+    if (target == BUILD_CACHE && o->keep > 0) {
+        snprintf(keep, sizeof(keep), "%lld", (long long)o->keep);
+        url_add(&url, "keep-storage", keep);
+    }
     r = client_post(inv->client, url, NULL, &reply, reterr);
     if (r < 0)
         return r;

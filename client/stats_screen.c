@@ -99,6 +99,8 @@ static void put_spark(const struct screen *sc, const struct stats_source *s,
                        : 0;
         int level = most > 0 ? (int)(v / most * 8 + 0.5) : 0;
 
+        if (v > 0 && level == 0)
+            level = 1; /* little is more than nothing */
         if (sc->unicode)
             addstr(bars[level]);
         else

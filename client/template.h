@@ -1,6 +1,6 @@
 /* Go's text/template over JSON values, as much of it as Docker's --format texts use: fields,
- * variables, pipelines, if / range / with / else, white-space trimming, and the functions of
- * template_func.c.  Reference: https://pkg.go.dev/text/template. */
+ * variables, pipelines, if / range / with / else, define / template / block, white-space trimming,
+ * and the functions of template_func.c.  Reference: https://pkg.go.dev/text/template. */
 #pragma once
 
 #include <jansson.h>
@@ -23,6 +23,7 @@ static inline void template_freep(struct template **t)
 struct template_data {
     const json_t *root;    /* what "." is */
     const json_t *methods; /* {"Label": {...}}: a field with an argument looks in here; or NULL */
+    const char *object;    /* what root is, as inspect has it ("image"), or NULL */
     const char *type_name; /* of Go's value, for "can't evaluate field"; NULL: a plain map */
     bool header;           /* root holds column titles: functions leave them as they are */
 };

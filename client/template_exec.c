@@ -9,6 +9,7 @@
 
 #define VARIABLES_MAX 32
 #define ARGUMENTS_MAX 16
+#define TEMPLATE_DEPTH_MAX 100
 
 /* What a list of nodes returns beside 0 and errors, for the range around it. */
 enum { JUMP_BREAK = 1, JUMP_CONTINUE };
@@ -21,8 +22,9 @@ struct variable {
 struct exec {
     const struct template *t;
     const struct template_data *data;
-    struct variable vars[VARIABLES_MAX];
+    struct variable *vars; /* VARIABLES_MAX of the template that runs */
     size_t n_vars;
+    unsigned depth; /* templates that are under way, one from within another */
     struct buf *out;
     struct err *reterr;
 };
@@ -56,13 +58,20 @@ static int get_field(struct exec *x, const struct node *n, struct value *v, cons
 {
     char why[200];
     json_t *member = json_get(v->json, name);
+    struct value zero;
 
     if (!member && json_is_object(v->json))
         member = json_object_get(v->json, name); /* a null by its exact name */
     if (member) {
-        json_incref(member);
+        struct value m = value_member(v, member, name);
+
         json_decref(v->json);
-        *v = (struct value){.json = member, .key = name};
+        *v = m;
+        return 0;
+    }
+    if (json_is_object(v->json) && value_zero_member(v, name, &zero)) {
+        json_decref(v->json);
+        *v = zero;
         return 0;
     }
     if (json_is_object(v->json) && value_is_optional(name) && !x->data->type_name) {
@@ -108,7 +117,7 @@ static int push_variable(struct exec *x, const struct node *n, const char *name,
 {
     if (x->n_vars == VARIABLES_MAX)
         return fail(x, n, "too many variables");
-    x->vars[x->n_vars++] = (struct variable){name, {json_incref(v->json), v->key, v->absent}};
+    x->vars[x->n_vars++] = (struct variable){name, value_ref(v)};
     return 0;
 }
 
@@ -175,13 +184,13 @@ static int eval_operand(struct exec *x, const struct node *n, const struct value
         break;
     case NODE_DOT:
     case NODE_FIELD:
-        v = (struct value){json_incref(dot->json), dot->key, dot->absent};
+        v = value_ref(dot);
         break;
     case NODE_VARIABLE:
         var = find_variable(x, n->text);
         if (!var)
             return fail(x, n, "undefined variable");
-        v = (struct value){json_incref(var->json), var->key, var->absent};
+        v = value_ref(var);
         break;
     case NODE_PAREN:
         r = eval_pipe(x, n->pipe, dot, &v);
@@ -216,7 +225,7 @@ static int eval_command(struct exec *x, const struct node *cmd, const struct val
             r = eval_operand(x, a, dot, &args[n++]);
     }
     if (r == 0 && piped)
-        args[n++] = (struct value){json_incref(piped->json), piped->key, piped->absent};
+        args[n++] = value_ref(piped);
     if (r == 0 && first->kind == NODE_FUNCTION)
         r = eval_function(x, first, args, n, ret);
     else if (r == 0 && first->kind == NODE_FIELD)
@@ -260,9 +269,10 @@ static int eval_declaring(struct exec *x, const struct node *pipe, const struct 
     if (!pipe->assign)
         r = push_variable(x, pipe, pipe->vars[0], ret);
     else if ((old = find_variable(x, pipe->vars[0]))) {
-        json_incref(ret->json);
+        struct value fresh = value_ref(ret);
+
         value_drop(old);
-        *old = *ret;
+        *old = fresh;
     }
     if (r < 0)
         value_drop(ret);
@@ -271,11 +281,12 @@ static int eval_declaring(struct exec *x, const struct node *pipe, const struct 
 
 static int exec_list(struct exec *x, const struct node *n, const struct value *dot);
 
-static int exec_element(struct exec *x, const struct node *n, json_t *key, json_t *item)
+static int exec_element(struct exec *x, const struct node *n, const struct value *of, json_t *key,
+                        json_t *item)
 {
     const struct node *pipe = n->pipe;
     size_t mark = x->n_vars;
-    struct value k = {.json = key}, v = {.json = item};
+    struct value k = {.json = key}, v = value_element(of, item);
     int r = 0;
 
     if (pipe->vars[0])
@@ -285,6 +296,7 @@ static int exec_element(struct exec *x, const struct node *n, json_t *key, json_
     if (r == 0)
         r = exec_list(x, n->body, &v);
     pop_variables(x, mark);
+    value_drop(&v);
     return r == JUMP_CONTINUE ? 0 : r;
 }
 
@@ -294,8 +306,9 @@ static int compare_keys(const void *a, const void *b)
 }
 
 /* Maps are walked in the order of their keys. */
-static int range_object(struct exec *x, const struct node *n, json_t *object)
+static int range_object(struct exec *x, const struct node *n, const struct value *of)
 {
+    json_t *object = of->json;
     size_t count = json_object_size(object), i = 0;
     _cleanup_free_ const char **keys = xcalloc(count + 1, sizeof(*keys));
     const char *key;
@@ -308,21 +321,21 @@ static int range_object(struct exec *x, const struct node *n, json_t *object)
     for (i = 0; i < count && r == 0; i++) {
         _cleanup_json_ json_t *k = json_string(keys[i]);
 
-        r = exec_element(x, n, k, json_object_get(object, keys[i]));
+        r = exec_element(x, n, of, k, json_object_get(object, keys[i]));
     }
     return r == JUMP_BREAK ? 0 : r;
 }
 
-static int range_array(struct exec *x, const struct node *n, json_t *array)
+static int range_array(struct exec *x, const struct node *n, const struct value *of)
 {
     json_t *item;
     size_t i;
     int r = 0;
 
-    json_array_foreach (array, i, item) {
+    json_array_foreach (of->json, i, item) {
         _cleanup_json_ json_t *index = json_integer((json_int_t)i);
 
-        r = exec_element(x, n, index, item);
+        r = exec_element(x, n, of, index, item);
         if (r != 0)
             break;
     }
@@ -339,9 +352,9 @@ static int exec_range(struct exec *x, const struct node *n, const struct value *
     if (!value_truth(&v)) {
         r = exec_list(x, n->otherwise, dot);
     } else if (json_is_object(v.json)) {
-        r = range_object(x, n, v.json);
+        r = range_object(x, n, &v);
     } else if (json_is_array(v.json)) {
-        r = range_array(x, n, v.json);
+        r = range_array(x, n, &v);
     } else {
         r = fail(x, n->pipe, "range can't iterate over it");
     }
@@ -377,6 +390,39 @@ static int exec_action(struct exec *x, const struct node *n, const struct value 
     return r;
 }
 
+/* {{template "name" PIPE}}: its body sees the value as . and $, and no variable of ours. */
+static int exec_template(struct exec *x, const struct node *n, const struct value *dot)
+{
+    const struct node *def = x->t->defined;
+    struct variable *outer = x->vars;
+    struct variable own[VARIABLES_MAX] = {{0}};
+    size_t n_outer = x->n_vars;
+    struct value v = {0};
+    int r;
+
+    while (def && !streq(def->text, n->text))
+        def = def->next;
+    if (!def)
+        return fail(x, n, "template not defined");
+    if (x->depth == TEMPLATE_DEPTH_MAX)
+        return fail(x, n, "exceeded maximum template depth");
+    r = n->pipe ? eval_pipe(x, n->pipe, dot, &v) : 0;
+    if (r < 0)
+        return r;
+    x->vars = own;
+    x->n_vars = 0;
+    x->depth++;
+    r = push_variable(x, n, "$", &v);
+    if (r == 0)
+        r = exec_list(x, def->body, &v);
+    pop_variables(x, 0);
+    x->depth--;
+    x->vars = outer;
+    x->n_vars = n_outer;
+    value_drop(&v);
+    return r;
+}
+
 static int exec_list(struct exec *x, const struct node *n, const struct value *dot)
 {
     int r = 0;
@@ -388,6 +434,8 @@ static int exec_list(struct exec *x, const struct node *n, const struct value *d
             r = exec_range(x, n, dot);
         else if (n->kind == NODE_ACTION)
             r = exec_action(x, n, dot);
+        else if (n->kind == NODE_TEMPLATE)
+            r = exec_template(x, n, dot);
         else if (n->kind == NODE_BREAK || n->kind == NODE_CONTINUE)
             r = n->kind == NODE_BREAK ? JUMP_BREAK : JUMP_CONTINUE;
         else
@@ -399,8 +447,9 @@ static int exec_list(struct exec *x, const struct node *n, const struct value *d
 int template_exec(const struct template *t, const struct template_data *data, struct buf *out,
                   struct err *reterr)
 {
-    struct exec x = {.t = t, .data = data, .out = out, .reterr = reterr};
-    struct value dot = {.json = (json_t *)data->root};
+    struct variable vars[VARIABLES_MAX] = {{0}};
+    struct exec x = {.t = t, .data = data, .vars = vars, .out = out, .reterr = reterr};
+    struct value dot = {.json = (json_t *)data->root, .key = data->object};
     int r = push_variable(&x, t->root, "$", &dot);
 
     if (r == 0)

@@ -78,5 +78,5 @@ static char *rm_path(const struct invocation *inv, const char *name)
 
 int cmd_volume_rm(struct invocation *inv)
 {
-    return batch_run(inv, "DELETE", rm_path, false);
+    return batch_run_in_order(inv, "DELETE", rm_path, false);
 }

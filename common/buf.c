@@ -36,9 +36,14 @@ void buf_append(struct buf *b, const void *data, size_t len)
     b->len += len;
 }
 
-void buf_append_str(struct buf *b, const char *s)
+void buf_append_u64(struct buf *b, uint64_t v)
 {
-    buf_append(b, s, strlen(s));
+    char text[24], *p = text + sizeof(text);
+
+    do {
+        *--p = (char)('0' + v % 10);
+    } while (v /= 10);
+    buf_append(b, p, (size_t)(text + sizeof(text) - p));
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "mem.h"
 
@@ -17,8 +18,13 @@ struct buf {
 
 void buf_done(struct buf *b); /* frees the contents, leaves an empty buffer */
 void buf_append(struct buf *b, const void *data, size_t len);
-void buf_append_str(struct buf *b, const char *s);
+void buf_append_u64(struct buf *b, uint64_t v); /* in decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Inline, for the length of a literal is known where it is written. */
+static inline void buf_append_str(struct buf *b, const char *s)
+{
+    buf_append(b, s, strlen(s));
+}
 /* Make room for at least n more bytes and return where to put them; then add to b->len. */
 char *buf_reserve(struct buf *b, size_t n);
 void buf_consume(struct buf *b, size_t n);

@@ -22,6 +22,21 @@ json_t *json_get(const json_t *obj, const char *key)
     return json_is_null(v) ? NULL : v;
 }
 
+void json_drop(json_t *obj, const char *key)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+
+    if (!json_is_object(obj))
+        return;
+    json_object_foreach_safe(obj, next, name, value)
+    {
+        if (strcasecmp(name, key) == 0)
+            json_object_del(obj, name);
+    }
+}
+
 const char *json_get_str(const json_t *obj, const char *key, const char *def)
 {
     const json_t *v = json_get(obj, key);

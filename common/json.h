@@ -13,6 +13,9 @@
  * JSON null counts as absent.  NULL if absent or obj is no object. */
 json_t *json_get(const json_t *obj, const char *key);
 
+/* Remove what json_get() would find, all of it. */
+void json_drop(json_t *obj, const char *key);
+
 /* Wrong types count as absent: validate where it matters. */
 const char *json_get_str(const json_t *obj, const char *key, const char *def);
 int64_t json_get_int(const json_t *obj, const char *key, int64_t def);

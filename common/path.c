@@ -3,15 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "mem.h"
+#include "openat2.h"
 #include "str.h"
 
 char *path_join(const char *a, const char *b)
@@ -86,9 +85,7 @@ static int move_up(struct removal *rm, int dirfd, const char *name)
 
 static int open_tree(int dirfd, const char *name, uint64_t resolve)
 {
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-                           .resolve = resolve};
-    int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+    int fd = sys_openat2(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, resolve);
 
     return fd < 0 ? -errno : fd;
 }
@@ -189,18 +186,8 @@ char *path_clean(const char *path)
 
 int path_open_in_root(int rootfd, const char *path, int flags, mode_t mode)
 {
-    struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC,
-                           .mode = mode,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    int fd;
+    int fd = sys_openat2(rootfd, path, (unsigned)flags | O_CLOEXEC, mode,
+                         RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 
-    /* EAGAIN: a rename or mount raced with ".." resolution; openat2(2) says to try again. */
-    for (int tries = 0; tries < 128; tries++) {
-        fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
-        if (fd >= 0)
-            return fd;
-        if (errno != EAGAIN)
-            return -errno;
-    }
-    return -EAGAIN;
+    return fd < 0 ? -errno : fd;
 }

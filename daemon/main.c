@@ -137,7 +137,8 @@ static int open_engine(struct program *p, struct err *reterr)
                               .keep_dynmods = o->no_favordynmods,
                               .experimental = o->experimental,
                               .debug = o->debug,
-                              .mtu = o->mtu};
+                              .mtu = o->mtu,
+                              .build_download_max = o->build_download_max};
 
     return engine_open(&c, &p->loop, &p->engine, reterr);
 }

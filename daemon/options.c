@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "api.h"
+#include "bytesize.h"
 #include "engine.h"
 #include "fd.h"
 #include "hosts.h"
@@ -15,6 +16,7 @@
 #include "log.h"
 #include "logsend.h"
 #include "str.h"
+#include "url_file.h"
 
 #define CONFIG_FILE_MAX (1 << 20)
 
@@ -82,6 +84,9 @@ static const struct option_row {
      "Logging driver of containers that do not name one (default \"json-file\")"},
     {"log-opt", 0, "log-opts", OPT_MAP, offsetof(struct options, log_opts),
      "key=value for the logging driver of those (default max-size=64m, max-file=4)"},
+    {"build-download-limit", 0, "build-download-limit", OPT_STRING,
+     offsetof(struct options, build_download_limit),
+     "Size of what a build may fetch from one URL (default \"16g\")"},
     {"no-favordynmods", 0, "no-favordynmods", OPT_BOOL, offsetof(struct options, no_favordynmods),
      "Leave the cgroup2 mount options of the host alone (slower starts)"},
     {"experimental", 0, "experimental", OPT_BOOL, offsetof(struct options, experimental),
@@ -369,6 +374,20 @@ static int take_exec_opt(struct options *o, const char *text, struct err *reterr
     return 0;
 }
 
+static int take_download_limit(struct options *o, struct err *reterr)
+{
+    struct err e;
+
+    o->build_download_max = URL_FILE_MAX;
+    if (!o->build_download_limit)
+        return 0;
+    if (bytesize_parse(o->build_download_limit, &o->build_download_max, &e) >= 0 &&
+        o->build_download_max > 0)
+        return 0;
+    return err_set(reterr, ERR_INVALID, EINVAL, "invalid --build-download-limit: \"%s\"",
+                   o->build_download_limit);
+}
+
 static int check(struct options *o, struct err *reterr)
 {
     struct in_addr address;
@@ -401,6 +420,9 @@ static int check(struct options *o, struct err *reterr)
             return err_set(reterr, ERR_INVALID, EINVAL, "invalid default address pool: %s",
                            o->address_pools[i]);
     }
+    r = take_download_limit(o, reterr);
+    if (r < 0)
+        return r;
     if (!str_empty(o->ip) && inet_pton(AF_INET, o->ip, &address) != 1)
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid --ip: %s is no IPv4 address", o->ip);
     if (!str_empty(o->bridge) && !str_empty(o->bip))

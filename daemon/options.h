@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "err.h"
 
@@ -12,9 +13,11 @@ struct options {
     /* All owned; vectors for strv_free(). */
     char **hosts;
     char *data_root, *exec_root, *config_file, *pidfile, *log_level;
-    char *bridge, *bip, *ip, *cgroup_parent, *storage_driver, *registry_certs, *log_driver;
-    char **log_opts;      /* key=value */
-    char **address_pools; /* base=NET,size=N */
+    char *bridge, *bip, *ip, *cgroup_parent, *storage_driver, *registry_certs, *log_driver,
+        *build_download_limit;
+    int64_t build_download_max; /* bytes, what that says */
+    char **log_opts;            /* key=value */
+    char **address_pools;       /* base=NET,size=N */
     char **dns, **dns_search, **dns_options;
     char **registry_mirrors, **insecure_registries, **labels, **exec_opts;
     int mtu;

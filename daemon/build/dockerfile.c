@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "check.h"
 #include "heredoc.h"
 #include "json.h"
 #include "lines.h"
@@ -185,7 +186,7 @@ int instruction_parse(const char *line, char escape, struct instruction *ret, st
     while (len > 0 && isspace((unsigned char)p[len - 1]))
         len--;
     ret->args = xstrndup(p, len);
-    ret->original = xasprintf("%s%s", ret->keyword, word + strlen(ret->keyword));
+    ret->original = xstrdup(word);
     if (len == 0 && !(what & MAY_BE_EMPTY))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "dockerfile parse error line %u: %s requires at least one argument",
@@ -226,7 +227,7 @@ static int add(struct dockerfile *d, struct lines *l, const char *line, unsigned
     r = instruction_parse(line, l->escape, ins, reterr);
     if (r >= 0 && (keywords[ins->kind].what & HEREDOCS) && !ins->is_json)
         r = heredocs_take(ins, l, reterr);
-    return r;
+    return r < 0 ? r : instruction_check(ins, l->escape, reterr);
 }
 
 int dockerfile_parse(const char *text, size_t len, struct dockerfile *ret, struct err *reterr)
@@ -246,6 +247,9 @@ int dockerfile_parse(const char *text, size_t len, struct dockerfile *ret, struc
     }
     if (r < 0)
         return r;
+    if (d.n == 0 && len > 0)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "failed to parse Dockerfile: file with no instructions");
     if (d.n == 0)
         return err_set(reterr, ERR_INVALID, EINVAL, "the Dockerfile (%s) cannot be empty",
                        "Dockerfile");

@@ -58,6 +58,18 @@ static int read_from(struct build_stage *s, char escape, struct err *reterr)
     return n == 3 ? read_name(s, words[2], reterr) : 0;
 }
 
+/* That of the last stage, by one before it. */
+static bool name_is_taken(const struct build_stages *s)
+{
+    const char *name = s->list[s->n - 1].name;
+
+    for (size_t i = 0; name && i + 1 < s->n; i++) {
+        if (s->list[i].name && streq(s->list[i].name, name))
+            return true;
+    }
+    return false;
+}
+
 int build_stages_find(const struct dockerfile *d, struct build_stages *ret, struct err *reterr)
 {
     struct build_stages s = {.args = d->list};
@@ -70,12 +82,14 @@ int build_stages_find(const struct dockerfile *d, struct build_stages *ret, stru
             s.list = xrealloc(s.list, (s.n + 1) * sizeof(*s.list));
             s.list[s.n++] = (struct build_stage){.from = ins, .first = ins + 1};
             r = read_from(&s.list[s.n - 1], d->escape, reterr);
+            if (r >= 0 && name_is_taken(&s))
+                r = bad(ins, "a stage name already used", reterr);
         } else if (s.n > 0) {
             s.list[s.n - 1].n++;
         } else if (ins->kind == INS_ARG) {
             s.n_args++;
         } else {
-            r = bad(ins, "no build stage in current context", reterr);
+            r = err_set(reterr, ERR_INVALID, EINVAL, "no build stage in current context");
         }
     }
     if (r >= 0 && s.n == 0)

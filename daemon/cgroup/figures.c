@@ -6,18 +6,12 @@
 #include "reading.h"
 #include "str.h"
 
-static const char *next_line(const char *p)
-{
-    p = strchr(p, '\n');
-    return p ? p + 1 : "";
-}
-
 int64_t reading_key(const struct cgroup_reading *r, enum cgroup_file f, const char *key,
                     int64_t def)
 {
     size_t n = strlen(key);
 
-    for (const char *p = r->text[f]; *p; p = next_line(p)) {
+    for (const char *p = r->text[f]; *p; p = reading_next_line(p)) {
         if (strncmp(p, key, n) == 0 && p[n] == ' ')
             return strtoll(p + n + 1, NULL, 10);
     }
@@ -88,7 +82,7 @@ static int64_t stalled(const char *text, const char *kind)
 {
     size_t n = strlen(kind);
 
-    for (const char *p = text; *p; p = next_line(p)) {
+    for (const char *p = text; *p; p = reading_next_line(p)) {
         const char *total = strncmp(p, kind, n) == 0 ? strstr(p, "total=") : NULL;
 
         if (total)
@@ -111,7 +105,7 @@ static struct cgroup_io *device(struct cgroup_figures *f, unsigned major, unsign
 
 static void io_v1(const char *text, bool ops, struct cgroup_figures *ret)
 {
-    for (const char *p = text; *p; p = next_line(p)) {
+    for (const char *p = text; *p; p = reading_next_line(p)) {
         unsigned major, minor;
         char op[16];
         long long value;
@@ -129,7 +123,7 @@ static void io_v1(const char *text, bool ops, struct cgroup_figures *ret)
 
 static void io_v2(const char *text, struct cgroup_figures *ret)
 {
-    for (const char *p = text; *p; p = next_line(p)) {
+    for (const char *p = text; *p; p = reading_next_line(p)) {
         unsigned major, minor;
         long long v[4];
         struct cgroup_io *d;

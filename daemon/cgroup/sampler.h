@@ -10,8 +10,8 @@
 #include "cgroup.h"
 
 enum cgroup_file {
+    CGROUP_FILE_ACCT_USAGE, /* before those that change only with it */
     CGROUP_FILE_CPU,
-    CGROUP_FILE_ACCT_USAGE,
     CGROUP_FILE_ACCT,
     CGROUP_FILE_ACCT_PERCPU,
     CGROUP_FILE_MEMORY_USAGE,
@@ -34,35 +34,50 @@ enum cgroup_file {
 
 struct cgroup_reading {
     bool cpu_v2, acct_v2, memory_v2, io_v2;
-    const char *text[CGROUP_FILES]; /* into data; "" if there is no such file */
+    const char *text[CGROUP_FILES]; /* "" if there is no such file */
     size_t used;
     char data[CGROUP_READING_MAX];
 };
 
 struct cgroup_sampler;
 
-/* keep: leave the files open from one reading to the next, which makes the next four times as
- * fast and costs CGROUP_FILES descriptors.  cg is borrowed.  Free it on any thread. */
+enum cgroup_reader { CGROUP_FOR_STATS = 1 << 0, CGROUP_FOR_FIGURES = 1 << 1 };
+
+/* The files that this reader wants.  keep: leave the files open from one reading to the next, which
+ * makes the next four times as fast and costs CGROUP_FILES descriptors.  cg is borrowed.  Free it
+ * on any thread. */
 struct cgroup_sampler *cgroup_sampler_new(const struct cgroup *cg, const char *parent,
-                                          const char *id, bool keep);
+                                          const char *id, enum cgroup_reader reader, bool keep);
 void cgroup_sampler_free(struct cgroup_sampler *s);
 DEFINE_FREEP(struct cgroup_sampler *, cgroup_sampler_free)
 void cgroup_sampler_close(struct cgroup_sampler *s); /* the files; a reading opens them again */
+/* Its limits have changed: nothing of the last reading holds.  While a container sleeps (v1), what
+ * can change by its own doing alone is not read again each time, but after ten seconds. */
+void cgroup_sampler_forget(struct cgroup_sampler *s);
 
-/* Any thread, one at a time.  0; -ENOENT if there is no such cgroup. */
+/* Any thread, one at a time.  0; -ENOENT if there is no such cgroup.  The texts are in ret or in s:
+ * valid until either is used for another reading. */
 int cgroup_sampler_read(struct cgroup_sampler *s, struct cgroup_reading *ret);
 
-/* ns of all processors together since boot, idle ones too: the sum of the first seven columns of
- * /proc/stat, as dockerd has it. */
-int64_t cgroup_system_cpu_ns(void);
+/* What stats tell of the machine: once for all containers of a pass. */
+struct cgroup_machine {
+    int64_t cpu_ns; /* of all processors together since boot, idle ones too */
+    int64_t cpus;   /* online */
+    int64_t memory; /* bytes */
+};
+
+/* Any thread. */
+void cgroup_machine_read(struct cgroup_machine *ret);
 
 /* ---- as Docker's stats ---- */
 
 /* The object cpu_stats, in the v1 or v2 shape. */
-void cgroup_cpu_json(const struct cgroup_reading *r, int64_t system_cpu_ns, struct buf *out);
+void cgroup_cpu_json(const struct cgroup_reading *r, const struct cgroup_machine *m,
+                     struct buf *out);
 /* The members pids_stats, memory_stats, blkio_stats, and pressure_stats where the kernel tells it
  * (not Docker's): without braces around. */
-void cgroup_use_json(const struct cgroup_reading *r, struct buf *out);
+void cgroup_use_json(const struct cgroup_reading *r, const struct cgroup_machine *m,
+                     struct buf *out);
 
 /* ---- as figures ---- */
 

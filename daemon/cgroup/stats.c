@@ -21,48 +21,47 @@ int64_t cgroup_oom_count(const struct cgroup *cg, const char *parent, const char
                            "oom_kill", -ENOENT);
 }
 
-static void put_number(struct buf *out, int64_t value)
-{
-    char text[24], *p = text + sizeof(text);
-    uint64_t v = value < 0 ? 0 : (uint64_t)value;
-
-    do {
-        *--p = (char)('0' + v % 10);
-    } while (v /= 10);
-    buf_append(out, p, (size_t)(text + sizeof(text) - p));
-}
-
 /* `before` holds the punctuation and the key: ",\"limit\":". */
 static void put(struct buf *out, const char *before, int64_t value)
 {
     buf_append_str(out, before);
-    put_number(out, value);
+    buf_append_u64(out, value < 0 ? 0 : (uint64_t)value);
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
 }
 
 /* "key number" lines as members of an object.  The kernel's keys need no quoting. */
 static void put_keyed(struct buf *out, const char *text)
 {
-    const char *comma = "";
+    const char *comma = "\"";
 
     buf_append_str(out, "{");
     while (*text) {
-        size_t line = strcspn(text, "\n"), key = strcspn(text, " \n");
-        size_t digits = key < line ? strspn(text + key + 1, "0123456789") : 0;
+        const char *space = text, *end;
 
-        if (digits > 0 && key + 1 + digits == line) {
+        while (*space != ' ' && *space != '\n' && *space)
+            space++;
+        end = space + (*space == ' ');
+        while (is_digit(*end))
+            end++;
+        if (end > space + 1 && (*end == '\n' || !*end)) {
             buf_append_str(out, comma);
-            buf_append_str(out, "\"");
-            buf_append(out, text, key);
+            buf_append(out, text, (size_t)(space - text));
             buf_append_str(out, "\":");
-            buf_append(out, text + key + 1, digits);
-            comma = ",";
+            buf_append(out, space + 1, (size_t)(end - space - 1));
+            comma = ",\"";
         }
-        text += line + (text[line] == '\n');
+        text = reading_next_line(end);
     }
     buf_append_str(out, "}");
 }
 
-int64_t cgroup_system_cpu_ns(void)
+/* ns of all processors together since boot, idle ones too: the sum of the first seven columns of
+ * /proc/stat, as dockerd has it. */
+static int64_t system_cpu_ns(void)
 {
     _cleanup_free_ char *text = cgroup_read("/proc", "stat");
     int64_t sum = 0;
@@ -92,7 +91,20 @@ static void put_percpu(struct buf *out, const char *text)
     buf_append_str(out, "]");
 }
 
-void cgroup_cpu_json(const struct cgroup_reading *r, int64_t system_cpu_ns, struct buf *out)
+static int64_t host_memory(void)
+{
+    struct sysinfo si;
+
+    return sysinfo(&si) < 0 ? 0 : (int64_t)si.totalram * si.mem_unit;
+}
+
+void cgroup_machine_read(struct cgroup_machine *ret)
+{
+    *ret = (struct cgroup_machine){system_cpu_ns(), sysconf(_SC_NPROCESSORS_ONLN), host_memory()};
+}
+
+void cgroup_cpu_json(const struct cgroup_reading *r, const struct cgroup_machine *m,
+                     struct buf *out)
 {
     struct cgroup_figures f;
 
@@ -102,22 +114,16 @@ void cgroup_cpu_json(const struct cgroup_reading *r, int64_t system_cpu_ns, stru
     put(out, ",\"usage_in_usermode\":", f.cpu_user_ns);
     if (!r->acct_v2)
         put_percpu(out, r->text[CGROUP_FILE_ACCT_PERCPU]);
-    put(out, "},\"system_cpu_usage\":", system_cpu_ns);
-    put(out, ",\"online_cpus\":", sysconf(_SC_NPROCESSORS_ONLN));
+    put(out, "},\"system_cpu_usage\":", m->cpu_ns);
+    put(out, ",\"online_cpus\":", m->cpus);
     put(out, ",\"throttling_data\":{\"periods\":", f.periods);
     put(out, ",\"throttled_periods\":", f.throttled);
     put(out, ",\"throttled_time\":", f.throttled_ns);
     buf_append_str(out, "}}");
 }
 
-static int64_t host_memory(void)
-{
-    struct sysinfo si;
-
-    return sysinfo(&si) < 0 ? 0 : (int64_t)si.totalram * si.mem_unit;
-}
-
-static void put_memory(const struct cgroup_reading *r, struct buf *out)
+static void put_memory(const struct cgroup_reading *r, const struct cgroup_machine *m,
+                       struct buf *out)
 {
     int64_t limit = reading_number(r, CGROUP_FILE_MEMORY_LIMIT);
     bool v2 = r->memory_v2;
@@ -132,7 +138,7 @@ static void put_memory(const struct cgroup_reading *r, struct buf *out)
     put(out, ",\"failcnt\":",
         v2 ? reading_key(r, CGROUP_FILE_MEMORY_FAILURES, "oom", 0)
            : reading_number(r, CGROUP_FILE_MEMORY_FAILURES));
-    put(out, ",\"limit\":", limit <= 0 || limit >= MEMORY_UNLIMITED ? host_memory() : limit);
+    put(out, ",\"limit\":", limit <= 0 || limit >= MEMORY_UNLIMITED ? m->memory : limit);
     buf_append_str(out, ",\"stats\":");
     put_keyed(out, r->text[CGROUP_FILE_MEMORY_STAT]);
     buf_append_str(out, "}");
@@ -169,11 +175,13 @@ static void put_io_list(struct buf *out, const char *name, const char *text, boo
 
     buf_append_str(out, name);
     buf_append_str(out, "[");
-    for (const char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
+    for (const char *p = text; *p; p = reading_next_line(p)) {
         unsigned major, minor;
         long long value, written;
         char op[16];
 
+        if (!is_digit(*p))
+            continue;
         if (v2 &&
             sscanf(p, "%u:%u rbytes=%lld wbytes=%lld", &major, &minor, &value, &written) == 4) {
             put_io(out, &first, major, minor, "read", value);
@@ -205,46 +213,81 @@ static void put_blkio(const struct cgroup_reading *r, struct buf *out)
     buf_append_str(out, "}");
 }
 
-/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" to members of an object. */
+static bool is_fraction(const char *text, size_t len)
+{
+    while (len > 0 && (is_digit(*text) || *text == '.')) {
+        text++;
+        len--;
+    }
+    return len == 0;
+}
+
+/* "avg10=0.00" to a member of an object. */
+static void put_pressure_word(struct buf *out, const char *word, size_t len)
+{
+    const char *equals = memchr(word, '=', len);
+    size_t key = equals ? (size_t)(equals - word) : len;
+
+    if (!equals || !is_fraction(equals + 1, len - key - 1))
+        return;
+    buf_append_str(out, "\"");
+    buf_append(out, word, key);
+    buf_append_str(out, "\":");
+    buf_append(out, equals + 1, len - key - 1);
+}
+
+static size_t word_length(const char *text)
+{
+    size_t n = 0;
+
+    while (text[n] != ' ' && text[n] != '\n' && text[n])
+        n++;
+    return n;
+}
+
+/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" to members of an object.  Not by scanf(3): that
+ * was a tenth of a reading. */
 static void put_pressure_lines(struct buf *out, const char *text)
 {
-    const char *comma = "";
+    for (const char *comma = ""; *text; comma = ",") {
+        size_t len = word_length(text);
 
-    while (*text) {
-        char kind[8], avg[3][16];
-        unsigned long long total;
-
-        if (sscanf(text, "%7[a-z] avg10=%15[0-9.] avg60=%15[0-9.] avg300=%15[0-9.] total=%llu",
-                   kind, avg[0], avg[1], avg[2], &total) == 5) {
-            buf_printf(out, "%s\"%s\":{\"avg10\":%s,\"avg60\":%s,\"avg300\":%s,\"total\":%llu}",
-                       comma, kind, avg[0], avg[1], avg[2], total);
-            comma = ",";
+        buf_append_str(out, comma);
+        buf_append_str(out, "\"");
+        buf_append(out, text, len);
+        buf_append_str(out, "\":{");
+        text += len;
+        for (const char *between = ""; *text == ' '; between = ",") {
+            len = word_length(++text);
+            buf_append_str(out, between);
+            put_pressure_word(out, text, len);
+            text += len;
         }
-        text += strcspn(text, "\n");
+        buf_append_str(out, "}");
         text += *text == '\n';
     }
 }
 
 static void put_pressure(const struct cgroup_reading *r, struct buf *out)
 {
-    static const char *const names[] = {"cpu", "memory", "io"};
-    const char *comma = "";
+    static const char *const names[] = {"\"cpu\":{", ",\"memory\":{", ",\"io\":{"};
 
     if (!*r->text[CGROUP_FILE_PSI_CPU])
         return;
     buf_append_str(out, ",\"pressure_stats\":{");
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++, comma = ",") {
-        buf_printf(out, "%s\"%s\":{", comma, names[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        buf_append_str(out, names[i]);
         put_pressure_lines(out, r->text[CGROUP_FILE_PSI_CPU + i]);
         buf_append_str(out, "}");
     }
     buf_append_str(out, "}");
 }
 
-void cgroup_use_json(const struct cgroup_reading *r, struct buf *out)
+void cgroup_use_json(const struct cgroup_reading *r, const struct cgroup_machine *m,
+                     struct buf *out)
 {
     put_pids(r, out);
-    put_memory(r, out);
+    put_memory(r, m, out);
     put_blkio(r, out);
     put_pressure(r, out);
 }

@@ -244,7 +244,7 @@ static bool is_behind(const struct container *c)
 static void hand_over(struct container *c, const struct attach_request *a)
 {
     struct shim_msg m = {.type = SHIM_ATTACH, .attach = a->attach};
-    int r = shim_send(c->shim.fd, &m, &a->fd, 1);
+    int r = shim_post(c, &m, &a->fd, 1);
 
     if (r < 0)
         log_error("container %s: attach: %s", c->id, err_text(-r));
@@ -367,7 +367,7 @@ int engine_container_resize(struct engine *e, const char *ref, uint16_t rows, ui
         return container_not_running(c, reterr);
     m.resize.rows = rows;
     m.resize.columns = columns;
-    r = shim_send(c->shim.fd, &m, NULL, 0);
+    r = shim_post(c, &m, NULL, 0);
     if (r < 0)
         return err_sys(reterr, -r, "cannot resize the terminal of container %s", c->id);
     snprintf(height, sizeof(height), "%u", rows);

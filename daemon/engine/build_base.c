@@ -48,7 +48,9 @@ static void base_found(struct stage_run *s, const struct image *img)
         step_failed(s, &e);
         return;
     }
-    if (*s->image)
+    if (*s->image && json_array_size(json_get(s->config, "OnBuild")) > 0)
+        ; /* take_triggers() says what follows */
+    else if (*s->image)
         stage_say(s, " ---> %.*s\n", SHORT_ID, s->image);
     else
         stage_say(s, " ---> \n");
@@ -111,7 +113,7 @@ int stage_pull(struct stage_run *s, const char *name, const char *platform, stag
     if (r < 0)
         return r;
     find_auth(b, name, &auth);
-    o.platform = platform ? platform : json_get_str(b->opt, "platform", NULL);
+    o.platform = str_empty(platform) ? json_get_str(b->opt, "platform", NULL) : platform;
     o.tag = ref.tag || ref.digest ? NULL : "latest";
     build_hold(b);
     s->pulled = then;
@@ -157,9 +159,11 @@ static int take_stage(struct stage_run *s, size_t other, struct err *reterr)
 static int find_from(struct stage_run *s, struct err *reterr)
 {
     struct build *b = s->build;
-    _cleanup_free_ char *name = NULL;
+    _cleanup_free_ char *name = NULL, *platform = NULL;
     int r = base_name(b, s->index, &name, reterr), other;
 
+    if (r >= 0)
+        r = base_platform(b, s->index, &platform, reterr);
     if (r < 0)
         return r;
     other = stage_by_name(b, s->index, name);
@@ -169,8 +173,12 @@ static int find_from(struct stage_run *s, struct err *reterr)
     }
     if (other >= 0)
         return stage_await(s, (size_t)other, stage_from) ? take_stage(s, (size_t)other, reterr) : 0;
-    r = build_option(b, "pull") ? -ENOENT : find_base(s, name, reterr);
-    return r == -ENOENT ? stage_pull(s, name, s->def->platform, base_pulled, reterr) : r;
+    /* One of another platform is as good as none: the registry may have the right one. */
+    r = build_option(b, "pull") ? -ENOENT
+                                : images_check_platform(b->engine->images, name, platform, reterr);
+    if (r >= 0)
+        r = find_base(s, name, reterr);
+    return r == -ENOENT ? stage_pull(s, name, platform, base_pulled, reterr) : r;
 }
 
 static void stage_from(struct stage_run *s)

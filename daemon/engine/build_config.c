@@ -5,6 +5,7 @@
 
 #include "build_impl.h"
 #include "changes.h"
+#include "weburl.h"
 
 json_t *config_kept(const json_t *config)
 {
@@ -278,7 +279,8 @@ int trigger_check(const struct instruction *ins, struct err *reterr)
 
 static int set_onbuild(struct stage_run *s, struct buf *out, struct err *reterr)
 {
-    struct instruction inner = {0};
+    struct instruction inner = {.line = s->ins->line};
+    _cleanup_free_ char *shown = NULL;
     int r = instruction_parse(s->ins->args, s->build->file.escape, &inner, reterr);
 
     if (r >= 0)
@@ -286,8 +288,9 @@ static int set_onbuild(struct stage_run *s, struct buf *out, struct err *reterr)
     instruction_done(&inner);
     if (r < 0)
         return r;
+    shown = weburl_redact(s->ins->args);
     json_array_append_new(config_member(s->config, "OnBuild", true), json_string(s->ins->args));
-    buf_printf(out, " %s", s->ins->args);
+    buf_printf(out, " %s", shown);
     return 0;
 }
 

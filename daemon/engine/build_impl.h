@@ -137,6 +137,8 @@ void stage_run_done(struct stage_run *s);
 int stage_by_name(const struct build *b, size_t before, const char *name);
 /* The base of a stage, variables replaced; caller frees. */
 int base_name(struct build *b, size_t i, char **ret, struct err *reterr);
+/* The platform that stage i is for, by its --platform or the build's; "": any; owned. */
+int base_platform(struct build *b, size_t i, char **ret, struct err *reterr);
 /* Is that one done, or not to be waited for?  If not, then() comes later. */
 bool stage_await(struct stage_run *s, size_t other, stage_fn *then);
 void stage_ended(struct stage_run *s);

@@ -43,6 +43,19 @@ int base_name(struct build *b, size_t i, char **ret, struct err *reterr)
     return r;
 }
 
+int base_platform(struct build *b, size_t i, char **ret, struct err *reterr)
+{
+    const char *own = b->stages.list[i].platform;
+    struct expander x = meta_expander(b);
+    int r = expand_word(&x, own ? own : "", ret, reterr);
+
+    if (r >= 0 && !**ret) {
+        free(*ret);
+        *ret = xstrdup(json_get_str(b->opt, "platform", ""));
+    }
+    return r;
+}
+
 static int mark_needed(struct build *b, size_t i, struct err *reterr)
 {
     const struct build_stage *def = &b->stages.list[i];

@@ -104,7 +104,8 @@ int build_remote(struct build *b, const char *url, struct err *reterr)
 
     if (fd < 0)
         return err_sys(reterr, errno, "create %s", REMOTE);
-    b->fetch = url_file_fetch(b->engine->images, url, fd, &cb, reterr);
+    b->fetch = url_file_fetch(b->engine->images, url, fd, b->engine->config.build_download_max, &cb,
+                              reterr);
     if (!b->fetch)
         return -EINVAL;
     build_hold(b);

@@ -114,10 +114,10 @@ static char *join(const json_t *words)
 /* "|1 name=value" and the command: arguments are part of what the cache goes by. */
 static json_t *history_command(struct stage_run *s, const json_t *argv)
 {
-    _cleanup_(strv_freep) char **args = arguments(s, true);
+    _cleanup_(strv_freep) char **args = arguments(s, true), **all = arguments(s, false);
     json_t *v = json_array();
 
-    if (args)
+    if (all)
         json_array_append_new(v, json_sprintf("|%zu", strv_len(args)));
     for (size_t i = 0; args && args[i]; i++)
         json_array_append_new(v, json_string(args[i]));

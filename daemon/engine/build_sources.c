@@ -13,6 +13,9 @@
 #include "fd.h"
 #include "image.h"
 #include "url_file.h"
+#include "weburl.h"
+
+#define MODE_DIGITS 5
 
 /* ---- from elsewhere ---- */
 
@@ -21,9 +24,12 @@ static bool is_number(const char *s)
     return strspn(s, "0123456789") == strlen(s);
 }
 
+/* Some texts repeat what the Dockerfile says: not the password in it. */
 static struct err *err_failed(const struct stage_run *s, struct err *e)
 {
-    err_wrap(e, "%s failed", s->ins->keyword);
+    _cleanup_free_ char *text = weburl_redact(e->message);
+
+    snprintf(e->message, sizeof(e->message), "%s failed: %s", s->ins->keyword, text);
     return e;
 }
 
@@ -180,12 +186,13 @@ static int open_url(struct stage_run *s, const char *url, struct err *reterr)
 {
     struct copy *c = s->copy;
     _cleanup_free_ char *name = url_file_name(url);
-    _cleanup_free_ char *dir = xasprintf("%s/%zu", c->dir, c->fetched);
+    _cleanup_free_ char *dir = xasprintf("%s/%zu", c->dir, c->fetched), *shown = weburl_show(url);
     _cleanup_free_ char *path = NULL, *pattern = NULL;
     int fd;
 
     if (!name && (str_ends(c->dest, "/") || c->sources[1]))
-        return err_set(reterr, ERR_INVALID, EINVAL, "cannot determine filename from url: %s", url);
+        return err_set(reterr, ERR_INVALID, EINVAL, "cannot determine filename from url: %s",
+                       shown);
     if (!name)
         name = xstrdup("download");
     path = xasprintf("%s/%s", dir, name);
@@ -209,7 +216,8 @@ static int fetch(struct stage_run *s, struct err *reterr)
 
     if (fd < 0)
         return fd;
-    s->fetch = url_file_fetch(s->build->engine->images, url, fd, &cb, reterr);
+    s->fetch = url_file_fetch(s->build->engine->images, url, fd,
+                              s->build->engine->config.build_download_max, &cb, reterr);
     if (!s->fetch)
         return -EINVAL;
     build_hold(s->build);
@@ -300,7 +308,8 @@ static int flag_word(struct stage_run *s, const char *name, char **ret, struct e
 
 static int check_mode(const char *mode, struct err *reterr)
 {
-    if (mode && (strspn(mode, "01234567") != strlen(mode) || strlen(mode) > 5))
+    if (mode && (strspn(mode, "01234567") != strlen(mode) || strlen(mode) > MODE_DIGITS ||
+                 strtoul(mode, NULL, 8) > 07777))
         return err_set(
             reterr, ERR_INVALID, EINVAL,
             "invalid chmod parameter: '%s'. it should be octal string and between 0 and 07777",
@@ -329,7 +338,9 @@ static int take_arguments(struct stage_run *s, struct copy *c, struct err *reter
     c->dest = copy_dest_path(s, words[n - 1]);
     c->shown = xstrdup(words[n - 1]);
     for (size_t i = 0; r >= 0 && i + 1 < n; i++) {
-        if (s->ins->kind == INS_ADD && is_url(words[i]))
+        if (is_url(words[i]) && s->ins->kind == INS_COPY)
+            r = err_set(reterr, ERR_INVALID, EINVAL, "source can't be a URL for COPY");
+        else if (is_url(words[i]))
             urls++;
         else if (!instruction_flag(s->ins, "from"))
             r = check_source(words[i], reterr);

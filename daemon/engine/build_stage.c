@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "build_impl.h"
+#include "weburl.h"
 
 static void config_step(struct stage_run *s)
 {
@@ -65,6 +66,15 @@ static bool label_step(struct stage_run *s)
     return true;
 }
 
+/* What is told is kept in the logs of those who build. */
+static void say_step(struct stage_run *s)
+{
+    bool urls = s->ins->kind == INS_ADD || s->ins->kind == INS_ONBUILD;
+    _cleanup_free_ char *text = urls ? weburl_redact(s->ins->original) : xstrdup(s->ins->original);
+
+    stage_say(s, "Step %u/%u : %s\n", ++s->step, s->build->steps, text);
+}
+
 void stage_next(void *arg)
 {
     struct stage_run *s = arg;
@@ -76,7 +86,7 @@ void stage_next(void *arg)
         s->ins = &s->triggers.list[s->at_trigger++];
     } else if (s->at < s->def->n) {
         s->ins = &s->def->first[s->at++];
-        stage_say(s, "Step %u/%u : %s\n", ++s->step, b->steps, s->ins->original);
+        say_step(s);
     } else {
         if (!label_step(s))
             stage_ended(s);

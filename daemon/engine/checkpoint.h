@@ -1,4 +1,4 @@
-/* Starting from a checkpoint: what start.c needs of checkpoint.c. */
+/* Starting from a checkpoint: what start.c needs of it (checkpoint_start.c). */
 #pragma once
 
 #include <stdbool.h>

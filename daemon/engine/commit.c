@@ -6,6 +6,7 @@
 #include "log.h"
 #include "private.h"
 #include "reference.h"
+#include "validate.h"
 
 struct commit {
     struct container *container; /* a reference */
@@ -232,7 +233,9 @@ static int check(struct container *c, const struct commit_options *o, const json
 
     if (c->removing)
         return err_set(reterr, ERR_CONFLICT, EBUSY, "container %s is being removed", c->id);
-    r = make_config(c, o, body, ret_config, reterr);
+    r = o->step ? 0 : validate_create_types(body, reterr);
+    if (r >= 0)
+        r = make_config(c, o, body, ret_config, reterr);
     if (r < 0)
         return r;
     return images_commit_check(

@@ -7,6 +7,7 @@
 #include "fd.h"
 #include "log.h"
 #include "private.h"
+#include "validate.h"
 
 struct connect_job {
     struct container *container; /* a reference; for the loop only */
@@ -213,6 +214,7 @@ static void after_connect(void *arg)
     struct container *c = j->container;
 
     c->connecting = false;
+    c->coming = NULL;
     j->net->users--;
     if (j->connects)
         connected(j);
@@ -235,7 +237,8 @@ static int open_netns(struct container *c, struct err *reterr)
     int saved = errno;
 
     shim_sync(c);
-    if (!container_is_up(c))
+    /* Its end may be seen here before the shim has told it. */
+    if (!container_is_up(c) || (fd < 0 && (saved == ENOENT || saved == ESRCH)))
         return container_not_running(c, reterr);
     if (fd < 0)
         return err_sys(reterr, saved, "open %s", path);
@@ -312,6 +315,7 @@ static void connect_running(struct container *c, struct net *net, engine_done_fn
     j = job_new(c, net, fd, done, arg);
     j->connects = true;
     j->endpoint = ep;
+    c->coming = &j->endpoint;
     j->wants_names = net_has_names(net) && !c->dns && c->shim.fd >= 0;
     if (j->wants_names)
         j->control = fcntl(c->shim.fd, F_DUPFD_CLOEXEC, 0);
@@ -368,12 +372,6 @@ struct request {
 
 static void begin(struct request *q);
 
-static void again(void *arg, const struct err *unused)
-{
-    (void)unused;
-    begin(arg);
-}
-
 static void request_end(struct request *q, const struct err *err)
 {
     q->done(q->arg, err);
@@ -381,6 +379,17 @@ static void request_end(struct request *q, const struct err *err)
     free(q->container);
     json_decref(q->body);
     free(q);
+}
+
+/* That what it waited for has failed is no concern of this request; that we end is. */
+static void again(void *arg, const struct err *err)
+{
+    struct request *q = arg;
+
+    if (err && q->engine->closing)
+        request_end(q, err);
+    else
+        begin(q);
 }
 
 static void request_done(void *arg, const struct err *err)
@@ -410,9 +419,7 @@ static int check(const struct container *c, const struct net *net, bool connects
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "container cannot be connected to multiple networks with one of the "
                        "networks in private (none) mode");
-    if (!net->network)
-        return err_set(reterr, ERR_NOT_FOUND, ENOENT, "network %s not found", net->name);
-    return 0;
+    return net_check_usable(net, reterr);
 }
 
 static int check_connect(const struct container *c, const struct net *net, const json_t *config,
@@ -475,8 +482,7 @@ static void begin(struct request *q)
     struct err err;
 
     if (registry_find(q->engine, q->container, &c, &err) < 0 ||
-        net_find(q->engine, q->network, &net, &err) < 0 ||
-        check(c, net, q->connects, &err) < 0) {
+        net_find(q->engine, q->network, &net, &err) < 0 || check(c, net, q->connects, &err) < 0) {
         request_end(q, &err);
         return;
     }
@@ -496,9 +502,11 @@ static void request(struct engine *e, const char *ref, const json_t *body, bool 
     const char *container = json_get_str(body, "Container", "");
     struct request *q;
     struct err err;
+    int r = validate_connect_types(body, &err);
 
-    if (!*container) {
-        err_set(&err, ERR_INVALID, EINVAL, "no container specified");
+    if (r >= 0 && !*container)
+        r = err_set(&err, ERR_INVALID, EINVAL, "no container specified");
+    if (r < 0) {
         done(arg, &err);
         return;
     }

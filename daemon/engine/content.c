@@ -22,6 +22,8 @@ struct content {
     const char *event;   /* emitted when it begins, or NULL */
     json_t *attributes;  /* of the event, owned, or NULL */
     char *ref;           /* owned: for messages, what the client called the container */
+    int64_t started_ns;  /* which run it was in, */
+    bool was_up;         /* if it ran */
     bool held;           /* container_release_view() is due */
     struct content_callbacks cb;
     bool deaf;             /* the reader lost interest: no more callbacks */
@@ -51,13 +53,27 @@ static void content_free(struct content *s)
     free(s);
 }
 
+/* The file system of a run is taken apart at its end, below who reads or writes there. */
+static void explain(struct content *s)
+{
+    const struct container *c = s->container;
+    struct err why = s->err;
+
+    if (s->err.kind == ERR_SYSTEM &&
+        (s->was_up != container_is_up(c) || s->started_ns != c->started_ns))
+        err_set(&s->err, ERR_CONFLICT, why.errnum,
+                "container %s was started or stopped meanwhile: %s", c->id, why.message);
+}
+
 static void tell(struct content *s)
 {
     if (s->container->engine->closing && !s->ended)
         err_set(&s->err, ERR_UNAVAILABLE, ESHUTDOWN, "the daemon is shutting down");
-    /* What was deleted while it was read is not what it was. */
-    if (s->err.kind == ERR_NONE && s->container->gone)
+    /* What was deleted while it was read is not what it was, and what a worker then missed is not
+     * the reason. */
+    if (s->container->gone || (s->container->removing && s->err.kind == ERR_SYSTEM))
         err_set(&s->err, ERR_NOT_FOUND, ENOENT, "container %s was removed", s->container->id);
+    explain(s);
     if (!s->deaf)
         s->cb.done(s->cb.arg, s->err.kind != ERR_NONE ? &s->err : NULL);
     content_free(s);
@@ -222,6 +238,8 @@ static int content_new(struct engine *e, const char *ref, const struct content_c
     s = xcalloc(1, sizeof(*s));
     s->in_fd = -EBADF;
     s->container = container_ref(c);
+    s->started_ns = c->started_ns;
+    s->was_up = container_is_up(c);
     s->cb = *cb;
     s->ref = xstrdup(ref);
     s->next = e->contents;

@@ -252,6 +252,8 @@ int engine_container_create(struct engine *e, const char *name, json_t *body, in
     const char *image;
     int r = validate_create_types(body, reterr);
 
+    if (r >= 0)
+        r = create_body_age(body, api_version, reterr);
     if (r < 0)
         return r;
     image = json_get_str(body, "Image", "");

@@ -40,6 +40,31 @@ json_t *container_endpoint_config(const struct container *c, const char *network
 
 /* ---- specs: values for the pool ---- */
 
+/* The addresses are not the network's: no lease is needed, nobody else is told. */
+static int link_local_of(const json_t *config, struct inet4 ret[LINK_LOCAL_MAX], struct err *reterr)
+{
+    static const struct inet4 all = {169U << 24 | 254U << 16, 16};
+    json_t *list = json_get(json_get(config, "IPAMConfig"), "LinkLocalIPs"), *v;
+    size_t i;
+
+    json_array_foreach (list, i, v) {
+        const char *text = json_is_string(v) ? json_string_value(v) : "";
+
+        if (i == LINK_LOCAL_MAX)
+            return err_set(reterr, ERR_INVALID, E2BIG,
+                           "an endpoint can have at most %d link-local "
+                           "addresses",
+                           LINK_LOCAL_MAX);
+        if (inet4_parse_address(text, &ret[i].address) < 0 || !inet4_contains(&all, ret[i].address))
+            return err_set(reterr, ERR_INVALID, EINVAL,
+                           "invalid endpoint settings:\ninvalid link-local IP address: %s (one of "
+                           "169.254.0.0/16 is wanted)",
+                           text);
+        ret[i].prefix = all.prefix;
+    }
+    return 0;
+}
+
 void endpoint_spec_of(const struct container *c, const struct endpoint *ep,
                       struct endpoint_spec *ret)
 {
@@ -52,6 +77,7 @@ void endpoint_spec_of(const struct container *c, const struct endpoint *ep,
     memcpy(ret->veth, ep->veth, sizeof(ret->veth));
     memcpy(ret->ifname, ep->ifname, sizeof(ret->ifname));
     memcpy(ret->mac, ep->mac, sizeof(ret->mac));
+    link_local_of(container_endpoint_config(c, ep->net->name), ret->link_local, NULL);
 }
 
 void endpoint_specs_of(const struct container *c, struct endpoint_specs *ret)
@@ -87,10 +113,10 @@ static int want(struct engine *e, struct wanted *w, const char *name, struct err
     struct net *net;
     int r = net_find(e, name, &net, reterr);
 
+    if (r >= 0)
+        r = net_check_usable(net, reterr);
     if (r < 0)
         return r;
-    if (net->kind != NET_KIND_BRIDGE || !net->network)
-        return err_set(reterr, ERR_NOT_FOUND, ENOENT, "network %s not found", name);
     for (size_t i = 0; i < w->n; i++) {
         if (w->nets[i] == net)
             return 0;
@@ -166,22 +192,62 @@ static uint32_t wanted_address(const json_t *config)
     return *text && inet4_parse_address(text, &address) >= 0 ? address : 0;
 }
 
+static bool has_address6(const struct endpoint *ep, const struct net *net,
+                         const uint8_t address[INET6_LEN])
+{
+    return ep && ep->net == net && memcmp(ep->address6.address, address, INET6_LEN) == 0;
+}
+
 static bool address6_is_taken(const struct net *net, const uint8_t address[INET6_LEN])
 {
+    json_t *aux = json_get(net_pool_of(net, true), "AuxiliaryAddresses"), *v;
     struct inet6 gateway = network_address6(net->network);
+    uint8_t reserved[INET6_LEN];
     struct map_entry *m;
+    const char *name;
+
+    json_object_foreach (aux, name, v) {
+        if (inet6_parse_address(json_string_value(v), reserved) >= 0 &&
+            memcmp(reserved, address, INET6_LEN) == 0)
+            return true;
+    }
 
     for (size_t i = 0; (m = map_next(&net->engine->by_id, &i));) {
         const struct container *c = m->value;
-        const struct endpoint *ep = container_endpoint(c, net);
 
-        if (ep && memcmp(ep->address6.address, address, INET6_LEN) == 0)
+        if (has_address6(container_endpoint(c, net), net, address) ||
+            has_address6(c->coming, net, address))
             return true;
     }
     return memcmp(gateway.address, address, INET6_LEN) == 0;
 }
 
-/* The IPv4 address, which is unique, in the IPv6 subnet, unless another is asked for. */
+/* Where addresses that nobody asked for are taken from. */
+static struct inet6 range6(const struct net *net)
+{
+    struct inet6 subnet = network_address6(net->network), range;
+    const char *text = json_get_str(net_pool_of(net, true), "IPRange", "");
+
+    return inet6_parse(text, &range) >= 0 && range.prefix <= 96 ? range : subnet;
+}
+
+/* The IPv4 address, which is unique, in the IPv6 subnet or its range.  Where it is somebody's own
+ * wish or reserved, another first byte: no IPv4 address of the network's has that, so nobody else's
+ * first choice is taken. */
+static int choose_address6(const struct endpoint *ep, uint8_t ret[INET6_LEN], struct err *reterr)
+{
+    struct inet6 range = range6(ep->net);
+
+    for (uint32_t first = 0; first <= UINT8_MAX; first++) {
+        inet6_with4(&range, ep->address ^ first << 24, ret);
+        if (!address6_is_taken(ep->net, ret))
+            return 0;
+    }
+    return err_set(reterr, ERR_UNAVAILABLE, EADDRNOTAVAIL,
+                   "no available IPv6 addresses on this network's address pools: %s",
+                   ep->net->name);
+}
+
 static int settle_address6(const json_t *config, struct endpoint *ep, struct err *reterr)
 {
     const char *text = json_get_str(json_get(config, "IPAMConfig"), "IPv6Address", "");
@@ -195,9 +261,9 @@ static int settle_address6(const json_t *config, struct endpoint *ep, struct err
                                 text);
     ep->address6.prefix = net.prefix;
     if (!*text)
-        inet6_with4(&net, ep->address, ep->address6.address);
-    else if (inet6_parse_address(text, ep->address6.address) < 0 ||
-             !inet6_contains(&net, ep->address6.address))
+        return choose_address6(ep, ep->address6.address, reterr);
+    if (inet6_parse_address(text, ep->address6.address) < 0 ||
+        !inet6_contains(&net, ep->address6.address))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "invalid endpoint settings:\nno configured subnet contains IP address %s",
                        text);
@@ -236,8 +302,11 @@ static void name_link(const struct container *c, char ret[IFNAMSIZ])
 int endpoint_take(struct container *c, struct net *net, struct endpoint *ret, struct err *reterr)
 {
     const json_t *config = container_endpoint_config(c, net->name);
-    int r;
+    struct inet4 link_local[LINK_LOCAL_MAX];
+    int r = link_local_of(config, link_local, reterr);
 
+    if (r < 0)
+        return r;
     *ret = (struct endpoint){.net = net};
     id_generate(ret->id);
     r = ipam_take(net->ipam, c->id, wanted_address(config), &ret->address, reterr);

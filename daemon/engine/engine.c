@@ -187,6 +187,8 @@ static int open_network(struct engine *e, struct err *reterr)
     else
         snprintf(e->table, sizeof(e->table), "containerd-lite-%08x", root_mark(e));
     e->ports = ports_new(e->db);
+    if (!is_default_root(e))
+        ports_spread(e->ports, root_mark(e));
     if (!e->config.bridge || !streq(e->config.bridge, "none"))
         r = open_bridge(e, reterr);
     return r < 0 ? r : networks_open(e, reterr);
@@ -375,10 +377,15 @@ static void close_handles(struct engine *e)
 static void drop_containers(struct engine *e)
 {
     _cleanup_free_ struct container **all = registry_sorted(e);
+    struct err err;
 
+    err_set(&err, ERR_UNAVAILABLE, ESHUTDOWN, "the daemon is stopping");
     for (size_t i = 0; all[i]; i++) {
         struct container *c = all[i];
 
+        /* Who waits for an end that we shall not see; what the wait keeps is let go, too. */
+        pending_finish(&c->exit_pending, &err);
+        pending_finish(&c->remove_pending, &err);
         while (c->followers)
             log_stream_close(c->followers);
         if (c->kill_timer) {
@@ -406,9 +413,11 @@ void engine_close(struct engine *e)
     commits_cancel(e);
     if (e->storage)
         storage_stop_deleting(e->storage);
-    /* A job that is half way has the kernel in hand: let it come to its end. */
-    while (e->jobs > 0)
+    /* A job that is half way has the kernel in hand: let it come to its end, and to what it has put
+     * off. */
+    while (e->jobs > 0 || e->deferred)
         uv_run(e->loop, UV_RUN_ONCE);
+    metrics_close(e);
     drop_containers(e);
     networks_unwatch(e);
     resolver_close(e);

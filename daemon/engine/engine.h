@@ -50,6 +50,7 @@ struct engine_config {
     bool keep_dynmods;           /* leave the host's cgroup2 mount options alone */
     bool debug;
     int mtu;
+    int64_t build_download_max; /* bytes that a build takes from one URL */
 };
 
 /* Opens or creates everything under the roots and reconciles database, shims and kernel.
@@ -177,6 +178,9 @@ int engine_container_attach_check(struct engine *e, const char *ref,
 void engine_container_attach(struct engine *e, const char *ref,
                              const struct attach_options *options, int fd, const void *extra,
                              size_t extra_len);
+
+/* DELETE with link=1: "CONTAINER/ALIAS" is no longer a name of what it stands for. */
+int engine_link_remove(struct engine *e, const char *name, struct err *reterr);
 
 /* ---- logs ---- */
 

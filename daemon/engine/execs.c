@@ -260,7 +260,7 @@ static int send_exec(struct exec *x, int fd, const void *extra, size_t extra_len
     exec_message_init(x, &m, framed, extra, extra_len);
     fds[0] = plan;
     fds[1] = fd;
-    r = shim_send(x->container->shim.fd, &m, fds, fd >= 0 ? 2 : 1);
+    r = shim_post(x->container, &m, fds, fd >= 0 ? 2 : 1);
     return r < 0 ? err_sys(reterr, -r, "cannot reach the shim") : 0;
 }
 
@@ -372,7 +372,7 @@ int engine_exec_resize(struct engine *e, const char *id, uint16_t rows, uint16_t
     memcpy(m.exec_id, x->id, sizeof(m.exec_id));
     m.resize.rows = rows;
     m.resize.columns = columns;
-    r = shim_send(x->container->shim.fd, &m, NULL, 0);
+    r = shim_post(x->container, &m, NULL, 0);
     return r < 0 ? err_sys(reterr, -r, "cannot resize the terminal") : 0;
 }
 

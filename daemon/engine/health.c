@@ -136,12 +136,12 @@ void health_message(struct container *c, const struct shim_msg *m)
         restart_unhealthy(c);
 }
 
-void health_hold(const struct container *c, bool on)
+void health_hold(struct container *c, bool on)
 {
     struct shim_msg m = {.type = SHIM_HOLD, .signal = on};
 
     if (c->health.checked && c->shim.fd >= 0)
-        shim_send(c->shim.fd, &m, NULL, 0);
+        shim_post(c, &m, NULL, 0);
 }
 
 /* ---- its file ---- */

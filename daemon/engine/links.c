@@ -91,6 +91,43 @@ static bool links_to(const struct container *c, const struct container *target)
     return false;
 }
 
+/* The place in its list of what it calls `alias`; -1: nothing. */
+static int find_alias(const struct container *c, const char *alias)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach (json_get(c->host_config, "Links"), i, v) {
+        char target[NET_NAME_MAX];
+
+        if (streq(split(json_string_value(v), target), alias))
+            return (int)i;
+    }
+    return -1;
+}
+
+int engine_link_remove(struct engine *e, const char *name, struct err *reterr)
+{
+    const char *slash = strrchr(name, '/');
+    _cleanup_free_ char *parent = slash ? xstrndup(name, (size_t)(slash - name)) : NULL;
+    struct container *c;
+    int r = registry_find(e, parent && *parent ? parent : name, &c, reterr), at;
+
+    if (r < 0)
+        return r;
+    if (!parent || !*parent)
+        return err_set(reterr, ERR_CONFLICT, EBUSY,
+                       "Conflict, cannot remove the default link name of the container");
+    at = find_alias(c, slash + 1);
+    if (at < 0)
+        return err_set(reterr, ERR_NOT_FOUND, ENOENT, "No such container: %s", name);
+    json_array_remove(json_get(c->host_config, "Links"), (size_t)at);
+    r = record_save_config(c, reterr);
+    if (r >= 0 && container_is_up(c))
+        container_hosts_refresh(c, false);
+    return r;
+}
+
 void links_follow(struct container *target)
 {
     struct map_entry *m;

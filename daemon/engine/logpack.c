@@ -15,11 +15,13 @@
 
 #include "buf.h"
 #include "fd.h"
+#include "loggzip.h"
 #include "mem.h"
 #include "symbols.h"
 
 #define LIBRARY "libzstd.so.1"
 #define LEVEL 3
+#define GZIP_MAGIC 0x8b1fu
 #define FRAME_MAGIC 0xfd2fb528u
 #define SKIP_MAGIC 0x184d2a5eu
 #define TABLE_MAGIC 0x8f92eab1u
@@ -32,6 +34,7 @@ struct place {
 };
 
 struct log_index {
+    bool gzip;
     uint32_t n;
     struct place *at; /* n + 1 */
     uint32_t held;    /* the frame that is decoded; n: none */
@@ -156,6 +159,42 @@ static int read_index(int fd, int64_t size, struct log_index **ret)
     return r;
 }
 
+/* Add the member at *at, which moves on behind it. */
+static int take_member(struct log_index *x, int fd, int64_t size)
+{
+    const struct place *from = &x->at[x->n];
+    char head[GZIP_HEAD];
+    struct gzip_member m;
+
+    if (x->n == PACK_FRAMES_MAX ||
+        read_plain(fd, head, sizeof(head), (int64_t)from->packed) != GZIP_HEAD ||
+        gzip_parse(head, &m) < 0 || m.plain == 0 || m.plain > PACK_FRAME ||
+        m.packed > 2 * PACK_FRAME || m.packed > (uint64_t)size - from->packed)
+        return -EBADMSG;
+    if ((x->n & (x->n + 1)) == 0) /* its room doubles */
+        x->at = xrealloc(x->at, (2 * (size_t)x->n + 3) * sizeof(*x->at));
+    x->at[x->n + 1] = (struct place){x->at[x->n].packed + m.packed, x->at[x->n].plain + m.plain};
+    x->n++;
+    return 0;
+}
+
+static int read_members(int fd, int64_t size, struct log_index **ret)
+{
+    _cleanup_(index_freep) struct log_index *x = xcalloc(1, sizeof(*x));
+
+    x->gzip = true;
+    x->at = xcalloc(1, sizeof(*x->at));
+    while (x->at[x->n].packed < (uint64_t)size) {
+        int r = take_member(x, fd, size);
+
+        if (r < 0)
+            return r;
+    }
+    x->held = x->n;
+    *ret = TAKE_PTR(x);
+    return 0;
+}
+
 static struct log_index *empty_index(void)
 {
     struct log_index *x = xcalloc(1, sizeof(*x));
@@ -168,13 +207,19 @@ int log_file_use(struct log_file *f, int fd)
 {
     char magic[4] = "";
     struct stat st;
+    bool gzip, zstandard;
     int r = 0;
 
     log_file_done(f);
     f->fd = fd;
-    if (fd >= 0 && read_plain(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
-        get32(magic) == FRAME_MAGIC)
-        r = fstat(fd, &st) < 0 ? -errno : read_index(fd, st.st_size, &f->index);
+    if (fd < 0 || read_plain(fd, magic, sizeof(magic), 0) != sizeof(magic))
+        return 0;
+    gzip = (get32(magic) & 0xffff) == GZIP_MAGIC;
+    zstandard = get32(magic) == FRAME_MAGIC;
+    if ((gzip || zstandard) && fstat(fd, &st) < 0)
+        r = -errno;
+    else if (gzip || zstandard)
+        r = (gzip ? read_members : read_index)(fd, st.st_size, &f->index);
     if (r < 0)
         f->index = empty_index();
     return r;
@@ -195,13 +240,22 @@ int64_t log_file_size(const struct log_file *f)
     return fstat(f->fd, &st) < 0 ? 0 : st.st_size;
 }
 
+static int unpack(const struct log_index *x, size_t packed, size_t plain)
+{
+    struct gzip_member m = {(uint32_t)packed, (uint32_t)plain, 0};
+
+    if (x->gzip)
+        return gzip_unpack(&m, x->packed, x->frame);
+    return zstd.decompress(x->frame, PACK_FRAME, x->packed, packed) == plain ? 0 : -EBADMSG;
+}
+
 /* Decode frame i. */
 static int hold(struct log_file *f, uint32_t i)
 {
     struct log_index *x = f->index;
     const struct place *p = &x->at[i];
     size_t packed = p[1].packed - p->packed, plain = p[1].plain - p->plain;
-    int r = need_library();
+    int r = x->gzip ? gzip_need_library() : need_library();
 
     if (x->held == i || r < 0)
         return r;
@@ -211,7 +265,7 @@ static int hold(struct log_file *f, uint32_t i)
     }
     x->held = x->n;
     if (read_plain(f->fd, x->packed, packed, (int64_t)p->packed) != (ssize_t)packed ||
-        zstd.decompress(x->frame, PACK_FRAME, x->packed, packed) != plain)
+        unpack(x, packed, plain) < 0)
         return -EBADMSG;
     x->held = i;
     return 0;
@@ -286,6 +340,24 @@ static int pack_frames(int in, int out, struct buf *rows)
         put32(rows, (uint32_t)len);
         put32(rows, (uint32_t)n);
         r = fd_write_all(out, packed, len);
+    }
+    return r;
+}
+
+int log_file_gzip(int in, int out, uint64_t origin)
+{
+    size_t room = gzip_room(PACK_FRAME);
+    _cleanup_free_ char *plain = xmalloc(PACK_FRAME), *packed = xmalloc(room);
+    int r = gzip_need_library();
+    ssize_t n;
+
+    for (int64_t at = 0; r >= 0; at += n) {
+        n = read_plain(in, plain, PACK_FRAME, at);
+        if (n <= 0)
+            return (int)n;
+        r = gzip_pack(packed, room, plain, (size_t)n, origin);
+        if (r >= 0)
+            r = fd_write_all(out, packed, (size_t)r);
     }
     return r;
 }

@@ -2,8 +2,8 @@
  *
  * A packed file is zstd frames of PACK_FRAME bytes of the log each and then their table, in the
  * seekable format of zstd's contrib/seekable_format: `zstdcat` reads it, and any place of it is
- * found by decoding one frame.  libzstd is loaded when the first file is packed or read.  For pool
- * threads. */
+ * found by decoding one frame.  libzstd is loaded when the first file is packed or read.  Those of
+ * the driver json-file are members of gzip (loggzip.h).  For pool threads. */
 #pragma once
 
 #include <errno.h>
@@ -35,3 +35,5 @@ ssize_t log_file_read(struct log_file *f, void *data, size_t len, int64_t offset
 /* Replace the file by its packed self, with the time of its last change; written under the
  * temporary name, which nobody else uses.  0: it is packed (already), or empty. */
 int log_file_pack(int dirfd, const char *name, const char *temporary, struct err *reterr);
+/* Write what in has to out, as gzip; 0 or -errno, -ELIBACC: no library. */
+int log_file_gzip(int in, int out, uint64_t origin);

@@ -10,6 +10,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "loggzip.h"
 #include "logline.h"
 #include "logset.h"
 #include "str.h"
@@ -28,6 +29,7 @@ void log_reader_done(struct log_reader *r)
     buf_done(&r->in);
     buf_done(&r->out);
     free(TAKE_PTR(r->path));
+    free(TAKE_PTR(r->details));
 }
 
 /* ---- lines ---- */
@@ -42,6 +44,8 @@ static void emit(struct log_reader *r, const struct log_line *l)
         log_line_timestamp(l, &r->out);
         buf_append(&r->out, " ", 1);
     }
+    if (r->details)
+        buf_append_str(&r->out, r->details);
     log_line_text(l, &r->out);
     if (r->framed) {
         uint32_t n = (uint32_t)(r->out.len - head - 8);
@@ -111,20 +115,56 @@ static char *name_of(const struct log_reader *r, unsigned i)
     return i == 0 ? xstrdup(r->path) : xasprintf("%s.%u", r->path, i);
 }
 
-static int open_nth(const struct log_reader *r, unsigned i)
+static int open_name(const char *name)
 {
-    _cleanup_free_ char *name = name_of(r, i);
     int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
     return fd < 0 ? -errno : fd;
 }
 
-static bool is_nth(const struct log_reader *r, const struct stat *file, unsigned i)
+static int open_packed(const char *name)
+{
+    _cleanup_free_ char *packed = xasprintf("%s.gz", name);
+
+    return open_name(packed);
+}
+
+/* A file that is being packed has both names for a moment, and never none. */
+static int open_nth(const struct log_reader *r, unsigned i)
 {
     _cleanup_free_ char *name = name_of(r, i);
+    int fd = open_name(name);
+
+    return fd == -ENOENT && i > 0 && !r->numbered ? open_packed(name) : fd;
+}
+
+/* Was the file that r has open packed into this one?  As it is open, nobody else has its number. */
+static bool is_made_of(int fd, const struct stat *file)
+{
+    char head[GZIP_HEAD];
+    struct gzip_member m;
+
+    return pread(fd, head, sizeof(head), 0) == GZIP_HEAD && gzip_parse(head, &m) >= 0 &&
+           m.origin == file->st_ino;
+}
+
+static bool is_nth(const struct log_reader *r, const struct stat *file, unsigned i)
+{
+    _cleanup_close_ int fd = open_nth(r, i);
     struct stat st;
 
-    return lstat(name, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return false;
+    if (st.st_dev == file->st_dev && st.st_ino == file->st_ino)
+        return true;
+    return !r->file.index && i > 0 && !r->numbered && is_made_of(fd, file);
+}
+
+static bool is_there(const struct log_reader *r, unsigned i)
+{
+    _cleanup_free_ char *name = name_of(r, i), *packed = xasprintf("%s.gz", name);
+
+    return access(name, F_OK) == 0 || access(packed, F_OK) == 0;
 }
 
 /* How many there are; one of them may be missing for a moment. */
@@ -138,21 +178,20 @@ static unsigned count_files(const struct log_reader *r)
                : r->last - first < LOG_SET_MAX ? (unsigned)(r->last - first) + 1
                                                : LOG_SET_MAX;
     for (unsigned missing = 0; n < LOG_SET_MAX && missing < 2; n++) {
-        _cleanup_free_ char *name = name_of(r, n);
-
-        missing = access(name, F_OK) < 0 ? missing + 1 : 0;
+        missing = is_there(r, n) ? 0 : missing + 1;
         if (missing == 2)
             n -= 2;
     }
     return n;
 }
 
-/* The place of an open file in the row, -ENOENT: it is not there any more. */
+/* The place of an open file in the row, -ENOENT: it is not there any more.  Files move up, and the
+ * row may have become longer meanwhile. */
 static int place_of(const struct log_reader *r, const struct stat *file)
 {
-    unsigned n = count_files(r);
+    unsigned n = 0;
 
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n || i < (n = count_files(r)); i++) {
         if (is_nth(r, file, i))
             return (int)i;
     }
@@ -176,22 +215,37 @@ static void wait_for_rename(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* Sets r->file to the oldest one there is, -ENOENT. */
-static int use_oldest(struct log_reader *r)
+/* The oldest one there is and its place; -ENOENT. */
+static int open_oldest(struct log_reader *r, unsigned *ret_place)
 {
     uint64_t first;
 
     if (r->numbered && log_set_numbers(r->path, &first, &r->last) < 0)
         return -ENOENT;
-    for (unsigned n = count_files(r); n-- > 0;) {
-        int fd = open_nth(r, n);
+    for (int tries = 1;; tries++) {
+        unsigned n = count_files(r);
+        int fd = -ENOENT;
 
-        if (fd >= 0) {
-            use(r, fd, n);
-            return 0;
-        }
+        while (fd < 0 && n > 0)
+            fd = open_nth(r, --n);
+        *ret_place = n;
+        /* If the oldest has moved up between the look and the opening, this is another one; one
+         * that cannot be opened stays where it is. */
+        if (fd < 0 || r->numbered || tries == RENAME_TRIES || !is_there(r, n + 1))
+            return fd;
+        fd_close(fd);
     }
-    return -ENOENT;
+}
+
+/* Sets r->file to it. */
+static int use_oldest(struct log_reader *r)
+{
+    unsigned place;
+    int fd = open_oldest(r, &place);
+
+    if (fd >= 0)
+        use(r, fd, place);
+    return fd < 0 ? fd : 0;
 }
 
 /* What was written between our last look and the rotation. */
@@ -253,7 +307,7 @@ static bool go_on(struct log_reader *r)
         return go_on_numbered(r);
     if (fstat(r->file.fd, &st) < 0)
         return false;
-    if (st.st_size < r->offset) { /* the only file, emptied when it was full */
+    if (!r->file.index && st.st_size < r->offset) { /* the only file, emptied when it was full */
         r->offset = 0;
         return st.st_size > 0;
     }
@@ -358,26 +412,44 @@ static bool is_older(int fd, int64_t since)
     return fstat(fd, &st) == 0 && st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec < since;
 }
 
+/* The first that is not older than that, and its place; -EAGAIN: they were renamed meanwhile. */
+static int open_since(struct log_reader *r, int64_t since, unsigned *ret_place)
+{
+    int fd = open_oldest(r, ret_place);
+
+    while (fd >= 0 && *ret_place > 0 && since > 0 && is_older(fd, since)) {
+        int next = open_nth(r, *ret_place - 1);
+        struct stat st;
+        bool moved = next < 0 || fstat(fd, &st) < 0 || !is_nth(r, &st, *ret_place);
+
+        fd_close(fd);
+        if (moved) {
+            if (next >= 0)
+                fd_close(next);
+            return -EAGAIN;
+        }
+        fd = next;
+        --*ret_place;
+    }
+    return fd;
+}
+
 static void begin_at_since(struct log_reader *r)
 {
-    uint64_t first;
+    int64_t since = r->options.since_ns;
+    unsigned place;
+    int fd = -EAGAIN;
 
-    if (r->numbered && log_set_numbers(r->path, &first, &r->last) < 0)
-        return;
-    for (unsigned i = count_files(r); i-- > 0;) {
-        int fd = open_nth(r, i);
-
-        if (fd < 0)
-            continue;
-        if (i > 0 && r->options.since_ns > 0 && is_older(fd, r->options.since_ns)) {
-            fd_close(fd);
-            continue;
-        }
-        use(r, fd, i);
-        if (r->options.since_ns > 0)
-            r->offset = find_since(&r->file, r->options.since_ns);
-        return;
+    for (int i = 0; i < RENAME_TRIES && fd == -EAGAIN; i++) {
+        if (i > 0)
+            wait_for_rename();
+        fd = open_since(r, since, &place);
     }
+    if (fd < 0)
+        return;
+    use(r, fd, place);
+    if (since > 0)
+        r->offset = find_since(&r->file, since);
 }
 
 static bool begin(struct log_reader *r)

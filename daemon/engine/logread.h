@@ -3,7 +3,8 @@
  * The shim appends to PATH and, where a size is given, renames it to PATH.1, PATH.1 to PATH.2 and
  * so on, while this reads.  Nothing is locked: a reader that comes to the end of a file looks where
  * that file stands now, and goes on with the next newer one.  The files of the driver `local` have
- * numbers that stay (logset.h), and are packed meanwhile (logpack.h).  For pool threads. */
+ * numbers that stay (logset.h), and are packed meanwhile (logpack.h); PATH.1 and so on may become
+ * PATH.1.gz (logrotated.h).  For pool threads. */
 #pragma once
 
 #include "buf.h"
@@ -12,8 +13,9 @@
 
 struct log_reader {
     struct log_options options;
-    bool framed; /* each line behind the 8-byte head of a multiplexed stream */
-    char *path;  /* owned */
+    bool framed;   /* each line behind the 8-byte head of a multiplexed stream */
+    char *path;    /* owned */
+    char *details; /* owned; in front of each line, or NULL */
     bool numbered;
 
     struct log_file file;

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "logconf.h"
 #include "logread.h"
+#include "logrotated.h"
 #include "logsend.h"
 #include "logset.h"
 #include "private.h"
@@ -69,13 +70,17 @@ struct settle_job {
     struct container *container; /* a reference */
     char *path;
     uint64_t files;
+    bool numbered;
 };
 
 static void settle_run(void *arg)
 {
     struct settle_job *j = arg;
 
-    log_set_settle(j->path, j->files);
+    if (j->numbered)
+        log_set_settle(j->path, j->files);
+    else
+        log_rotated_settle(j->path, j->files);
 }
 
 static void after_settle(void *arg)
@@ -97,8 +102,9 @@ void logs_settle(struct container *c)
     struct log_limits limits;
     struct settle_job *j;
 
-    if (!is_numbered(c) ||
-        log_limits_parse(json_get(c->host_config, "LogConfig"), &limits, NULL) < 0 ||
+    _cleanup_free_ char *path = container_log_path(c);
+
+    if (!path || log_limits_parse(json_get(c->host_config, "LogConfig"), &limits, NULL) < 0 ||
         !limits.compress)
         return;
     if (c->log_settling > 0) {
@@ -107,7 +113,7 @@ void logs_settle(struct container *c)
     }
     c->log_settling = 1;
     j = xcalloc(1, sizeof(*j));
-    *j = (struct settle_job){container_ref(c), container_log_path(c), limits.files};
+    *j = (struct settle_job){container_ref(c), TAKE_PTR(path), limits.files, is_numbered(c)};
     job_run(c->engine, settle_run, after_settle, j);
 }
 
@@ -257,6 +263,7 @@ int engine_logs_open(struct engine *e, const char *ref, const struct log_options
                                         .framed = !c->tty && !options->raw,
                                         .file = LOG_FILE_INIT,
                                         .path = path,
+                                        .details = options->details ? log_details(c) : NULL,
                                         .numbered = is_numbered(c)},
                              .fn = fn,
                              .arg = arg};

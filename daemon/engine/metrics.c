@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -12,7 +13,7 @@
 
 struct metrics_job {
     struct metrics metrics;
-    const struct cgroup *cgroup; /* borrowed: it outlives all jobs */
+    struct engine *engine;
     struct buf text;
     engine_text_fn *done;
     void *arg;
@@ -68,9 +69,11 @@ static void read_self(struct metrics *m)
 
 static void read_devices(struct metrics_container *c)
 {
+    struct netdev_file file = NETDEV_CLOSED;
     struct netdev devices[NETDEV_MAX];
-    int n = netdev_read(c->pid, devices, NETDEV_MAX);
+    int n = netdev_read(&file, c->pid, devices, NETDEV_MAX);
 
+    netdev_close(&file);
     if (n <= 0)
         return;
     c->devices = xcalloc((size_t)n, sizeof(devices[0]));
@@ -78,13 +81,10 @@ static void read_devices(struct metrics_container *c)
     c->n_devices = n;
 }
 
-static void read_container(const struct cgroup *cg, struct metrics_container *c,
-                           struct cgroup_reading *r)
+static void read_container(struct metrics_container *c, struct cgroup_reading *r)
 {
-    _cleanup_(cgroup_sampler_freep) struct cgroup_sampler *s =
-        cgroup_sampler_new(cg, c->parent, c->id, false);
-
-    c->found = cgroup_sampler_read(s, r) >= 0;
+    c->labels = metrics_labels(c);
+    c->found = cgroup_sampler_read(c->files, r) >= 0;
     if (!c->found)
         return;
     cgroup_figures(r, &c->figures);
@@ -100,14 +100,92 @@ static void metrics_run(void *arg)
 
     read_self(&j->metrics);
     for (size_t i = 0; i < j->metrics.n; i++)
-        read_container(j->cgroup, &j->metrics.containers[i], r);
+        read_container(&j->metrics.containers[i], r);
     free(r);
     metrics_write(&j->metrics, &j->text);
 }
 
+/* ---- files that stay open ---- */
+
+/* Who asks does so again and again, and opening files is half of a reading. */
+#define KEPT_MS 90000 /* after the last scrape */
+#define KEPT_MAX 256  /* containers */
+#define KEPT_SHARE 8  /* and one in so many of the descriptors that the daemon may have, at most */
+
+static bool may_keep(const struct engine *e)
+{
+    struct rlimit files;
+
+    return e->n_metrics_files < KEPT_MAX && getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+           (e->n_metrics_files + 1) * CGROUP_FILES < files.rlim_cur / KEPT_SHARE;
+}
+
+/* Those of the last scrape, or new ones; a second scrape at the same time has its own. */
+static void take_files(struct container *c, struct metrics_container *o)
+{
+    struct engine *e = c->engine;
+    const char *parent = json_get_str(c->host_config, "CgroupParent", "");
+
+    o->container = container_ref(c);
+    o->files = TAKE_PTR(c->metrics_files);
+    o->keeps = o->files || may_keep(e);
+    if (o->files)
+        return;
+    o->files = cgroup_sampler_new(e->cgroup, parent, c->id, CGROUP_FOR_FIGURES, o->keeps);
+    e->n_metrics_files += o->keeps;
+}
+
+static void give_back_files(struct metrics_container *o)
+{
+    struct container *c = o->container;
+    struct engine *e = c->engine;
+
+    if (o->keeps && !c->metrics_files && container_is_up(c) && !e->closing)
+        c->metrics_files = TAKE_PTR(o->files);
+    else
+        e->n_metrics_files -= o->keeps;
+    cgroup_sampler_free(o->files);
+    container_unref(c);
+}
+
+void metrics_forget(struct container *c)
+{
+    c->engine->n_metrics_files -= c->metrics_files != NULL;
+    cgroup_sampler_free(TAKE_PTR(c->metrics_files));
+}
+
+void metrics_close(struct engine *e)
+{
+    struct map_entry *entry;
+
+    for (size_t i = 0; (entry = map_next(&e->by_id, &i));)
+        metrics_forget(entry->value);
+    if (!e->metrics_timer)
+        return;
+    uv_timer_stop(e->metrics_timer);
+    uv_close((uv_handle_t *)TAKE_PTR(e->metrics_timer), (uv_close_cb)free);
+}
+
+static void on_nobody_asks(uv_timer_t *t)
+{
+    metrics_close(t->data);
+}
+
+static void arm(struct engine *e)
+{
+    if (e->closing || e->n_metrics_files == 0)
+        return;
+    if (!e->metrics_timer) {
+        e->metrics_timer = xcalloc(1, sizeof(*e->metrics_timer));
+        uv_timer_init(e->loop, e->metrics_timer);
+        e->metrics_timer->data = e;
+    }
+    uv_timer_start(e->metrics_timer, on_nobody_asks, KEPT_MS, 0);
+}
+
 /* ---- on the loop ---- */
 
-static void add_container(struct metrics *m, const struct container *c)
+static void add_container(struct metrics *m, struct container *c)
 {
     enum net_mode mode = container_net_mode(c);
     struct metrics_container *o;
@@ -120,7 +198,7 @@ static void add_container(struct metrics *m, const struct container *c)
     memcpy(o->id, c->id, sizeof(o->id));
     o->name = xstrdup(c->name);
     o->image = xstrdup(c->image_ref);
-    o->parent = xstrdup(json_get_str(c->host_config, "CgroupParent", ""));
+    take_files(c, o);
     o->run_dir = container_run_dir(c);
     o->pid = c->pid;
     o->own_network = mode == NET_BRIDGE || mode == NET_NONE;
@@ -142,7 +220,7 @@ static void gather(struct engine *e, struct metrics *m)
         up = METRICS_CONTAINERS_MAX;
     m->containers = xcalloc(up ? up : 1, sizeof(*m->containers));
     for (size_t i = 0; (entry = map_next(&e->by_id, &i));) {
-        const struct container *c = entry->value;
+        struct container *c = entry->value;
 
         m->running += c->status == STATUS_RUNNING;
         m->paused += c->status == STATUS_PAUSED;
@@ -166,11 +244,13 @@ static void after_metrics(void *arg)
 
         free(c->name);
         free(c->image);
-        free(c->parent);
+        free(c->labels);
+        give_back_files(c);
         free(c->run_dir);
         free(c->devices);
     }
     free(j->metrics.containers);
+    arm(j->engine);
     free(j);
 }
 
@@ -178,7 +258,7 @@ void engine_metrics(struct engine *e, engine_text_fn *done, void *arg)
 {
     struct metrics_job *j = xcalloc(1, sizeof(*j));
 
-    j->cgroup = e->cgroup;
+    j->engine = e;
     j->done = done;
     j->arg = arg;
     gather(e, &j->metrics);

@@ -8,7 +8,11 @@
 
 struct metrics_container {
     char id[ID_LEN + 1];
-    char *name, *image, *parent, *run_dir; /* owned */
+    char *name, *image, *run_dir; /* owned */
+    char *labels;                 /* owned; metrics_labels() */
+    struct container *container;  /* a reference; for the loop only */
+    struct cgroup_sampler *files; /* owned */
+    bool keeps;                   /* they stay open for the next scrape */
     int64_t log_lines_dropped, log_bytes_dropped;
     pid_t pid;
     bool own_network, found;
@@ -32,5 +36,6 @@ struct metrics {
     int fds, threads;
 };
 
-/* Any thread. */
+/* Any thread.  What the labels of each of its lines begin with; the caller's. */
+char *metrics_labels(const struct metrics_container *c);
 void metrics_write(const struct metrics *m, struct buf *out);

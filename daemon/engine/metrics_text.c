@@ -24,16 +24,28 @@ static void put_value(struct buf *out, const char *s)
     }
 }
 
+/* A fraction of so many digits. */
+static void put_fraction(struct buf *out, int64_t value, int64_t unit)
+{
+    char text[16];
+    size_t n = 0;
+
+    text[n++] = '.';
+    for (unit /= 10; unit > 0; unit /= 10)
+        text[n++] = (char)('0' + value / unit % 10);
+    buf_append(out, text, n);
+}
+
+/* Thousands of them in a scrape: not by printf(3). */
 static void put_number(struct buf *out, int64_t value, int64_t unit)
 {
     if (value < 0)
         value = 0;
-    if (unit == NANO)
-        buf_printf(out, " %" PRId64 ".%09" PRId64 "\n", value / NANO, value % NANO);
-    else if (unit == MICRO)
-        buf_printf(out, " %" PRId64 ".%06" PRId64 "\n", value / MICRO, value % MICRO);
-    else
-        buf_printf(out, " %" PRId64 "\n", value);
+    buf_append_str(out, " ");
+    buf_append_u64(out, (uint64_t)(value / unit));
+    if (unit > 1)
+        put_fraction(out, value % unit, unit);
+    buf_append_str(out, "\n");
 }
 
 static void put_head(struct buf *out, const char *name, const char *type, const char *help)
@@ -41,17 +53,25 @@ static void put_head(struct buf *out, const char *name, const char *type, const 
     buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* The labels that every line about a container begins with; the brace is left open. */
+char *metrics_labels(const struct metrics_container *c)
+{
+    struct buf out = {0};
+
+    buf_append_str(&out, "{id=\"");
+    buf_append_str(&out, c->id);
+    buf_append_str(&out, "\",name=\"");
+    put_value(&out, c->name);
+    buf_append_str(&out, "\",image=\"");
+    put_value(&out, c->image);
+    buf_append_str(&out, "\"");
+    return buf_take_str(&out);
+}
+
+/* What every line about a container begins with; the brace is left open. */
 static void put_labels(struct buf *out, const char *name, const struct metrics_container *c)
 {
     buf_append_str(out, name);
-    buf_append_str(out, "{id=\"");
-    buf_append_str(out, c->id);
-    buf_append_str(out, "\",name=\"");
-    put_value(out, c->name);
-    buf_append_str(out, "\",image=\"");
-    put_value(out, c->image);
-    buf_append_str(out, "\"");
+    buf_append_str(out, c->labels);
 }
 
 /* ---- one number of a container ---- */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "str.h"
@@ -40,13 +41,51 @@ int netdev_parse(char *text, struct netdev *ret, size_t max)
     return (int)n;
 }
 
-int netdev_read(pid_t pid, struct netdev *ret, size_t max)
+void netdev_close(struct netdev_file *file)
 {
-    _cleanup_free_ char *text = NULL;
-    char path[40];
-    ssize_t r;
+    file->fd = fd_close(file->fd);
+}
 
+static int netdev_open(struct netdev_file *file, pid_t pid)
+{
+    char path[40];
+
+    netdev_close(file);
     snprintf(path, sizeof(path), "/proc/%d/net/dev", pid);
-    r = file_read(AT_FDCWD, path, NETDEV_TEXT_MAX, &text);
-    return r < 0 ? (int)r : netdev_parse(text, ret, max);
+    file->fd = open(path, O_RDONLY | O_CLOEXEC);
+    file->pid = pid;
+    return file->fd < 0 ? -errno : 0;
+}
+
+/* At offset 0 the kernel makes the text anew. */
+static ssize_t read_text(int fd, char text[NETDEV_TEXT_MAX])
+{
+    size_t used = 0;
+
+    for (;;) {
+        ssize_t n = pread(fd, text + used, NETDEV_TEXT_MAX - 1 - used, (off_t)used);
+
+        if (n < 0)
+            return -errno;
+        used += (size_t)n;
+        /* Lines are cut nowhere but at a page's end: what is shorter is all. */
+        if (n < 2048)
+            break;
+    }
+    while (used == NETDEV_TEXT_MAX - 1 && used > 0 && text[used - 1] != '\n')
+        used--; /* a line in halves tells wrong numbers */
+    text[used] = '\0';
+    return (ssize_t)used;
+}
+
+int netdev_read(struct netdev_file *file, pid_t pid, struct netdev *ret, size_t max)
+{
+    char text[NETDEV_TEXT_MAX];
+    int r = file->fd >= 0 && file->pid == pid ? 0 : netdev_open(file, pid);
+    ssize_t n;
+
+    if (r < 0)
+        return r;
+    n = read_text(file->fd, text);
+    return n < 0 ? (int)n : netdev_parse(text, ret, max);
 }

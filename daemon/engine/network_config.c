@@ -49,6 +49,40 @@ static bool is_special6(const struct inet6 *subnet)
     return subnet->address[0] == 0 || subnet->address[0] == 0xff;
 }
 
+static int check_aux6(const json_t *pool, const struct inet6 *subnet, struct err *reterr)
+{
+    json_t *aux = json_get(pool, "AuxiliaryAddresses"), *v;
+    uint8_t address[INET6_LEN];
+    const char *name;
+
+    if (json_object_size(aux) > AUX_MAX)
+        return bad(reterr, "auxiliary addresses:", "too many");
+    json_object_foreach (aux, name, v) {
+        const char *text = json_is_string(v) ? json_string_value(v) : "";
+
+        if (inet6_parse_address(text, address) < 0 || !inet6_contains(subnet, address))
+            return err_set(reterr, ERR_INVALID, EINVAL,
+                           "invalid network config:\ninvalid auxiliary address %s: parent subnet "
+                           "is %s",
+                           text, json_get_str(pool, "Subnet", ""));
+    }
+    return 0;
+}
+
+/* An address has its last four bytes of the IPv4 one: a range must leave them open. */
+static int check_range6(const char *text, const struct inet6 *subnet, struct err *reterr)
+{
+    struct inet6 range;
+
+    if (!*text)
+        return 0;
+    if (inet6_parse(text, &range) < 0 || range.prefix < subnet->prefix ||
+        !inet6_contains(subnet, range.address))
+        return bad(reterr, "ip-range (not in the subnet)", text);
+    return range.prefix > 96 ? bad(reterr, "ip-range (prefix lengths of IPv6 are at most 96)", text)
+                             : 0;
+}
+
 static int settle_pool6(json_t *pool, struct err *reterr)
 {
     const char *text = json_get_str(pool, "Subnet", ""),
@@ -69,6 +103,8 @@ static int settle_pool6(json_t *pool, struct err *reterr)
         return bad(reterr, "subnet (prefix lengths of IPv6 are 8 to 96)", text);
     if (is_special6(&subnet))
         return bad(reterr, "subnet (not for hosts)", text);
+    if (check_range6(json_get_str(pool, "IPRange", ""), &subnet, reterr) < 0)
+        return -EINVAL;
     if (*gateway &&
         (inet6_parse_address(gateway, address) < 0 || !inet6_contains(&subnet, address)))
         return err_set(reterr, ERR_INVALID, EINVAL,
@@ -79,7 +115,7 @@ static int settle_pool6(json_t *pool, struct err *reterr)
         inet6_format_address(first.address, format);
         json_object_set_new(pool, "Gateway", json_string(format));
     }
-    return 0;
+    return check_aux6(pool, &subnet, reterr);
 }
 
 /* One IPAM configuration; what it leaves open is filled in.  An empty one is as good as none. */
@@ -213,6 +249,10 @@ static int check_driver(const char *driver, struct err *reterr)
     if (streq(driver, "host") || streq(driver, "null"))
         return err_set(reterr, ERR_FORBIDDEN, EPERM,
                        "only one instance of \"%s\" network is allowed", driver);
+    if (streq(driver, "overlay"))
+        return err_set(reterr, ERR_UNAVAILABLE, ENOTSUP,
+                       "This node is not a swarm manager. Use \"docker swarm init\" or \"docker "
+                       "swarm join\" to connect this node to swarm and try again.");
     return err_set(reterr, ERR_NOT_FOUND, ENOENT,
                    "could not find plugin %s in v1 plugin registry: plugin \"%s\" not found",
                    driver, driver);
@@ -300,6 +340,42 @@ static int check_options(const json_t *options, struct err *reterr)
     return check_booleans(options, reterr);
 }
 
+static const char *subnet_of(const json_t *ipam, bool six)
+{
+    json_t *pools = json_get(ipam, "Config"), *p;
+    size_t i;
+
+    json_array_foreach (pools, i, p) {
+        const char *text = json_get_str(p, "Subnet", "");
+
+        if ((strchr(text, ':') != NULL) == six)
+            return text;
+    }
+    return "";
+}
+
+/* Gateways are checked against the subnets that the request names: nobody can know others. */
+static int check_routes(const json_t *options, const json_t *ipam, bool ipv6, struct err *reterr)
+{
+    const json_t *text = json_get(options, NET_OPTION_ROUTES);
+    struct inet4 subnet = {0};
+    struct inet6 subnet6 = {0};
+    struct routes routes;
+    int r;
+
+    if (!text)
+        return 0;
+    if (!json_is_string(text))
+        return bad(reterr, "option", NET_OPTION_ROUTES);
+    r = routes_parse(json_string_value(text), &routes, reterr);
+    if (r < 0)
+        return r;
+    inet4_parse(subnet_of(ipam, false), &subnet);
+    if (ipv6)
+        inet6_parse(subnet_of(ipam, true), &subnet6);
+    return routes_check(&routes, &subnet, &subnet6, reterr);
+}
+
 static int check_macvlan(const json_t *options, const json_t *ipam, struct err *reterr)
 {
     const char *parent = json_get_str(options, "parent", "");
@@ -351,6 +427,14 @@ static int check_scope(const char *scope, struct err *reterr)
     return 0;
 }
 
+static int check_ipv4(const json_t *body, struct err *reterr)
+{
+    return json_get_bool(body, "EnableIPv4", true)
+               ? 0
+               : err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
+                         "networks without IPv4 are not supported");
+}
+
 int net_settle_config(struct engine *e, const char *id, const json_t *body, json_t **ret,
                       struct err *reterr)
 {
@@ -364,17 +448,16 @@ int net_settle_config(struct engine *e, const char *id, const json_t *body, json
     r = check_driver(driver, reterr);
     if (r >= 0)
         r = check_scope(json_get_str(body, "Scope", ""), reterr);
-    if (r >= 0 &&
-        (json_get_bool(body, "ConfigOnly", false) || json_get_bool(body, "Ingress", false) ||
-         *json_get_str(json_get(body, "ConfigFrom"), "Network", "")))
-        r = err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS,
-                    "config-only and ingress networks are not supported");
-    if (r >= 0 && !json_get_bool(body, "EnableIPv4", true))
-        r = err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS, "networks without IPv4 are not supported");
+    if (r >= 0 && json_get_bool(body, "Ingress", false))
+        r = err_set(reterr, ERR_NOT_IMPLEMENTED, ENOSYS, "ingress networks are not supported");
+    if (r >= 0)
+        r = check_ipv4(body, reterr);
     if (r >= 0)
         r = check_options(options, reterr);
     if (r >= 0)
         r = settle_ipam(json_get(body, "IPAM"), ipv6, &ipam, reterr);
+    if (r >= 0)
+        r = check_routes(options, ipam, ipv6, reterr);
     if (r < 0)
         return r;
     snprintf(own, sizeof(own), "br-%.12s", id);
@@ -387,10 +470,46 @@ int net_settle_config(struct engine *e, const char *id, const json_t *body, json
     }
     if (r < 0)
         return r;
-    *ret = json_pack("{s:s, s:b, s:b, s:O, s:b, s:b, s:O, s:o, s:s, s:b}", "Driver", driver,
+    *ret = json_pack("{s:s, s:b, s:b, s:O, s:b, s:b, s:O, s:o, s:s, s:s, s:b}", "Driver", driver,
                      "EnableIPv4", 1, "EnableIPv6", (int)ipv6, "IPAM", ipam, "Internal",
                      (int)json_get_bool(body, "Internal", false), "Attachable",
                      (int)json_get_bool(body, "Attachable", false), "Options", options, "Labels",
-                     object_of(body, "Labels"), "Bridge", bridge, "Unfinished", 1);
+                     object_of(body, "Labels"), "ConfigFrom",
+                     json_get_str(json_get(body, "ConfigFrom"), "Network", ""), "Bridge", bridge,
+                     "Unfinished", 1);
+    return *ret ? 0 : err_set(reterr, ERR_INVALID, EINVAL, "invalid network config");
+}
+
+/* Without what is filled in: each network that is made from it has its own. */
+static json_t *plain_ipam(const json_t *ipam)
+{
+    const json_t *pools = json_get(ipam, "Config"), *p;
+    json_t *options = json_get(ipam, "Options"), *out = json_array();
+    size_t i;
+
+    json_array_foreach (pools, i, p)
+        json_array_append_new(out, copy_pool(p));
+    return json_pack("{s:s, s:O, s:o}", "Driver", "default", "Options",
+                     json_is_object(options) ? options : json_null(), "Config", out);
+}
+
+int net_settle_template(const json_t *body, json_t **ret, struct err *reterr)
+{
+    _cleanup_json_ json_t *ipam = NULL, *options = object_of(body, "Options");
+    bool ipv6 = json_get_bool(body, "EnableIPv6", false);
+    int r = check_ipv4(body, reterr);
+
+    if (r >= 0)
+        r = check_options(options, reterr);
+    if (r >= 0)
+        r = settle_ipam(json_get(body, "IPAM"), false, &ipam, reterr);
+    if (r >= 0)
+        r = check_routes(options, ipam, ipv6, reterr);
+    if (r < 0)
+        return r;
+    *ret = json_pack("{s:s, s:b, s:b, s:o, s:b, s:b, s:O, s:o, s:s, s:b}", "Driver", "null",
+                     "EnableIPv4", 1, "EnableIPv6", (int)ipv6, "IPAM",
+                     plain_ipam(json_get(body, "IPAM")), "Internal", 0, "Attachable", 0, "Options",
+                     options, "Labels", object_of(body, "Labels"), "Bridge", "", "ConfigOnly", 1);
     return *ret ? 0 : err_set(reterr, ERR_INVALID, EINVAL, "invalid network config");
 }

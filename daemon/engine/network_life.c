@@ -6,6 +6,7 @@
 #include "log.h"
 #include "network_rows.h"
 #include "private.h"
+#include "validate.h"
 
 /* ---- creating: one at a time, so that each sees the subnets of those before ---- */
 
@@ -21,7 +22,7 @@ static int check_overlap(struct engine *e, const struct net *net, struct err *re
     for (size_t i = 0; (m = map_next(&e->nets, &i));) {
         const struct net *n = m->value;
 
-        if (n == net)
+        if (n == net || n->kind == NET_KIND_TEMPLATE)
             continue;
         if ((has4 && net_subnet(n, &other) && inet4_overlap(&wanted, &other)) ||
             (has6 && net_subnet6(n, &other6) && inet6_overlap(&wanted6, &other6)))
@@ -120,11 +121,22 @@ static void after_create(void *arg)
     create_end(j);
 }
 
+static int put_row(const struct net *net, struct err *reterr)
+{
+    _cleanup_free_ char *text = json_to_str(net->config);
+    struct network_row row = {.id = (char *)net->id,
+                              .name = net->name,
+                              .driver = (char *)json_get_str(net->config, "Driver", ""),
+                              .config = text,
+                              .created = net->created_ns};
+
+    return db_network_put(net->engine->db, &row, reterr);
+}
+
 static int begin(struct net_create *j)
 {
     struct engine *e = j->engine;
     struct net *net = j->net;
-    _cleanup_free_ char *text = NULL;
     struct map_entry *m;
     int r = check_overlap(e, net, &j->err);
 
@@ -134,21 +146,16 @@ static int begin(struct net_create *j)
     json_object_set_new(
         net->config, "BridgeIsOurs",
         json_boolean(!network_link_exists(json_get_str(net->config, "Bridge", ""))));
-    text = json_to_str(net->config);
-    r = db_network_put(
-        e->db,
-        &(struct network_row){.id = net->id,
-                              .name = net->name,
-                              .driver = (char *)json_get_str(net->config, "Driver", ""),
-                              .config = text,
-                              .created = net->created_ns},
-        &j->err);
+    r = put_row(net, &j->err);
     if (r < 0)
         return r;
     net_kernel_config(net, &j->config);
     j->reserved = xcalloc(e->nets.count + 1, sizeof(*j->reserved));
     for (size_t i = 0; (m = map_next(&e->nets, &i));) {
-        if (m->value != net && net_subnet(m->value, &j->reserved[j->config.n_reserved]))
+        const struct net *n = m->value;
+
+        if (n != net && n->kind != NET_KIND_TEMPLATE &&
+            net_subnet(n, &j->reserved[j->config.n_reserved]))
             j->config.n_reserved++;
     }
     j->config.reserved = j->reserved;
@@ -170,29 +177,60 @@ static void begin_next(struct engine *e)
         job_run(e, create_run, after_create, j);
 }
 
-static int prepare(struct engine *e, const json_t *body, struct net **ret, struct err *reterr)
+static int settle(struct engine *e, const char *id, const json_t *body, json_t **ret,
+                  struct err *reterr)
 {
-    const char *name = json_get_str(body, "Name", "");
-    char id[ID_LEN + 1];
-    json_t *config = NULL;
-    int r = net_check_name(e, name, reterr);
+    _cleanup_json_ json_t *whole = NULL;
+    int r = net_apply_template(e, body, &whole, reterr);
 
-    if (r < 0)
-        return r;
-    id_generate(id);
-    r = net_settle_config(e, id, body, &config, reterr);
+    if (r >= 0)
+        r = net_settle_config(e, id, whole, ret, reterr);
     if (r < 0)
         return r;
     r = networks_fabric(e, reterr);
-    if (r < 0) {
-        json_decref(config);
+    if (r < 0)
+        json_decref(TAKE_PTR(*ret));
+    return r;
+}
+
+static int prepare(struct engine *e, const json_t *body, struct net **ret, struct err *reterr)
+{
+    const char *name = json_get_str(body, "Name", "");
+    bool template = json_get_bool(body, "ConfigOnly", false);
+    char id[ID_LEN + 1];
+    json_t *config = NULL;
+    /* Who is told of one with wrong types cannot read the list of all. */
+    int r = validate_network_types(body, reterr);
+
+    if (r >= 0)
+        r = net_check_name(e, name, reterr);
+    if (r >= 0)
+        r = net_check_template_use(body, reterr);
+    if (r < 0)
         return r;
-    }
-    *ret = net_new(e, id, name, NET_KIND_BRIDGE);
+    id_generate(id);
+    r = template ? net_settle_template(body, &config, reterr)
+                 : settle(e, id, body, &config, reterr);
+    if (r < 0)
+        return r;
+    *ret = net_new(e, id, name, template ? NET_KIND_TEMPLATE : NET_KIND_BRIDGE);
     (*ret)->config = config;
     (*ret)->created_ns = time_now_ns();
-    (*ret)->busy = true;
     return 0;
+}
+
+/* Nothing is to be made of it but its row. */
+static void create_template(struct net *net, engine_json_fn *done, void *arg)
+{
+    struct err err;
+
+    if (put_row(net, &err) < 0) {
+        net_drop(net);
+        done(arg, NULL, &err);
+        return;
+    }
+    net_event(net, "create", NULL);
+    done(arg, json_pack("{s:s, s:s}", "Id", net->id, "Warning", ""), NULL);
 }
 
 void engine_network_create(struct engine *e, const json_t *body, engine_json_fn *done, void *arg)
@@ -205,6 +243,11 @@ void engine_network_create(struct engine *e, const json_t *body, engine_json_fn 
         done(arg, NULL, &err);
         return;
     }
+    if (net->kind == NET_KIND_TEMPLATE) {
+        create_template(net, done, arg);
+        return;
+    }
+    net->busy = true;
     j = xcalloc(1, sizeof(*j));
     *j = (struct net_create){.engine = e, .net = net, .done = done, .arg = arg};
     while (*end)
@@ -254,6 +297,12 @@ static int check_removable(const struct net *net, struct err *reterr)
     if (net->predefined)
         return err_set(reterr, ERR_FORBIDDEN, EPERM,
                        "%s is a pre-defined network and cannot be removed", net->name);
+    if (net->kind == NET_KIND_TEMPLATE)
+        return !net_template_in_use(net)
+                   ? 0
+                   : err_set(reterr, ERR_FORBIDDEN, EBUSY,
+                             "error while removing network: configuration network \"%s\" is in use",
+                             net->name);
     if (net_in_use(net, &by))
         return err_set(reterr, ERR_FORBIDDEN, EBUSY,
                        "error while removing network: network %s has active endpoints (name:\"%s\" "
@@ -322,7 +371,7 @@ static bool is_prunable(const struct net *net, const json_t *filters, int64_t un
     const json_t *unwanted = json_object_get(filters, "label!");
     const json_t *labels = json_get(net->config, "Labels");
 
-    return !net->busy && check_removable(net, NULL) >= 0 &&
+    return !net->busy && net->kind == NET_KIND_BRIDGE && check_removable(net, NULL) >= 0 &&
            (until == 0 || net->created_ns < until) &&
            match_labels(json_object_get(filters, "label"), labels) &&
            (json_array_size(unwanted) == 0 || !match_labels(unwanted, labels));

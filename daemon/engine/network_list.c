@@ -26,6 +26,8 @@ static json_t *members_json(const struct net *net)
     json_t *out = json_object();
     struct map_entry *m;
 
+    if (net->kind == NET_KIND_TEMPLATE)
+        return out;
     for (size_t i = 0; (m = map_next(&net->engine->by_id, &i));) {
         const struct container *c = m->value;
 
@@ -58,8 +60,9 @@ static json_t *net_json(const struct net *net, bool members)
     for (size_t i = 0; i < ARRAY_SIZE(as_stored); i++)
         json_object_set(o, as_stored[i], json_object_get(net->config, as_stored[i]));
     json_object_set_new(o, "Ingress", json_false());
-    json_object_set_new(o, "ConfigFrom", json_pack("{s:s}", "Network", ""));
-    json_object_set_new(o, "ConfigOnly", json_false());
+    json_object_set_new(o, "ConfigFrom",
+                        json_pack("{s:s}", "Network", json_get_str(net->config, "ConfigFrom", "")));
+    json_object_set_new(o, "ConfigOnly", json_boolean(net->kind == NET_KIND_TEMPLATE));
     json_object_set_new(o, "Containers", members ? members_json(net) : json_object());
     return o;
 }

@@ -59,6 +59,16 @@ struct net *net_predefined(struct engine *e, enum net_kind kind)
     return NULL;
 }
 
+int net_check_usable(const struct net *net, struct err *reterr)
+{
+    if (net->kind == NET_KIND_TEMPLATE)
+        return err_set(reterr, ERR_FORBIDDEN, EPERM,
+                       "cannot create endpoint on configuration-only network");
+    if (!net->network)
+        return err_set(reterr, ERR_NOT_FOUND, ENOENT, "network %s not found", net->name);
+    return 0;
+}
+
 bool net_has_names(const struct net *net)
 {
     return !net->predefined;
@@ -154,7 +164,7 @@ void networks_close(struct engine *e)
 
 /* ---- from a stored configuration to a bridge ---- */
 
-static const json_t *pool_of(const struct net *net, bool six)
+const json_t *net_pool_of(const struct net *net, bool six)
 {
     const json_t *pools = json_get(json_get(net->config, "IPAM"), "Config"), *p;
     size_t i;
@@ -168,12 +178,12 @@ static const json_t *pool_of(const struct net *net, bool six)
 
 const json_t *net_pool(const struct net *net)
 {
-    return pool_of(net, false);
+    return net_pool_of(net, false);
 }
 
 bool net_subnet6(const struct net *net, struct inet6 *ret)
 {
-    return inet6_parse(json_get_str(pool_of(net, true), "Subnet", ""), ret) >= 0;
+    return inet6_parse(json_get_str(net_pool_of(net, true), "Subnet", ""), ret) >= 0;
 }
 
 bool net_subnet(const struct net *net, struct inet4 *ret)
@@ -227,13 +237,15 @@ void net_kernel_config(const struct net *net, struct network_config *ret)
     }
     if (str_parse_u64(mtu, UINT16_MAX, &n) >= 0 && n > 0)
         ret->mtu = (uint32_t)n;
+    if (routes_parse(json_get_str(options, NET_OPTION_ROUTES, ""), &ret->routes, NULL) < 0)
+        ret->routes.n = 0; /* never: it was checked before it was stored */
     if (net_subnet(net, &subnet) &&
         inet4_parse_address(json_get_str(pool, "Gateway", ""), &ret->address.address) >= 0)
         ret->address.prefix = subnet.prefix;
     else
         ret->address = (struct inet4){0};
     if (!json_get_bool(net->config, "EnableIPv6", false) || !net_subnet6(net, &ret->address6) ||
-        inet6_parse_address(json_get_str(pool_of(net, true), "Gateway", ""),
+        inet6_parse_address(json_get_str(net_pool_of(net, true), "Gateway", ""),
                             ret->address6.address) < 0)
         ret->address6.prefix = 0;
 }
@@ -381,6 +393,10 @@ static void open_one(struct engine *e, const struct network_row *row)
     net = net_new(e, row->id, row->name, NET_KIND_BRIDGE);
     net->config = config;
     net->created_ns = row->created;
+    if (json_get_bool(config, "ConfigOnly", false)) {
+        net->kind = NET_KIND_TEMPLATE;
+        return;
+    }
     if (!net_subnet(net, &subnet) || json_get_bool(config, "Unfinished", false)) {
         undo_half_made(net);
         return;

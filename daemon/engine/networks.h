@@ -47,7 +47,12 @@ bool engine_networks_forwards(struct engine *e, const char *container_id);
 
 /* ---- the rest is the engine's own ---- */
 
-enum net_kind { NET_KIND_BRIDGE, NET_KIND_HOST, NET_KIND_NULL };
+enum net_kind {
+    NET_KIND_BRIDGE, /* or macvlan: those that containers are connected to */
+    NET_KIND_HOST,
+    NET_KIND_NULL,
+    NET_KIND_TEMPLATE, /* ConfigOnly: others take their configuration from it */
+};
 
 struct net {
     struct engine *engine;
@@ -73,13 +78,16 @@ int networks_fabric(struct engine *e, struct err *reterr);
 
 struct net *net_new(struct engine *e, const char *id, const char *name, enum net_kind kind);
 void net_drop(struct net *net);
-/* Its IPAM configuration of IPv4, or NULL. */
+/* Its IPAM configuration of IPv4, of a family, or NULL. */
 const json_t *net_pool(const struct net *net);
+const json_t *net_pool_of(const struct net *net, bool six);
 bool net_subnet(const struct net *net, struct inet4 *ret);
 bool net_subnet6(const struct net *net, struct inet6 *ret);
 void net_kernel_config(const struct net *net, struct network_config *ret);
 /* Of a macvlan network's options: as the kernel counts them, 0 if none is named, -EINVAL. */
 int net_macvlan_mode(const json_t *options);
+/* The option with its containers' routes: see route.h. */
+#define NET_OPTION_ROUTES "containerd-lite.network.routes"
 /* key: what it goes by in the table `addresses` */
 int net_open_ipam(struct net *net, const char *key, struct err *reterr);
 
@@ -90,6 +98,20 @@ int net_check_name(struct engine *e, const char *name, struct err *reterr);
 /* The request's body, checked, with what it leaves open filled in: *ret is net->config. */
 int net_settle_config(struct engine *e, const char *id, const json_t *body, json_t **ret,
                       struct err *reterr);
+
+/* The same of a ConfigOnly one: what it says is kept as it is.  Checked now rather than when it is
+ * used. */
+int net_settle_template(const json_t *body, json_t **ret, struct err *reterr);
+
+/* ---- network_template.c ---- */
+
+/* What dockerd refuses of requests with ConfigOnly or ConfigFrom. */
+int net_check_template_use(const json_t *body, struct err *reterr);
+/* The request with what the network of ConfigFrom says in it; body itself if it names none.  New
+ * reference. */
+int net_apply_template(struct engine *e, const json_t *body, json_t **ret, struct err *reterr);
+/* Is there a network that was made from it? */
+bool net_template_in_use(const struct net *template);
 
 /* ---- watch.c: somebody deletes what is ours ---- */
 
@@ -107,10 +129,13 @@ int net_find(struct engine *e, const char *ref, struct net **ret, struct err *re
 /* NULL if there is none. */
 struct net *net_by_id(struct engine *e, const char *id);
 struct net *net_predefined(struct engine *e, enum net_kind kind);
+/* Can a container be connected to it?  ERR_NOT_FOUND, ERR_FORBIDDEN. */
+int net_check_usable(const struct net *net, struct err *reterr);
 /* User-defined networks have names; the others do not. */
 bool net_has_names(const struct net *net);
 bool net_is_internal(const struct net *net);
-/* Do its containers have ports of the host?  Those of macvlan are reached by their own addresses. */
+/* Do its containers have ports of the host?  Those of macvlan are reached by their own addresses.
+ */
 bool net_publishes(const struct net *net);
 /* The address that published ports are bound to if the request names none. */
 uint32_t net_host_binding(const struct net *net);

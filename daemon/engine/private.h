@@ -55,9 +55,11 @@ enum net_mode { NET_BRIDGE, NET_HOST, NET_NONE, NET_CONTAINER };
 
 /* The daemon's end of a shim's control socket. */
 struct shim_conn {
-    int fd;          /* owned; -EBADF: not connected */
-    pid_t pid;       /* of a shim that is our child, else 0 */
-    uv_poll_t *poll; /* owned until its close callback */
+    int fd;                  /* owned; -EBADF: not connected */
+    pid_t pid;               /* of a shim that is our child, else 0 */
+    uv_poll_t *poll;         /* owned until its close callback */
+    struct shim_post *posts; /* owned; what it has no room for yet */
+    size_t n_posts;
 };
 
 /* The last word of a container's health check. */
@@ -101,19 +103,20 @@ struct container {
     bool exiting;  /* has ended, what it had is being given back */
     bool cleaning; /* the run directory of the last start is being deleted */
     bool removing;
-    bool connecting;      /* a network comes or goes, on the pool: one at a time */
-    bool exit_waits;      /* it has ended meanwhile */
-    bool updating;        /* its limits change: one request at a time */
-    bool freezing;        /* a pause or unpause is on the pool */
+    bool connecting;               /* a network comes or goes, on the pool: one at a time */
+    const struct endpoint *coming; /* what connects, the job's; NULL */
+    bool exit_waits;               /* it has ended meanwhile */
+    bool updating;                 /* its limits change: one request at a time */
+    bool freezing;                 /* a pause or unpause is on the pool */
     bool checkpointing;   /* a checkpoint of it is made, on the pool: one at a time, and no pause */
     bool frozen_for_us;   /* by a commit: whoever finds it so later thaws it */
     bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */
     bool stopped_by_user; /* for restart policies: stop or kill came from a client */
     bool stopped_by_checkpoint; /* the same by the checkpoint being made, taken back if it fails */
-    bool restarting;      /* stop and start again as one operation: no auto-remove in between */
-    bool lost;            /* its shim ended without a word: the cgroups are ours to remove */
-    bool failing;         /* stopped because it was unhealthy: to its policy this is a failure */
-    bool unsaved;         /* its row is older than what is here: it could not be written */
+    bool restarting; /* stop and start again as one operation: no auto-remove in between */
+    bool lost;       /* its shim ended without a word: the cgroups are ours to remove */
+    bool failing;    /* stopped because it was unhealthy: to its policy this is a failure */
+    bool unsaved;    /* its row is older than what is here: it could not be written */
     int pid;
     int exit_code;
     bool oom_killed;
@@ -148,7 +151,8 @@ struct container {
     struct attach_line *attach_line; /* attach.c; NULL: nobody waits for the shim to read */
     struct exec *execs;
     struct log_stream *followers;
-    unsigned log_settling; /* 1: its files are being packed, 2: and then once more */
+    struct cgroup_sampler *metrics_files; /* metrics.c; owned, NULL: none are open */
+    unsigned log_settling;                /* 1: its files are being packed, 2: and then once more */
     int64_t backoff_ms;
     uv_timer_t *restart_timer;   /* with STATUS_RESTARTING; owned until its close callback */
     struct container *line_next; /* in the line of those whose policy starts them; the line's */
@@ -192,6 +196,8 @@ struct engine {
     struct events *events;
     atomic_uint procview_users; /* written on the loop */
     struct stats_hub *stats;    /* NULL until somebody asks */
+    size_t n_metrics_files;     /* containers that have some open */
+    uv_timer_t *metrics_timer;  /* owned until its close callback; while there are such */
     struct map by_id;           /* id -> struct container (a reference each) */
     struct map by_name;         /* name -> the same, borrowed */
     struct map execs;           /* exec id -> struct exec, borrowed from its container */
@@ -206,7 +212,7 @@ struct engine {
     struct build *builds;   /* list */
     unsigned n_builds;
     unsigned n_dumps; /* checkpoints being made, on the pool */
-    pid_t *dying; /* shims to be reaped; owned */
+    pid_t *dying;     /* shims to be reaped; owned */
     size_t n_dying;
     uv_signal_t sigchld;
     bool closing;
@@ -250,6 +256,8 @@ static inline bool container_is_active(const struct container *c)
     return container_is_up(c) || c->status == STATUS_RESTARTING;
 }
 enum net_mode container_net_mode(const struct container *c);
+/* Are there interfaces of its own, or of the container that it joined?  The host's are neither. */
+bool container_has_network(const struct container *c);
 
 /* ---- create.c ---- */
 
@@ -493,6 +501,13 @@ void restart_resume(struct container *c);
 /* The engine ends: nobody in the line is started any more. */
 void restart_close(struct engine *e);
 
+/* ---- metrics.c ---- */
+
+/* It has ended: its files are not read any more. */
+void metrics_forget(struct container *c);
+/* Close the files of all. */
+void metrics_close(struct engine *e);
+
 /* ---- shims.c ---- */
 
 int shims_prepare(struct engine *e, struct err *reterr); /* engine->shim_fd */
@@ -503,12 +518,24 @@ int shim_spawn(int exe_fd, int plan_fd, const char *id, int *ret_fd, pid_t *ret_
 void shim_reap(struct engine *e, pid_t pid);
 void shims_sigchld(struct engine *e);
 void shim_attach_early(struct shim_attach *a, const void *data, size_t len);
+/* Any thread.  -EAGAIN if the socket is full. */
 int shim_send(int fd, const struct shim_msg *m, const int *fds, size_t n);
 /* Adopt a connected socket: messages are handled on the loop from now on. */
 void shim_adopt(struct container *c, int fd, pid_t pid);
 void shim_drop(struct container *c);
 /* Handle what has arrived already, so that answers are not older than what clients have seen. */
 void shim_sync(struct container *c);
+/* Wake up for what there is to read, and to write if something waits. */
+void shim_watch(struct container *c);
+
+/* ---- shim_post.c ---- */
+
+/* As shim_send(), to a connected shim; what it has no room for is sent later, and the descriptors
+ * copied for that.  -EAGAIN: too much waits already. */
+int shim_post(struct container *c, const struct shim_msg *m, const int *fds, size_t n);
+/* There may be room now. */
+void shim_posts_send(struct container *c);
+void shim_posts_free(struct shim_conn *s);
 
 /* ---- attach.c ---- */
 
@@ -542,7 +569,7 @@ void health_started(struct container *c, const struct health_check *h);
 void health_exited(struct container *c);
 void health_message(struct container *c, const struct shim_msg *m);
 /* No probes from before a pause (on) until after the thaw. */
-void health_hold(const struct container *c, bool on);
+void health_hold(struct container *c, bool on);
 /* "starting", "healthy", "unhealthy"; "none" without a check. */
 const char *health_name(const struct container *c);
 /* State.Health of inspect; NULL without a check. */
@@ -559,6 +586,8 @@ char *container_log_path(const struct container *c);
 char *container_log_shown(const struct container *c);
 /* Of the file that a start goes on with, 0: it has no number. */
 uint64_t container_log_number(const struct container *c);
+/* logdetails.c: "key=value,key2=value2 ", " " if there are none; owned by the caller. */
+char *log_details(const struct container *c);
 /* Files that are full are packed on the pool, if they are. */
 void logs_settle(struct container *c);
 
@@ -570,6 +599,10 @@ void log_dropped_read(const char *run_dir, int64_t *ret_lines, int64_t *ret_byte
 /* ---- stats.c ---- */
 
 void stats_hub_free(struct stats_hub *hub); /* its readers are gone, and no job runs */
+/* It has ended: let go of its network namespace. */
+void stats_forget(struct container *c);
+/* Those of its cgroup are others than before. */
+void stats_limits_changed(struct container *c);
 
 /* ---- reconcile.c ---- */
 
@@ -577,6 +610,8 @@ int reconcile(struct engine *e, struct err *reterr);
 
 /* ---- inspect.c ---- */
 
+/* aged.c: a checked body of a create loses what its version (141 for 1.41) did not have. */
+int create_body_age(json_t *body, int api, struct err *reterr);
 json_t *inspect_networks(const struct container *c, int api_version);
 const char *status_name(const struct container *c);
 int64_t container_image_size(const struct container *c); /* 0 if the image is gone */
@@ -608,6 +643,9 @@ bool resolver_wanted(const struct container *c);
 /* Serve the container; takes the sockets over.  None: nothing is done. */
 void resolver_serve(struct container *c, struct dns_sockets *sockets);
 void resolver_stop(struct container *c);
+/* Delete the container's macvlan links, in the background: its shim, which does that, was killed.
+ */
+void resolver_delete_links(struct container *c);
 void resolver_close(struct engine *e);
 /* Make the sockets, and have the shim at the other end of control keep them.  Any thread. */
 int resolver_open_sockets(int netns_fd, int control, struct dns_sockets *ret, struct err *reterr);

@@ -136,3 +136,22 @@ enum net_mode container_net_mode(const struct container *c)
         return NET_CONTAINER;
     return NET_BRIDGE;
 }
+
+#define JOINS_MAX 8 /* one that joined one that joined ... */
+
+bool container_has_network(const struct container *c)
+{
+    for (int i = 0; i < JOINS_MAX; i++) {
+        enum net_mode mode = container_net_mode(c);
+        struct container *target;
+        const char *name;
+
+        if (mode != NET_CONTAINER)
+            return mode != NET_HOST;
+        name = json_get_str(c->host_config, "NetworkMode", "") + strlen("container:");
+        if (registry_find(c->engine, name, &target, NULL) < 0)
+            return false;
+        c = target;
+    }
+    return false;
+}

@@ -1,9 +1,11 @@
 /* The name servers of containers on user-defined networks: who has one, from its start to its end,
  * and what they know.  The servers themselves are network/dns.h. */
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "fd.h"
 #include "log.h"
+#include "netlinks.h"
 #include "private.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
@@ -84,6 +86,46 @@ void resolver_serve(struct container *c, struct dns_sockets *sockets)
 void resolver_stop(struct container *c)
 {
     dns_server_close(TAKE_PTR(c->dns));
+}
+
+/* ---- the namespace that they are in ---- */
+
+struct links_job {
+    int sock; /* owned */
+    char id[ID_LEN + 1];
+    int r;
+};
+
+static void links_run(void *arg)
+{
+    struct links_job *j = arg;
+
+    j->r = netlinks_delete(j->sock);
+}
+
+static void after_links(void *arg)
+{
+    struct links_job *j = arg;
+
+    if (j->r < 0)
+        log_warn("container %s: cannot delete its links: %s", j->id, err_text(-j->r));
+    fd_close(j->sock);
+    free(j);
+}
+
+void resolver_delete_links(struct container *c)
+{
+    bool macvlan = false;
+    struct links_job *j;
+
+    for (size_t i = 0; i < c->n_endpoints; i++)
+        macvlan = macvlan || !net_publishes(c->endpoints[i].net);
+    if (!macvlan || !c->dns)
+        return;
+    j = xcalloc(1, sizeof(*j));
+    j->sock = fcntl(dns_server_socket(c->dns), F_DUPFD_CLOEXEC, 3);
+    memcpy(j->id, c->id, sizeof(j->id));
+    job_run(c->engine, links_run, after_links, j);
 }
 
 void resolver_close(struct engine *e)

@@ -65,7 +65,8 @@ void restart_unhealthy(struct container *c)
 {
     struct err err;
 
-    if (!json_get_bool(c->host_config, "RestartOnUnhealthy", false) || c->status != STATUS_RUNNING || c->kill_timer)
+    if (!json_get_bool(c->host_config, "RestartOnUnhealthy", false) ||
+        c->status != STATUS_RUNNING || c->kill_timer)
         return;
     c->failing = true;
     /* One whose tries are used up goes on as it is: ending it would help nobody. */

@@ -159,6 +159,7 @@ void shim_drop(struct container *c)
         uv_close((uv_handle_t *)TAKE_PTR(c->shim.poll), on_poll_closed);
     }
     c->shim.fd = fd_close(c->shim.fd);
+    shim_posts_free(&c->shim);
     if (c->shim.pid > 0)
         shim_reap(c->engine, c->shim.pid);
     c->shim.pid = 0;
@@ -172,6 +173,7 @@ static void shim_lost(struct container *c)
     log_error("container %s: its shim is gone", c->id);
     cgroup_kill(c->engine->cgroup, json_get_str(c->host_config, "CgroupParent", ""), c->id);
     c->lost = true;
+    resolver_delete_links(c);
     state.finished_ns = time_now_ns();
     state.started_ns = c->started_ns;
     container_exited(c, &state);
@@ -255,11 +257,18 @@ void shim_sync(struct container *c)
     container_unref(c);
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+static void on_ready(uv_poll_t *poll, int status, int events)
 {
-    (void)status;
-    (void)events;
-    shim_sync(poll->data);
+    struct container *c = poll->data;
+
+    if (status >= 0 && (events & UV_WRITABLE))
+        shim_posts_send(c);
+    shim_sync(c);
+}
+
+void shim_watch(struct container *c)
+{
+    uv_poll_start(c->shim.poll, UV_READABLE | (c->shim.posts ? UV_WRITABLE : 0), on_ready);
 }
 
 void shim_adopt(struct container *c, int fd, pid_t pid)
@@ -270,5 +279,5 @@ void shim_adopt(struct container *c, int fd, pid_t pid)
     fd_set_nonblock(fd, 1);
     uv_poll_init(c->engine->loop, c->shim.poll, fd);
     c->shim.poll->data = c;
-    uv_poll_start(c->shim.poll, UV_READABLE, on_readable);
+    shim_watch(c);
 }

@@ -79,21 +79,28 @@ static void ports_job_run(void *arg)
         j->r = endpoint_down(&j->specs.list[i], 0, -EBADF, &j->err);
 }
 
-/* Deleting the run directory, and what else a shim has left that was killed: nobody waits for it
- * but the next start. */
+/* Deleting the run directory, the links whose namespace does not end, and what else a shim has left
+ * that was killed: nobody waits for it but the next start. */
 struct clean_job {
     struct container *container; /* a reference; for the loop only */
     char *run_dir;
     const struct cgroup *cgroup; /* NULL: the shim has removed it */
     char *cgroup_parent;
     char id[ID_LEN + 1];
+    struct fabric *fabric; /* with links */
+    char **links;          /* owned: what its endpoints were called on the host */
     int r;
 };
 
 static void clean_job_run(void *arg)
 {
     struct clean_job *j = arg;
+    struct err err;
 
+    for (size_t i = 0; j->links && j->links[i]; i++) {
+        if (endpoint_expect_end(j->fabric, j->links[i], &err) < 0)
+            log_warn("container %s: %s", j->id, err.message);
+    }
     if (j->cgroup)
         j->r = cgroup_end(j->cgroup, j->cgroup_parent, j->id);
     path_rm_rf(AT_FDCWD, j->run_dir);
@@ -110,16 +117,28 @@ static void after_clean(void *arg)
     pending_finish(&c->clean_pending, NULL);
     free(j->cgroup_parent);
     free(j->run_dir);
+    strv_free(j->links);
     free(j);
     container_unref(c);
 }
 
-static void clean(struct container *c)
+static char **links_of(const struct container *c)
+{
+    char **links = NULL;
+
+    for (size_t i = 0; c->engine->fabric && i < c->n_endpoints; i++)
+        links = strv_append(links, c->endpoints[i].veth);
+    return links;
+}
+
+/* links: of its endpoints, taken over; they have been released. */
+static void clean(struct container *c, char **links)
 {
     struct clean_job *j;
 
     /* What the exit file says must be in the database before it goes. */
     if (c->unsaved && !c->gone) {
+        strv_free(links);
         pending_finish(&c->clean_pending, NULL);
         return;
     }
@@ -127,10 +146,12 @@ static void clean(struct container *c)
 
     j->container = container_ref(c);
     j->run_dir = container_run_dir(c);
+    j->fabric = c->engine->fabric;
+    j->links = links;
+    memcpy(j->id, c->id, sizeof(j->id));
     if (c->lost) {
         j->cgroup = c->engine->cgroup;
         j->cgroup_parent = xstrdup(json_get_str(c->host_config, "CgroupParent", ""));
-        memcpy(j->id, c->id, sizeof(j->id));
     }
     c->lost = false;
     c->cleaning = true;
@@ -152,6 +173,7 @@ static void finish_exit(void *arg)
 {
     struct container *c = arg;
     bool remove = is_to_be_removed(c), restart = starts_again(c);
+    char **links = links_of(c);
     struct err err;
 
     c->exiting = false;
@@ -164,7 +186,7 @@ static void finish_exit(void *arg)
             restart_cancel(c);
         if (record_save_state(c, &err) < 0)
             log_error("container %s: %s", c->id, err.message);
-        clean(c);
+        clean(c, links);
     }
     logs_container_exited(c);
     waits_fire(c, WAIT_EXIT, NULL);
@@ -172,7 +194,7 @@ static void finish_exit(void *arg)
     if (remove) {
         if (!c->gone)
             container_remove_finish(c);
-        clean(c);
+        clean(c, links);
     }
     container_unref(c);
 }
@@ -187,7 +209,7 @@ void containers_save_again(struct engine *e)
         bool busy = c->starting || c->exiting || c->cleaning || container_is_up(c);
 
         if (c->unsaved && record_save_state(c, &err) >= 0 && !busy)
-            clean(c);
+            clean(c, NULL);
         if (c->status == STATUS_DEAD && c->auto_remove && !busy)
             container_remove_finish(c);
     }
@@ -239,6 +261,8 @@ void container_exited(struct container *c, const struct shim_state *state)
         return;
     container_ref(c);
     shim_drop(c);
+    metrics_forget(c);
+    stats_forget(c);
     stop_kill_timer(c);
     execs_container_gone(c);
     health_exited(c);

@@ -1,8 +1,10 @@
 /* What a container uses: one reading, or one a second.  All readers that are due are served by one
  * job on the pool; those of streams are due at the same moment of each second. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "netdev.h"
@@ -21,17 +23,19 @@ struct stats_stream {
     struct stats_options options;
     engine_stats_fn *fn; /* NULL: the reader went away */
     void *arg;
-    bool keeps;     /* its files stay open */
-    int64_t due_ns; /* CLOCK_MONOTONIC; INT64_MAX: in a job */
-    char *before;   /* cpu_stats of the last sample, or NULL */
-    int64_t before_ns;
+    bool keeps;        /* its files stay open */
+    bool changed;      /* its limits have */
+    int64_t due_ns;    /* CLOCK_MONOTONIC; INT64_MAX: in a job */
+    struct buf before; /* cpu_stats of the last sample; empty: there was none */
+    char before_at[TIME_STR_MAX];
 
     /* A job's while it is busy: */
     bool busy;
     pid_t pid;
-    bool own_network, found;
+    bool has_network, found;
     struct cgroup_sampler *sampler;
-    int64_t taken_ns;
+    struct netdev_file devices;
+    char taken_at[TIME_STR_MAX];
     struct buf cpu, use;
 };
 
@@ -46,6 +50,7 @@ struct stats_hub {
     struct engine *engine; /* borrowed */
     struct stats_stream *streams;
     size_t n, kept;
+    struct buf line; /* of whoever is told */
     bool busy;
     uv_timer_t *timer; /* owned until its close callback; only while there are streams */
 };
@@ -54,67 +59,85 @@ static void collect(struct stats_hub *hub);
 
 /* ---- on the pool ---- */
 
+static bool is_plain(const char *name)
+{
+    while (isalnum((unsigned char)*name))
+        name++;
+    return !*name;
+}
+
 static void put_name(const char *name, struct buf *out)
 {
-    _cleanup_free_ char *clean = str_to_utf8(name);
-    json_t *s = json_string(clean);
-    char *text = json_dumps(s, JSON_ENCODE_ANY);
+    _cleanup_free_ char *clean = NULL;
+    json_t *s;
+    char *text;
 
+    if (is_plain(name)) {
+        buf_append_str(out, "\"");
+        buf_append_str(out, name);
+        buf_append_str(out, "\"");
+        return;
+    }
+    clean = str_to_utf8(name);
+    s = json_string(clean);
+    text = json_dumps(s, JSON_ENCODE_ANY);
     buf_append_str(out, text);
     free(text);
     json_decref(s);
 }
 
-static void put_networks(pid_t pid, struct buf *out)
+static void put_device(const struct netdev *device, struct buf *out)
+{
+    put_name(device->name, out);
+    for (size_t k = 0; k < NETDEV_COUNTERS; k++) {
+        buf_append_str(out, k ? ",\"" : ":{\"");
+        buf_append_str(out, netdev_names[k]);
+        buf_append_str(out, "\":");
+        buf_append_u64(out, device->counters[k]);
+    }
+    buf_append_str(out, "}");
+}
+
+static void put_networks(struct stats_stream *s, struct buf *out)
 {
     struct netdev devices[NETDEV_MAX];
-    int n = netdev_read(pid, devices, NETDEV_MAX);
+    int n = netdev_read(&s->devices, s->pid, devices, NETDEV_MAX);
 
     buf_append_str(out, ",\"networks\":{");
     for (int i = 0; i < n; i++) {
-        buf_append_str(out, i ? "," : "");
-        put_name(devices[i].name, out);
-        for (size_t k = 0; k < NETDEV_COUNTERS; k++)
-            buf_printf(out, "%s\"%s\":%llu", k ? "," : ":{", netdev_names[k],
-                       (unsigned long long)devices[i].counters[k]);
-        buf_append_str(out, "}");
+        if (i > 0)
+            buf_append_str(out, ",");
+        put_device(&devices[i], out);
     }
     buf_append_str(out, "}");
+    if (!s->keeps)
+        netdev_close(&s->devices);
 }
 
 static void sample_run(void *arg)
 {
     struct batch *b = arg;
     struct cgroup_reading *r = xmalloc(sizeof(*r));
-    int64_t system_ns = cgroup_system_cpu_ns();
+    struct cgroup_machine machine;
 
+    cgroup_machine_read(&machine);
     for (size_t i = 0; i < b->n; i++) {
         struct stats_stream *s = b->streams[i];
 
         s->cpu.start = s->cpu.len = s->use.start = s->use.len = 0;
-        s->taken_ns = time_now_ns();
+        time_format_nano(time_now_ns(), s->taken_at);
         s->found = cgroup_sampler_read(s->sampler, r) >= 0;
         if (!s->found)
             continue;
-        cgroup_cpu_json(r, system_ns, &s->cpu);
-        cgroup_use_json(r, &s->use);
-        if (s->own_network)
-            put_networks(s->pid, &s->use);
+        cgroup_cpu_json(r, &machine, &s->cpu);
+        cgroup_use_json(r, &machine, &s->use);
+        if (s->has_network)
+            put_networks(s, &s->use);
     }
     free(r);
 }
 
 /* ---- what a reader gets ---- */
-
-static void put_time(struct buf *out, const char *key, int64_t ns)
-{
-    char text[TIME_STR_MAX] = TIME_ZERO;
-
-    if (ns != 0)
-        time_format_nano(ns, text);
-    buf_append_str(out, key);
-    buf_append_str(out, text);
-}
 
 /* Of a container that has used none. */
 static const char no_cpu[] =
@@ -132,19 +155,25 @@ static void put_identity(struct buf *out, const struct container *c)
 
 static void tell(struct stats_stream *s)
 {
-    _cleanup_buf_ struct buf out = {0};
+    struct buf *out = &s->container->engine->stats->line;
 
-    put_identity(&out, s->container);
-    put_time(&out, ",\"read\":\"", s->taken_ns);
-    put_time(&out, "\",\"preread\":\"", s->before_ns);
-    buf_append_str(&out, "\",\"num_procs\":0,\"storage_stats\":{},"); /* Windows' */
-    buf_append(&out, buf_head(&s->use), buf_size(&s->use));
-    buf_append_str(&out, ",\"precpu_stats\":");
-    buf_append_str(&out, s->before ? s->before : no_cpu);
-    buf_append_str(&out, ",\"cpu_stats\":");
-    buf_append(&out, buf_head(&s->cpu), buf_size(&s->cpu));
-    buf_append_str(&out, "}\n");
-    s->fn(s->arg, buf_head(&out), buf_size(&out));
+    out->start = out->len = 0;
+    put_identity(out, s->container);
+    buf_append_str(out, ",\"read\":\"");
+    buf_append_str(out, s->taken_at);
+    buf_append_str(out, "\",\"preread\":\"");
+    buf_append_str(out, buf_size(&s->before) ? s->before_at : TIME_ZERO);
+    buf_append_str(out, "\",\"num_procs\":0,\"storage_stats\":{},"); /* Windows' */
+    buf_append(out, buf_head(&s->use), buf_size(&s->use));
+    buf_append_str(out, ",\"precpu_stats\":");
+    if (buf_size(&s->before))
+        buf_append(out, buf_head(&s->before), buf_size(&s->before));
+    else
+        buf_append_str(out, no_cpu);
+    buf_append_str(out, ",\"cpu_stats\":");
+    buf_append(out, buf_head(&s->cpu), buf_size(&s->cpu));
+    buf_append_str(out, "}\n");
+    s->fn(s->arg, buf_head(out), buf_size(out));
 }
 
 /* Of one that does not run: all that clients calculate with is there, and zero. */
@@ -175,16 +204,38 @@ static void tell_identity(struct stats_stream *s)
 
 static void remember(struct stats_stream *s)
 {
-    free(s->before);
-    s->before = buf_take_str(&s->cpu);
-    s->before_ns = s->taken_ns;
+    struct buf older = s->before;
+
+    s->before = s->cpu;
+    s->cpu = older; /* only its memory is of use */
+    memcpy(s->before_at, s->taken_at, sizeof(s->before_at));
 }
 
 static void forget(struct stats_stream *s)
 {
-    free(TAKE_PTR(s->before));
-    s->before_ns = 0;
+    s->before.start = s->before.len = 0;
     cgroup_sampler_close(s->sampler);
+    netdev_close(&s->devices);
+}
+
+void stats_forget(struct container *c)
+{
+    struct stats_hub *hub = c->engine->stats;
+
+    for (struct stats_stream *s = hub ? hub->streams : NULL; s; s = s->next) {
+        if (s->container == c && !s->busy)
+            netdev_close(&s->devices);
+    }
+}
+
+void stats_limits_changed(struct container *c)
+{
+    struct stats_hub *hub = c->engine->stats;
+
+    for (struct stats_stream *s = hub ? hub->streams : NULL; s; s = s->next)
+        s->changed |= s->container == c;
+    if (c->metrics_files)
+        cgroup_sampler_forget(c->metrics_files);
 }
 
 /* ---- readers ---- */
@@ -200,6 +251,9 @@ static struct stats_hub *hub_of(struct engine *e)
 
 void stats_hub_free(struct stats_hub *hub)
 {
+    if (!hub)
+        return;
+    buf_done(&hub->line);
     free(hub);
 }
 
@@ -208,7 +262,7 @@ static bool may_keep(const struct stats_hub *hub)
     struct rlimit files;
 
     return hub->kept < KEPT_MAX && getrlimit(RLIMIT_NOFILE, &files) == 0 &&
-           (hub->kept + 1) * CGROUP_FILES < files.rlim_cur / 4;
+           (hub->kept + 1) * (CGROUP_FILES + 1) < files.rlim_cur / 4;
 }
 
 static void stream_free(struct stats_stream *s)
@@ -225,9 +279,10 @@ static void stream_free(struct stats_stream *s)
         uv_close((uv_handle_t *)TAKE_PTR(hub->timer), (uv_close_cb)free);
     }
     cgroup_sampler_free(s->sampler);
+    netdev_close(&s->devices);
     buf_done(&s->cpu);
     buf_done(&s->use);
-    free(s->before);
+    buf_done(&s->before);
     container_unref(s->container);
     free(s);
 }
@@ -251,9 +306,11 @@ static void finish(struct stats_stream *s)
 
 static void on_sample(struct stats_stream *s)
 {
-    bool first = !s->before;
+    bool first = buf_size(&s->before) == 0;
 
     s->busy = false;
+    if (!container_is_up(s->container))
+        netdev_close(&s->devices); /* it has ended meanwhile */
     if (!s->fn) {
         stream_free(s);
     } else if (s->options.stream) {
@@ -308,10 +365,13 @@ static bool wants_sample(struct stats_stream *s)
 
 static void add_sample(struct batch *b, struct stats_stream *s)
 {
-    enum net_mode mode = container_net_mode(s->container);
-
-    s->pid = s->container->pid;
-    s->own_network = mode == NET_BRIDGE || mode == NET_NONE;
+    if (s->changed)
+        cgroup_sampler_forget(s->sampler);
+    s->changed = false;
+    if (s->pid != s->container->pid) {
+        s->pid = s->container->pid;
+        s->has_network = container_has_network(s->container);
+    }
     s->busy = true;
     s->due_ns = INT64_MAX;
     b->streams[b->n++] = s;
@@ -385,10 +445,11 @@ int engine_stats_open(struct engine *e, const char *ref, const struct stats_opti
                                .container = container_ref(c),
                                .options = *options,
                                .fn = fn,
-                               .arg = arg};
+                               .arg = arg,
+                               .devices = NETDEV_CLOSED};
     s->keeps = options->stream && may_keep(hub);
     s->sampler = cgroup_sampler_new(e->cgroup, json_get_str(c->host_config, "CgroupParent", ""),
-                                    c->id, s->keeps);
+                                    c->id, CGROUP_FOR_STATS, s->keeps);
     hub->streams = s;
     hub->n++;
     hub->kept += s->keeps;

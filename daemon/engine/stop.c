@@ -136,7 +136,7 @@ static void kill_event(struct container *c, int signo)
 int container_signal(struct container *c, int signo, struct err *reterr)
 {
     struct shim_msg m = {.type = SHIM_SIGNAL, .signal = (uint32_t)signo};
-    int r = c->shim.fd < 0 ? -EPIPE : shim_send(c->shim.fd, &m, NULL, 0);
+    int r = c->shim.fd < 0 ? -EPIPE : shim_post(c, &m, NULL, 0);
 
     if (r == -EPIPE || r == -ECONNRESET) {
         shim_sync(c); /* it ended a moment ago */
@@ -407,7 +407,10 @@ static void restart_stopped(void *arg, const struct err *err)
 {
     struct stop_call *s = arg;
 
-    (void)err;
+    if (err) { /* we end before it does */
+        restart_started(s, err);
+        return;
+    }
     container_event(s->container, "stop", NULL);
     restart_by_user(s->container);
     container_start(s->container, restart_started, s);

@@ -71,11 +71,12 @@ static int change_devices(const struct update_job *j, const json_t *from, const 
                           struct err *reterr)
 {
     _cleanup_devices_ struct device_list was = {0}, will = {0};
+    const json_t *old = json_get(from, "DeviceCgroupRules"),
+                 *new = json_get(to, "DeviceCgroupRules");
     struct cgroup_devices a, b;
     int r;
 
-    if (json_equal(json_get(from, "DeviceCgroupRules"), json_get(to, "DeviceCgroupRules")) ||
-        json_get_bool(to, "Privileged", false))
+    if (old == new || json_equal(old, new) || json_get_bool(to, "Privileged", false))
         return 0;
     r = device_list_build(from, &was, reterr);
     if (r >= 0)
@@ -85,7 +86,8 @@ static int change_devices(const struct update_job *j, const json_t *from, const 
     a = (struct cgroup_devices){was.rules, was.n_rules};
     b = (struct cgroup_devices){will.rules, will.n_rules};
     r = cgroup_devices_update(j->cgroup, j->parent, j->id, &a, &b);
-    return r < 0 ? err_sys(reterr, -r, "change the device rules") : 0;
+    /* A file of a cgroup that is being removed says ENODEV, which no rule does. */
+    return r < 0 ? err_sys(reterr, r == -ENODEV ? ENOENT : -r, "change the device rules") : 0;
 }
 
 static int change_class(const struct update_job *j, const json_t *from, const json_t *to,
@@ -116,6 +118,7 @@ static void job_end(void *arg)
     struct update_job *j = arg;
 
     j->container->updating = false;
+    stats_limits_changed(j->container);
     if (j->r >= 0)
         j->done(j->arg, json_pack("{s:O}", "Warnings", j->warnings), NULL);
     else

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "mountspec.h"
 #include "private.h"
+#include "validate.h"
 #include "volumes.h"
 
 #define ANONYMOUS_LABEL "com.docker.volume.anonymous"
@@ -266,6 +267,9 @@ int engine_volume_create(struct engine *e, const json_t *body, json_t **ret, str
     const char *name = json_get_str(body, "Name", "");
     int r;
 
+    r = validate_volume_types(body, reterr);
+    if (r < 0)
+        return r;
     if (json_get(body, "ClusterVolumeSpec"))
         return err_set(reterr, ERR_UNAVAILABLE, ENOSYS, "cluster volumes need a swarm");
     if (*name && !mount_volume_name_valid(name))
@@ -277,7 +281,7 @@ int engine_volume_create(struct engine *e, const json_t *body, json_t **ret, str
     r = volume_ensure(e, name, json_get_str(body, "Driver", ""), json_get(body, "DriverOpts"),
                       json_get(body, "Labels"), &row, reterr);
     if (r < 0)
-        return r;
+        return *name ? err_wrap(reterr, "create %s", name) : r;
     if (r > 0)
         volume_event(e, "create", row.name);
     *ret = volume_json(e, &row);

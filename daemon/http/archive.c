@@ -26,6 +26,7 @@ struct archive_answer {
     struct buf record;
     bool told;      /* the header is set */
     bool uploading; /* PUT: the body is still read */
+    bool answered;  /* PUT */
     struct err err; /* PUT: of the content */
 };
 
@@ -166,6 +167,7 @@ static bool on_data(void *arg, const void *data, size_t len)
     a->req = NULL;
     http_on_abort(req, NULL, NULL);
     a->stream = http_stream_open(req, 200, API_TYPE_TAR, &stream_ops, a);
+    http_stream_pace(a->stream);
     http_stream_write(a->stream, buf_head(&a->record), buf_size(&a->record));
     return true;
 }
@@ -176,7 +178,7 @@ static void on_done(void *arg, const struct err *err)
 
     a->content = NULL;
     if (a->stream && err)
-        http_stream_abort(a->stream); /* its client must not take it for the whole */
+        http_stream_fail(a->stream, err); /* its client must not take it for the whole */
     else if (a->stream)
         http_stream_end(a->stream);
     if (a->stream)
@@ -215,15 +217,22 @@ void archive_read(struct http_req *req)
 
 /* ---- PUT ---- */
 
+/* Where the worker has failed nobody needs the rest of the body. */
 static void finish_put(struct archive_answer *a)
 {
-    if (a->content || a->uploading)
+    bool uploading = a->uploading;
+
+    if (a->content || (uploading && a->err.kind == ERR_NONE))
         return;
-    if (a->err.kind != ERR_NONE)
-        http_reply_err(a->req, &a->err);
-    else
-        http_reply_empty(a->req, 200);
-    answer_free(a);
+    if (!a->answered) {
+        a->answered = true;
+        if (a->err.kind != ERR_NONE)
+            http_reply_err(a->req, &a->err); /* this may tell on_uploaded(), which frees it */
+        else
+            http_reply_empty(a->req, 200);
+    }
+    if (!uploading)
+        answer_free(a);
 }
 
 static bool on_put_data(void *arg, const void *data, size_t len)
@@ -247,9 +256,14 @@ static void on_uploaded(void *arg, int result)
     struct archive_answer *a = arg;
 
     a->uploading = false;
-    if (result == -ECONNRESET && a->content) {
+    if (a->content && (result == -ECONNRESET || result == -ETIMEDOUT)) {
         engine_content_close(TAKE_PTR(a->content));
-        err_set(&a->err, ERR_SYSTEM, ECONNRESET, "the client went away");
+        if (result == -ETIMEDOUT)
+            err_set(&a->err, ERR_INVALID, ETIMEDOUT,
+                    "the archive came too slowly: less than %d bytes in %d s", HTTP_PACE_BYTES,
+                    HTTP_PACE_S);
+        else
+            err_set(&a->err, ERR_SYSTEM, ECONNRESET, "the client went away");
     }
     finish_put(a);
 }

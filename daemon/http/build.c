@@ -299,14 +299,36 @@ void build_start(struct http_req *req)
     }
 }
 
+/* reserved-space had another name before API 1.48. */
+static int keep_options(struct http_req *req, struct build_keep *keep, struct err *reterr)
+{
+    const struct {
+        const char *name;
+        int64_t *value;
+    } sizes[] = {{"keep-storage", &keep->reserved},
+                 {"reserved-space", &keep->reserved},
+                 {"max-used-space", &keep->max_used},
+                 {"min-free-space", &keep->min_free}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        int r = http_query_int(req, sizes[i].name, 0, INT64_MAX, *sizes[i].value, sizes[i].value,
+                               reterr);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 void build_prune(struct http_req *req)
 {
     _cleanup_json_ json_t *filters = NULL;
+    struct build_keep keep = {0};
     json_t *result = NULL;
     struct err err;
 
-    if (http_filters(req, NULL, &filters, &err) < 0 ||
-        images_build_prune(engine_images(http_context(req)), filters, &result, &err) < 0)
+    if (http_filters(req, NULL, &filters, &err) < 0 || keep_options(req, &keep, &err) < 0 ||
+        images_build_prune(engine_images(http_context(req)), filters, &keep, &result, &err) < 0)
         http_reply_err(req, &err);
     else
         http_reply_json(req, 200, result);

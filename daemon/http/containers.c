@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "engine.h"
+#include "image.h"
 #include "json.h"
 #include "params.h"
 #include "reply_engine.h"
@@ -9,11 +10,17 @@
 
 void containers_create(struct http_req *req)
 {
-    json_t *result;
+    struct engine *e = http_context(req);
+    json_t *body = http_body(req), *result;
+    const char *image = json_get_str(body, "Image", "");
     struct err err;
 
-    if (engine_container_create(http_context(req), http_query(req, "name"), http_body(req),
-                                http_api_version(req), &result, &err) < 0)
+    /* An image that is not there at all is the create's to tell. */
+    if (*image &&
+        images_check_platform(engine_images(e), image, http_query(req, "platform"), &err) < 0)
+        http_reply_err(req, &err);
+    else if (engine_container_create(e, http_query(req, "name"), body, http_api_version(req),
+                                     &result, &err) < 0)
         http_reply_err(req, &err);
     else
         http_reply_json(req, 201, result);
@@ -69,11 +76,32 @@ void checkpoints_remove(struct http_req *req)
                              reply_204, req);
 }
 
+/* "{}" and the like: what clients send that always send something. */
+#define START_BODY_MAX 7
+
+/* Once a start could change the container's settings; who still asks for that must know. */
+static int check_start_body(struct http_req *req, struct err *reterr)
+{
+    const char *length = http_header(req, "Content-Length");
+    int64_t n = 0;
+
+    if (length && str_parse_i64(length, 0, INT64_MAX, &n) < 0)
+        n = INT64_MAX;
+    if (n <= START_BODY_MAX && !http_header(req, "Transfer-Encoding"))
+        return 0;
+    return err_set(reterr, ERR_INVALID, EINVAL,
+                   "starting container with non-empty request body was deprecated since API v1.22 "
+                   "and removed in v1.24");
+}
+
 void containers_start(struct http_req *req)
 {
     const char *checkpoint = http_query(req, "checkpoint");
+    struct err err;
 
-    if (str_empty(checkpoint))
+    if (check_start_body(req, &err) < 0)
+        http_reply_err(req, &err);
+    else if (str_empty(checkpoint))
         engine_container_start(http_context(req), http_param(req), reply_204, req);
     else
         engine_checkpoint_start(http_context(req), http_param(req), checkpoint,
@@ -172,6 +200,15 @@ void containers_top(struct http_req *req)
 
 void containers_remove(struct http_req *req)
 {
+    struct err err;
+
+    if (http_query_bool(req, "link", false)) {
+        if (engine_link_remove(http_context(req), http_param(req), &err) < 0)
+            http_reply_err(req, &err);
+        else
+            http_reply_empty(req, 204);
+        return;
+    }
     engine_container_remove(http_context(req), http_param(req),
                             http_query_bool(req, "force", false), http_query_bool(req, "v", false),
                             reply_204, req);

@@ -58,6 +58,7 @@ static void open_stream(struct contents_answer *a)
 
     http_on_abort(req, NULL, NULL);
     a->stream = http_stream_open(req, 200, a->type, &stream_ops, a);
+    http_stream_pace(a->stream);
     if (a->changes)
         http_stream_write(a->stream, "[", 1);
 }
@@ -123,7 +124,7 @@ static void on_done(void *arg, const struct err *err)
     if (!a->stream)
         open_stream(a);
     if (err) {
-        http_stream_abort(a->stream); /* its client must not take it for the whole */
+        http_stream_fail(a->stream, err); /* its client must not take it for the whole */
         return;
     }
     if (a->changes)

@@ -72,7 +72,8 @@ void exec_start(struct http_req *req)
     a->engine = e;
     snprintf(a->id, sizeof(a->id), "%s", http_param(req));
     a->framed = !json_get_bool(body, "Tty", false);
-    console_size(body, &a->rows, &a->columns);
+    if (http_api_version(req) >= 142) /* before that the client said it by resizing */
+        console_size(body, &a->rows, &a->columns);
     mux = a->framed && http_wants_upgrade(req) && http_api_version(req) >= 142;
     http_hijack(req, mux ? API_TYPE_MUX_STREAM : API_TYPE_RAW_STREAM, on_hijacked, a);
 }

@@ -28,7 +28,11 @@ enum http_route_flags {
     HTTP_BODY_STREAM = 1 << 2,        /* called when the head is read; http_body_to_fd() */
     HTTP_BODY_RAW = 1 << 3,           /* with it, for large ones: no http_on_abort(), answered by
                                          http_reply_*() only */
+    HTTP_BODY_PACED = 1 << 4,         /* with that: a client that sends less than HTTP_PACE_BYTES in
+                                         HTTP_PACE_S, and did not have to wait, has given up */
 };
+#define HTTP_PACE_S 1800 /* whoever makes an archive may have to think */
+#define HTTP_PACE_BYTES 16384
 
 typedef void (*http_handler)(struct http_req *req);
 
@@ -119,6 +123,9 @@ struct http_stream *http_stream_open(struct http_req *req, unsigned status,
 /* Send or queue a copy; returns the bytes now queued.  len 0 does nothing. */
 size_t http_stream_write(struct http_stream *s, const void *data, size_t len);
 size_t http_stream_queued(const struct http_stream *s);
+/* From now on a client that takes less than HTTP_PACE_BYTES in HTTP_PACE_S of what is there for it
+ * is cut off: for answers whose producer holds something that others want. */
+void http_stream_pace(struct http_stream *s);
 /* One JSON value followed by "\r\n" (ndjson as Docker does); steals v. */
 size_t http_stream_write_json(struct http_stream *s, json_t *v);
 /* No more data: on_close follows when the queue is sent. */
@@ -128,6 +135,8 @@ void http_stream_end(struct http_stream *s);
 void http_stream_cut(struct http_stream *s);
 /* Give up: the connection is cut without a proper end, so that the client sees the failure. */
 void http_stream_abort(struct http_stream *s);
+/* The same for a reason that only the log can still tell. */
+void http_stream_fail(struct http_stream *s, const struct err *err);
 
 /* ---- hijack: the client's socket itself ---- */
 
@@ -163,7 +172,9 @@ void http_websocket(struct http_req *req, bool text, http_hijack_fn cb, void *ar
 /* For HTTP_BODY_STREAM routes: pump the body into fd (owned from now on, made non-blocking, closed
  * at the body's end).  The upload waits when the reader is slow; if the reader is gone, the rest is
  * thrown away.  done comes from the loop, exactly once, before any answer can reach the client:
- * 0 at the body's end, -EPIPE if the reader left early, -ECONNRESET if the client did.
- * The answer may be given at any time; it is sent when the body has been read. */
+ * 0 at the body's end, -EPIPE if the reader left early, -ECONNRESET if the client did, -ETIMEDOUT
+ * if that is too slow. The answer may be given at any time; it is sent when the body has been read.
+ * That of an HTTP_BODY_RAW route is sent at once; if the body is not over then, done is told -EPIPE
+ * from inside the answer, and the connection ends. */
 typedef void (*http_upload_fn)(void *arg, int result);
 void http_body_to_fd(struct http_req *req, int fd, http_upload_fn done, void *arg);

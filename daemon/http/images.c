@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "buf.h"
 #include "engine.h"
 #include "fd.h"
 #include "image.h"
@@ -156,7 +157,7 @@ static void on_taken(void *arg, int fd, const void *extra, size_t extra_len)
 
     (void)extra, (void)extra_len; /* "Connection: close": there is no next request */
     if (fd >= 0)
-        images_send(d->images, d->tarball, fd);
+        images_send(d->images, d->tarball, fd, HTTP_PACE_S * 1000);
     else
         tarball_free(d->tarball);
     free(d);
@@ -206,28 +207,22 @@ struct upload {
 
 #define PROGRESS_MAX 4096 /* lines kept for the answer */
 
-static void send_progress(struct http_stream *s, const json_t *progress)
-{
-    json_t *line;
-    size_t i;
-
-    json_array_foreach (progress, i, line)
-        http_stream_write_json(s, json_incref(line));
-    http_stream_end(s);
-}
-
-static void on_stream_closed(void *arg)
-{
-    (void)arg;
-}
-
-static const struct http_stream_ops progress_ops = {.on_close = on_stream_closed};
-
+/* In one piece: a raw body has no stream for its answer. */
 static void finish_upload(struct upload *u)
 {
+    struct buf text = {0};
+    json_t *line;
+    size_t i, len;
+
     if (u->uploading || u->job)
         return;
-    send_progress(http_stream_open(u->req, 200, API_TYPE_JSON, &progress_ops, NULL), u->progress);
+    json_array_foreach (u->progress, i, line) {
+        _cleanup_free_ char *object = json_to_str(line);
+
+        buf_printf(&text, "%s\r\n", object);
+    }
+    len = buf_size(&text);
+    http_reply_data(u->req, 200, API_TYPE_JSON, buf_take_str(&text), len);
     json_decref(u->progress);
     free(u);
 }

@@ -1,7 +1,10 @@
+#include <errno.h>
+
 #include "engine.h"
 #include "json.h"
 #include "reply_engine.h"
 #include "routes.h"
+#include "str.h"
 
 void networks_list(struct http_req *req)
 {
@@ -18,9 +21,16 @@ void networks_list(struct http_req *req)
 
 void networks_inspect(struct http_req *req)
 {
+    const char *scope = http_query(req, "scope");
     json_t *result;
     struct err err;
 
+    /* `verbose` tells more of Swarm's networks, of which there are none. */
+    if (!str_empty(scope) && !streq(scope, "local")) {
+        err_set(&err, ERR_NOT_FOUND, ENOENT, "network %s not found", http_param(req));
+        http_reply_err(req, &err);
+        return;
+    }
     if (engine_network_inspect(http_context(req), http_param(req), &result, &err) < 0)
         http_reply_err(req, &err);
     else
@@ -45,7 +55,11 @@ static void reply_connected(void *arg, const struct err *err)
 
 void networks_create(struct http_req *req)
 {
-    engine_network_create(http_context(req), http_body(req), reply_created, req);
+    json_t *body = http_body(req);
+
+    if (http_api_version(req) < 148)
+        json_drop(body, "EnableIPv4");
+    engine_network_create(http_context(req), body, reply_created, req);
 }
 
 void networks_remove(struct http_req *req)

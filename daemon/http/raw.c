@@ -32,7 +32,10 @@ struct raw {
     struct http_server *server;
     struct http_req *req;
     enum state state;
-    bool chunked, taken, answered, ended, moved;
+    bool chunked, taken, answered, ended, pumping;
+    bool sent;         /* the answer, before the body was over: what still comes is thrown away */
+    bool waited;       /* for the reader, in this turn of the timer */
+    uint64_t moved;    /* bytes in it */
     uint64_t left;     /* of the body, or of the chunk */
     unsigned trailers; /* lines so far */
     struct buf early;  /* read ahead by libmicrohttpd: comes before what is in the socket */
@@ -42,7 +45,7 @@ struct raw {
     struct watch *sock_watch, *pipe_watch;
     http_upload_fn done;
     void *arg;
-    struct buf answer; /* once answered */
+    struct buf answer, content; /* once answered: the head without its end, what follows it */
 };
 
 /* ---- ends ---- */
@@ -53,8 +56,11 @@ static void raw_unref(struct raw *raw)
         return;
     buf_done(&raw->early);
     buf_done(&raw->answer);
+    buf_done(&raw->content);
     free(raw);
 }
+
+static void on_timer(uv_timer_t *t);
 
 static void on_timer_closed(uv_handle_t *h)
 {
@@ -92,20 +98,41 @@ static void tell(struct raw *raw, int result)
         done(raw->arg, result);
 }
 
+/* Nothing was sent on this socket before: there is room. */
+static bool write_answer(struct raw *raw, bool keep_alive)
+{
+    size_t len;
+
+    buf_append_str(&raw->answer, keep_alive ? "\r\n" : "Connection: close\r\n\r\n");
+    buf_append(&raw->answer, buf_head(&raw->content), buf_size(&raw->content));
+    len = buf_size(&raw->answer);
+    return send(raw->sock, buf_head(&raw->answer), len, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+           (ssize_t)len;
+}
+
 /* Write the answer, and give the connection back if the client may go on with it. */
 static void send_answer(struct raw *raw)
 {
     struct http_req *req = raw->req;
-    size_t len = buf_size(&raw->answer);
-    ssize_t n = raw->state == RAW_DONE
-                    ? send(raw->sock, buf_head(&raw->answer), len, MSG_NOSIGNAL | MSG_DONTWAIT)
-                    : -1;
+    bool keep_alive =
+        req->keep_alive && buf_size(&raw->early) == 0 && !raw->server->stopped && !raw->sent;
 
-    if (n >= 0)
+    if (raw->state == RAW_DONE && !raw->sent && write_answer(raw, keep_alive) && keep_alive) {
         watch_free(TAKE_PTR(raw->sock_watch));
-    if (n == (ssize_t)len && req->keep_alive && buf_size(&raw->early) == 0 && !raw->server->stopped)
         server_return_connection(req->listener, TAKE_FD(raw->sock));
+    }
     close_sock(raw);
+}
+
+/* The client need not send the rest to read the answer.  It is closed later: bytes that nobody has
+ * read would make its next write(2) fail, which some take for the answer. */
+static void answer_early(struct raw *raw)
+{
+    write_answer(raw, false);
+    shutdown(raw->sock, SHUT_WR);
+    raw->sent = true;
+    tell(raw, -EPIPE);
+    uv_timer_start(&raw->timer, on_timer, HTTP_STREAM_LINGER_MS, 0);
 }
 
 /* The body is over, or never will be, and the handler has answered: nothing is left to do. */
@@ -166,15 +193,27 @@ void raw_detach(struct http_req *req)
         die(req->raw);
 }
 
+static bool is_paced(const struct raw *raw)
+{
+    return raw->req->route->flags & HTTP_BODY_PACED;
+}
+
+/* A client that has no more to say, or says it too slowly. */
 static void on_timer(uv_timer_t *t)
 {
     struct raw *raw = t->data;
+    uint64_t wanted = is_paced(raw) ? HTTP_PACE_BYTES : 1;
 
     /* One that waits for the reader has not stalled. */
-    if (!raw->moved && !(raw->pipe_watch && uv_is_active((uv_handle_t *)&raw->pipe_watch->poll)))
+    raw->waited |= raw->pipe_watch && uv_is_active((uv_handle_t *)&raw->pipe_watch->poll);
+    if (raw->sent || (!raw->waited && raw->moved < wanted && !(is_paced(raw) && raw->done))) {
         die(raw);
-    else
-        raw->moved = false;
+        return;
+    }
+    if (!raw->waited && raw->moved < wanted)
+        tell(raw, -ETIMEDOUT); /* who answers now, is heard */
+    raw->waited = false;
+    raw->moved = 0;
 }
 
 /* ---- the framing ---- */
@@ -296,7 +335,7 @@ static int data_step(struct raw *raw)
                                  SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     if (n > 0) {
         raw->left -= (uint64_t)n;
-        raw->moved = true;
+        raw->moved += (uint64_t)n;
         return GO_ON;
     }
     if (n == 0)
@@ -331,15 +370,29 @@ static void on_pipe(uv_poll_t *p, int status, int events)
     pump(p->data);
 }
 
+/* Nobody is to be waited for, one of them has come. */
+static void rearm(struct raw *raw, int wait)
+{
+    raw->waited |= wait == WAIT_PIPE;
+    if (wait == WAIT_PIPE)
+        uv_poll_start(&raw->pipe_watch->poll, UV_WRITABLE, on_pipe);
+    else if (raw->pipe_watch)
+        uv_poll_stop(&raw->pipe_watch->poll);
+    uv_poll_start(&raw->sock_watch->poll, wait == WAIT_PIPE ? UV_PRIORITIZED : UV_READABLE,
+                  on_sock);
+}
+
 static void pump(struct raw *raw)
 {
     int r = GO_ON;
 
+    raw->pumping = true;
     for (int turn = 0; r == GO_ON && raw->state < RAW_DONE; turn++) {
         if (turn >= TURNS_MAX && buf_size(&raw->early) == 0)
             break;
         r = raw->state == RAW_DATA ? data_step(raw) : line_step(raw);
     }
+    raw->pumping = false;
     if (r < 0) {
         die(raw);
         return;
@@ -350,11 +403,11 @@ static void pump(struct raw *raw)
         tell_end(raw, 0);
         return;
     }
-    if (r == WAIT_PIPE)
-        uv_poll_start(&raw->pipe_watch->poll, UV_WRITABLE, on_pipe);
-    else if (raw->pipe_watch)
-        uv_poll_stop(&raw->pipe_watch->poll);
-    uv_poll_start(&raw->sock_watch->poll, r == WAIT_PIPE ? UV_PRIORITIZED : UV_READABLE, on_sock);
+    if (raw->answered && !raw->sent) {
+        answer_early(raw);
+        r = WAIT_CLIENT; /* the pipe is gone */
+    }
+    rearm(raw, r);
 }
 
 /* ---- taking over ---- */
@@ -368,9 +421,9 @@ static void on_taken(void *arg, int fd, const void *extra, size_t extra_len)
     if (fd >= 0 && raw->req->conn && !raw->server->stopped) {
         buf_append(&raw->early, extra, extra_len);
         raw->sock_watch = watch_new(raw->server, fd, raw);
-        raw->pipe_watch = watch_new(raw->server, raw->pipe, raw);
+        raw->pipe_watch = raw->pipe < 0 ? NULL : watch_new(raw->server, raw->pipe, raw);
     }
-    if (raw->sock_watch && raw->pipe_watch)
+    if (raw->sock_watch && (raw->pipe_watch || raw->pipe < 0))
         pump(raw);
     else
         die(raw);
@@ -398,10 +451,19 @@ static bool find_framing(const struct http_req *req, bool *ret_chunked, uint64_t
     return str_parse_u64(http_header(req, "Content-Length") ?: "", INT64_MAX, ret_length) >= 0;
 }
 
-bool raw_begin(struct http_req *req, int fd, http_upload_fn done, void *arg)
+bool raw_refuse(struct http_req *req)
 {
     bool chunked;
     uint64_t length;
+
+    return req->route && req->beginning && find_framing(req, &chunked, &length) &&
+           (chunked || length > 0) && raw_begin(req, -EBADF, NULL, NULL);
+}
+
+bool raw_begin(struct http_req *req, int fd, http_upload_fn done, void *arg)
+{
+    bool chunked;
+    uint64_t length, stall;
     struct raw *raw;
 
     /* Who expects "100 Continue" gets it from libmicrohttpd. */
@@ -423,7 +485,8 @@ bool raw_begin(struct http_req *req, int fd, http_upload_fn done, void *arg)
     uv_timer_init(req->server->loop, &raw->timer);
     raw->timer.data = raw;
     server_handle_opened(req->server);
-    uv_timer_start(&raw->timer, on_timer, STALL_MS, STALL_MS);
+    stall = req->route->flags & HTTP_BODY_PACED ? req->server->pace_ms : STALL_MS;
+    uv_timer_start(&raw->timer, on_timer, stall, stall);
     req->raw = raw;
     return true;
 }
@@ -436,10 +499,12 @@ void raw_reply(struct http_req *req, unsigned status, const char *content_type, 
     struct raw *raw = req->raw;
 
     head_begin(&raw->answer, req, status, http_status_text(status), content_type);
-    buf_printf(&raw->answer, "Content-Length: %zu\r\n%s\r\n", len,
-               req->keep_alive ? "" : "Connection: close\r\n");
-    buf_append(&raw->answer, data, len);
+    buf_printf(&raw->answer, "Content-Length: %zu\r\n", len);
+    buf_append(&raw->content, data, len);
     raw->answered = true;
     req->answer = ANSWER_RESPONSE;
-    maybe_end(raw);
+    if (raw->state < RAW_DONE && raw->sock >= 0 && !raw->pumping)
+        pump(raw); /* what is here of the body may be all of it */
+    else
+        maybe_end(raw);
 }

@@ -1,4 +1,4 @@
-/* Questions that are passed on to a registry. */
+/* What is passed on to a registry. */
 #include "auth.h"
 #include "engine.h"
 #include "image.h"
@@ -72,17 +72,40 @@ void registries_distribution(struct http_req *req)
 
     registry_auth_decode(http_header(req, "X-Registry-Auth"), &auth, &err);
     asked(&cb,
-          images_distribution(engine_images(http_context(req)), http_param(req), &auth, &cb, &err),
+          images_distribution(engine_images(http_context(req)), http_param(req),
+                              http_query_bool(req, "manifest", false), &auth, &cb, &err),
           &err);
+}
+
+/* Not Docker's: its client asks registries itself, past the daemon's mirrors and certificates. */
+void registries_put_manifest(struct http_req *req)
+{
+    _cleanup_registry_auth_ struct registry_auth auth = {0};
+    struct registry_query_callbacks cb = question_new(req);
+    const json_t *body = http_body(req);
+    struct image_manifest_put put = {.name = http_param(req),
+                                     .manifest = json_get_str(body, "Manifest", ""),
+                                     .from = json_get_str(body, "From", NULL),
+                                     .auth = &auth};
+    struct err err;
+
+    registry_auth_decode(http_header(req, "X-Registry-Auth"), &auth, &err);
+    asked(&cb, images_put_manifest(engine_images(http_context(req)), &put, &cb, &err), &err);
 }
 
 static int search_options(struct http_req *req, struct image_search *o, json_t **filters,
                           struct err *reterr)
 {
+    const char *limit = http_query(req, "limit");
+    int64_t n;
+
     static const char *const allowed[] = {"is-automated", "is-official", "stars", NULL};
     int r = http_query_int(req, "limit", 0, IMAGE_SEARCH_LIMIT_MAX, IMAGE_SEARCH_LIMIT, &o->limit,
                            reterr);
 
+    if (r < 0 && str_parse_i64(limit, INT64_MIN, INT64_MAX, &n) >= 0)
+        err_set(reterr, ERR_INVALID, ERANGE, "limit %s is outside the range of [1, %d]", limit,
+                IMAGE_SEARCH_LIMIT_MAX);
     if (r >= 0 && o->limit == 0)
         o->limit = IMAGE_SEARCH_LIMIT;
     o->term = http_query(req, "term") ? http_query(req, "term") : "";

@@ -21,7 +21,7 @@ static void reply(struct http_req *req, unsigned status, const char *content_typ
 {
     struct MHD_Response *response;
 
-    if (req->raw) {
+    if (req->raw || raw_refuse(req)) {
         raw_reply(req, status, content_type, data, len);
         if (mode == MHD_RESPMEM_MUST_FREE)
             free(data);

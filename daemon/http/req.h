@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "buf.h"
+#include "heads.h"
 #include "http.h"
 #include "query.h"
 #include "server.h"
@@ -64,6 +65,7 @@ struct http_req {
     bool suspended;  /* in libmicrohttpd */
     bool keep_alive; /* the client speaks HTTP/1.1 and did not say "close" */
     bool http10;
+    bool beginning;      /* req_begin(): nothing of the body was read */
     bool handled;        /* the handler was called, and will answer */
     unsigned idle_limit; /* s that libmicrohttpd waits for more; 0: the server's */
     bool plain;          /* no Api-Version and the like: unknown paths */
@@ -95,6 +97,7 @@ struct listener {
     uv_poll_t poll; /* on the daemon's epoll descriptor */
     uv_timer_t timer;
     uv_idle_t idle; /* active while there is something to do at once */
+    struct heads heads;
     bool kicked;
     unsigned callbacks; /* that libmicrohttpd has made, ever: the sign of progress */
     unsigned spins;     /* runs at once, one after the other, without one */
@@ -112,8 +115,10 @@ struct http_server {
     size_t n;
     size_t refs;         /* of handles, requests and the creator */
     size_t open_handles; /* not yet closed by libuv */
+    unsigned head_ms;    /* that a request's head may take */
     bool stopped;
     bool experimental;
+    unsigned pace_ms; /* HTTP_PACE_S */
     struct http_req *requests;
     struct http_stream *streams;
     struct websocket *websockets;
@@ -143,6 +148,9 @@ void server_defer(struct http_server *s, void (*fn)(void *arg), void *arg);
 /* The same after some time, unless it is taken back before; NULL does nothing. */
 struct deferred *server_later(struct http_server *s, unsigned ms, void (*fn)(void *arg), void *arg);
 void server_later_cancel(struct deferred *d);
+
+/* The request's socket is about to be given away. */
+void server_forget_head(struct http_req *req);
 
 /* Give a connection back to libmicrohttpd, to wait for its next request; fd is consumed. */
 void server_return_connection(struct listener *l, int fd);
@@ -179,6 +187,8 @@ void upload_finish(struct http_req *req, int result);
 
 /* raw.c: HTTP_BODY_RAW.  A begun one is taken over when the handler has returned. */
 bool raw_begin(struct http_req *req, int fd, http_upload_fn done, void *arg); /* false: not here */
+/* The answer is there before anybody wants the body: it need not be sent. */
+bool raw_refuse(struct http_req *req);
 void raw_take(struct http_req *req);
 void raw_break(struct http_req *req);  /* the server stops */
 void raw_detach(struct http_req *req); /* libmicrohttpd is done with it; may free req */

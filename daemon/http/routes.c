@@ -14,6 +14,7 @@ const struct http_route http_routes[] = {
     {"GET", "/metrics", system_metrics, 0}, /* dockerd has it at an address of its own */
     {"POST", "/auth", registries_login, HTTP_BODY_JSON},
     {"GET", "/plugins", system_empty_list, 0},
+    {"GET", "/plugins/{name}/json", system_no_plugin, 0},
 
     {"POST", "/containers/create", containers_create, HTTP_BODY_JSON},
     {"POST", "/containers/prune", containers_prune, 0},
@@ -40,7 +41,8 @@ const struct http_route http_routes[] = {
     {"GET", "/containers/{name}/stats", streams_stats, 0},
     {"HEAD", "/containers/{name}/archive", archive_read, 0},
     {"GET", "/containers/{name}/archive", archive_read, 0},
-    {"PUT", "/containers/{name}/archive", archive_write, HTTP_BODY_STREAM | HTTP_BODY_RAW},
+    {"PUT", "/containers/{name}/archive", archive_write,
+     HTTP_BODY_STREAM | HTTP_BODY_RAW | HTTP_BODY_PACED},
     {"GET", "/containers/{name}/changes", contents_changes, 0},
     {"GET", "/containers/{name}/export", contents_export, 0},
     {"DELETE", "/containers/{name}", containers_remove, 0},
@@ -50,8 +52,8 @@ const struct http_route http_routes[] = {
     {"GET", "/exec/{name}/json", exec_inspect, 0},
 
     {"GET", "/images/json", images_route_list, 0},
-    {"POST", "/images/create", images_route_create, HTTP_BODY_STREAM},
-    {"POST", "/images/load", images_route_load, HTTP_BODY_STREAM},
+    {"POST", "/images/create", images_route_create, HTTP_BODY_STREAM | HTTP_BODY_RAW},
+    {"POST", "/images/load", images_route_load, HTTP_BODY_STREAM | HTTP_BODY_RAW},
     {"POST", "/images/prune", images_route_prune, 0},
     {"GET", "/images/search", registries_search, 0},
     {"GET", "/images/get", images_route_save, 0},
@@ -65,6 +67,8 @@ const struct http_route http_routes[] = {
     {"POST", "/build/prune", build_prune, 0},
     {"POST", "/commit", containers_commit, HTTP_BODY_JSON_OPTIONAL},
     {"GET", "/distribution/{name}/json", registries_distribution, 0},
+    /* Not Docker's: */
+    {"POST", "/distribution/{name}/manifest", registries_put_manifest, HTTP_BODY_JSON},
 
     {"GET", "/networks", networks_list, 0},
     {"GET", "/networks/", networks_list, 0},
@@ -79,6 +83,7 @@ const struct http_route http_routes[] = {
     {"POST", "/volumes/prune", volumes_prune, 0},
     {"GET", "/volumes/{name}", volumes_inspect, 0},
     {"DELETE", "/volumes/{name}", volumes_remove, 0},
+    {"PUT", "/volumes/{name}", system_not_swarm_volume, 0},
     {"GET", "/system/df", system_df, 0},
     {"POST", "/system/fsck", fsck_start, 0}, /* not Docker's */
 

@@ -15,6 +15,8 @@ void system_events(struct http_req *req);
 void system_metrics(struct http_req *req);
 void system_empty_list(struct http_req *req);
 void system_not_swarm(struct http_req *req);
+void system_no_plugin(struct http_req *req);
+void system_not_swarm_volume(struct http_req *req);
 
 void containers_create(struct http_req *req);
 void containers_list(struct http_req *req);
@@ -71,6 +73,7 @@ void build_prune(struct http_req *req);
 
 void registries_login(struct http_req *req);
 void registries_distribution(struct http_req *req);
+void registries_put_manifest(struct http_req *req);
 void registries_search(struct http_req *req);
 
 void networks_list(struct http_req *req);

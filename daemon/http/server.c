@@ -126,23 +126,20 @@ void server_defer(struct http_server *s, void (*fn)(void *arg), void *arg)
 
 #define STUCK_TIMEOUT_S 1
 
-/* Per connection.  libmicrohttpd forgets to tell the end of a request whose head it refused. */
-struct conn {
-    struct http_req *req; /* the current one */
-};
-
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **ctx,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct conn *c = *ctx;
     struct listener *l = cls;
 
-    (void)mhd;
     l->callbacks++;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *ctx = xcalloc(1, sizeof(*c));
+        *ctx = c = xcalloc(1, sizeof(*c));
+        *c = (struct conn){.listener = l, .fd = -EBADF};
+        heads_watch(c, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
         return;
     }
+    heads_forget(c);
     if (c->req)
         req_drop(c->req);
     free(c);
@@ -161,7 +158,13 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 
     l->callbacks++;
     conn_of(mhd)->req = req;
+    heads_begin(conn_of(mhd));
     return req;
+}
+
+void server_forget_head(struct http_req *req)
+{
+    heads_forget(conn_of(req->conn));
 }
 
 static enum MHD_Result send_answer(struct http_req *req)
@@ -220,7 +223,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
     ((struct listener *)cls)->callbacks++;
     if (req->phase == REQ_HEAD) {
         req->phase = REQ_BODY;
+        heads_end(conn_of(conn));
+        req->beginning = true;
         req_begin(req, method, version);
+        req->beginning = false;
         if (req->raw && !req->gone)
             raw_take(req);
         return req->gone ? MHD_NO : MHD_YES;
@@ -334,6 +340,7 @@ static void listener_run(struct listener *l)
     unsigned before = l->callbacks;
 
     l->kicked = false;
+    heads_look(l);
     MHD_run(l->daemon);
     l->spins = l->callbacks == before ? l->spins + 1 : 0;
     /* A connection that it gives up within a run is closed by the next one. */
@@ -368,6 +375,14 @@ void server_return_connection(struct listener *l, int fd)
 
 /* ---- start and stop ---- */
 
+/* One of its handles. */
+static void listener_closed(uv_handle_t *h)
+{
+    struct listener *l = h->data;
+
+    server_handle_closed(l->server);
+}
+
 static int listener_start(struct http_server *s, struct listener *l, int fd, struct err *reterr)
 {
     const unsigned flags =
@@ -375,6 +390,12 @@ static int listener_start(struct http_server *s, struct listener *l, int fd, str
     int epoll_fd, r;
 
     l->server = s;
+    r = heads_init(l);
+    if (r < 0) {
+        fd_close(fd);
+        return err_sys(reterr, -r, "epoll");
+    }
+    server_handle_opened(s);
     fd_set_nonblock(fd, 1);
     l->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, l, MHD_OPTION_LISTEN_SOCKET, fd,
@@ -386,12 +407,14 @@ static int listener_start(struct http_server *s, struct listener *l, int fd, str
         l, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_END);
     if (!l->daemon) {
         fd_close(fd);
+        heads_done(l, listener_closed);
         return err_set(reterr, ERR_SYSTEM, EIO, "cannot start the HTTP server");
     }
     epoll_fd = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     r = uv_poll_init(s->loop, &l->poll, epoll_fd);
     if (r < 0) {
         MHD_stop_daemon(l->daemon);
+        heads_done(l, listener_closed);
         return err_sys(reterr, -r, "cannot watch the HTTP server");
     }
     uv_timer_init(s->loop, &l->timer);
@@ -422,9 +445,11 @@ int http_server_new(uv_loop_t *loop, const int *fds, size_t n, const struct http
     struct http_server *s = xcalloc(1, sizeof(*s));
 
     s->refs = 1;
+    s->pace_ms = HTTP_PACE_S * 1000;
     s->loop = loop;
     s->routes = routes;
     s->context = context;
+    s->head_ms = HTTP_HEAD_TIMEOUT_S * 1000;
     s->listeners = xcalloc(n, sizeof(*s->listeners));
     s->upgrade = upgrade_response();
     for (size_t i = 0; i < n; i++) {
@@ -446,11 +471,14 @@ void http_server_set_experimental(struct http_server *s)
     s->experimental = true;
 }
 
-static void listener_closed(uv_handle_t *h)
+void http_server_set_pace(struct http_server *s, unsigned ms)
 {
-    struct listener *l = h->data;
+    s->pace_ms = ms;
+}
 
-    server_handle_closed(l->server);
+void http_server_set_head_timeout(struct http_server *s, unsigned ms)
+{
+    s->head_ms = ms;
 }
 
 void http_server_stop(struct http_server *s, void (*done)(void *arg), void *arg)
@@ -474,6 +502,7 @@ void http_server_stop(struct http_server *s, void (*done)(void *arg), void *arg)
         uv_close((uv_handle_t *)&l->timer, listener_closed);
         uv_close((uv_handle_t *)&l->idle, listener_closed);
         MHD_stop_daemon(l->daemon);
+        heads_done(l, listener_closed);
     }
     MHD_destroy_response(s->upgrade);
     server_handle_closed(s);

@@ -8,6 +8,7 @@
 #include "api.h"
 #include "fd.h"
 #include "json.h"
+#include "log.h"
 #include "req.h"
 #include "status.h"
 
@@ -32,6 +33,9 @@ struct http_stream {
     bool broken;             /* nothing more can be sent */
     bool was_high;           /* on_drain is owed */
     struct deferred *linger; /* of one that is cut */
+    struct deferred *pace;   /* looks for a client that does not read; NULL: it may take its time */
+    size_t moved;            /* bytes it took in this turn of that clock */
+    bool kept_up;            /* it had all there was, at some time in this turn */
 };
 
 static void stream_free(struct http_stream *s)
@@ -44,6 +48,7 @@ static void stream_free(struct http_stream *s)
         s->next->prev = s->prev;
     s->server->taken_over--;
     server_later_cancel(s->linger);
+    server_later_cancel(s->pace);
     watch_free(s->watch);
     fd_close(s->fd);
     buf_done(&s->queue);
@@ -84,13 +89,16 @@ static void stream_flush(struct http_stream *s)
         ssize_t n =
             send(s->fd, buf_head(&s->queue), buf_size(&s->queue), MSG_NOSIGNAL | MSG_DONTWAIT);
 
-        if (n >= 0)
+        if (n >= 0) {
+            s->moved += (size_t)n;
             buf_consume(&s->queue, (size_t)n);
-        else if (errno == EAGAIN)
+        } else if (errno == EAGAIN) {
             return;
-        else if (errno != EINTR)
+        } else if (errno != EINTR) {
             stream_break(s);
+        }
     }
+    s->kept_up = true;
 }
 
 static void on_event(uv_poll_t *p, int status, int events);
@@ -333,4 +341,33 @@ void http_stream_abort(struct http_stream *s)
 {
     s->keep_alive = false;
     stream_break(s);
+}
+
+void http_stream_fail(struct http_stream *s, const struct err *err)
+{
+    log_warn("an answer was cut off: %s", err->message);
+    http_stream_abort(s);
+}
+
+/* Each turn looks back at the last one, so that a client has one whole turn. */
+static void on_pace(void *arg)
+{
+    struct http_stream *s = arg;
+
+    s->pace = NULL;
+    if (s->fd >= 0 && !s->broken && !s->kept_up && s->moved < HTTP_PACE_BYTES) {
+        log_warn("an answer was cut off: its client took less than %d bytes in %d s",
+                 HTTP_PACE_BYTES, HTTP_PACE_S);
+        http_stream_abort(s);
+        return;
+    }
+    s->moved = 0;
+    s->kept_up = s->fd < 0 || buf_size(&s->queue) == 0;
+    s->pace = server_later(s->server, s->server->pace_ms, on_pace, s);
+}
+
+void http_stream_pace(struct http_stream *s)
+{
+    if (!s->pace && !s->broken)
+        s->pace = server_later(s->server, s->server->pace_ms, on_pace, s);
 }

@@ -52,6 +52,20 @@ void system_not_swarm(struct http_req *req)
                      "swarm join\" to connect this node to swarm and try again.");
 }
 
+void system_not_swarm_volume(struct http_req *req)
+{
+    http_reply_error(req, 503,
+                     "volume update only valid for cluster volumes, but swarm is unavailable");
+}
+
+void system_no_plugin(struct http_req *req)
+{
+    struct err err;
+
+    err_set(&err, ERR_NOT_FOUND, ENOENT, "plugin \"%s\" not found", http_param(req));
+    http_reply_err(req, &err);
+}
+
 static int df_types(struct http_req *req, unsigned *ret, struct err *reterr)
 {
     static const struct {

@@ -17,6 +17,7 @@ static int replace_socket(struct http_req *req)
         return -errno;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
+    server_forget_head(req);
     if (dup3(pair[0], conn_fd, O_CLOEXEC) < 0) {
         int r = -errno;
 

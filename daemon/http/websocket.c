@@ -19,7 +19,8 @@
 /* Bytes that wait for the client; beyond it nothing more is read, neither from it (who pings and
  * does not read is answered no more) nor from the other side. */
 #define WS_QUEUE_MAX (128u << 10)
-#define WS_LINGER_MS 10000 /* for a client to take the last of it */
+#define WS_LINGER_MS 10000    /* for a client to take the last of it */
+#define WS_CLOSE_WAIT_MS 3000 /* then, for its close frame */
 
 struct websocket {
     struct websocket *prev, *next; /* in server->websockets */
@@ -33,6 +34,8 @@ struct websocket {
     struct buf to_client, to_inner;
     struct deferred *linger; /* NULL: not ending */
     bool client_eof;         /* it has no more to say */
+    bool close_seen;         /* it has closed, or left the protocol: no more is read */
+    bool close_sent;         /* to the last byte */
 };
 
 static void websocket_free(struct websocket *w)
@@ -55,15 +58,6 @@ static void websocket_free(struct websocket *w)
     free(w);
 }
 
-void websocket_stop_all(struct http_server *server)
-{
-    for (struct websocket *w = server->websockets, *next; w; w = next) {
-        next = w->next;
-        if (!w->cb)
-            websocket_free(w);
-    }
-}
-
 /* ---- to the client ---- */
 
 static void say(struct websocket *w, enum ws_op op, const void *data, size_t len)
@@ -72,27 +66,6 @@ static void say(struct websocket *w, enum ws_op op, const void *data, size_t len
 
     buf_append(&w->to_client, head, ws_head(head, op, len));
     buf_append(&w->to_client, data, len);
-}
-
-static void on_linger(void *arg)
-{
-    struct websocket *w = arg;
-
-    w->linger = NULL;
-    websocket_free(w);
-}
-
-/* The last message; no more is read from either side. */
-static void end(struct websocket *w, unsigned status)
-{
-    const uint8_t code[] = {(uint8_t)(status >> 8), (uint8_t)status};
-
-    if (w->linger)
-        return;
-    say(w, WS_CLOSE, code, sizeof(code));
-    watch_free(TAKE_PTR(w->inner));
-    w->inner_fd = fd_close(w->inner_fd);
-    w->linger = server_later(w->server, WS_LINGER_MS, on_linger, w);
 }
 
 /* false: nothing more can be sent there. */
@@ -109,27 +82,81 @@ static bool flush(int fd, struct buf *b)
     return true;
 }
 
+static void on_linger(void *arg)
+{
+    struct websocket *w = arg;
+
+    w->linger = NULL;
+    websocket_free(w);
+}
+
+static void say_close(struct websocket *w, unsigned status)
+{
+    const uint8_t code[] = {(uint8_t)(status >> 8), (uint8_t)status};
+
+    say(w, WS_CLOSE, code, sizeof(code));
+}
+
+/* The last message.  What the client says until it closes, too, is read and not heard (RFC 6455,
+ * 7.1.1: closed at once, a TCP connection on the way here would take unread bytes for an error, and
+ * throw away the last of ours). */
+static void end(struct websocket *w, unsigned status)
+{
+    if (w->linger)
+        return;
+    say_close(w, status);
+    flush(w->inner_fd, &w->to_inner); /* what came together with the client's close frame */
+    watch_free(TAKE_PTR(w->inner));
+    w->inner_fd = fd_close(w->inner_fd);
+    w->linger = server_later(w->server, WS_LINGER_MS, on_linger, w);
+}
+
+void websocket_stop_all(struct http_server *server)
+{
+    for (struct websocket *w = server->websockets, *next; w; w = next) {
+        next = w->next;
+        if (w->cb)
+            continue;
+        if (!w->linger)
+            say_close(w, WS_GOING_AWAY);
+        flush(w->client_fd, &w->to_client); /* what it takes now; nobody waits */
+        websocket_free(w);
+    }
+}
+
 /* ---- from the client ---- */
+
+/* RFC 6455, 7.4: those that may be sent. */
+static bool status_valid(unsigned status)
+{
+    return (status >= 1000 && status <= 1003) || (status >= 1007 && status <= 1014) ||
+           (status >= 3000 && status <= 4999);
+}
 
 static void take_control(struct websocket *w, const struct ws_event *e)
 {
-    if (e->op == WS_PING)
+    unsigned status = e->len >= 2 ? (unsigned)e->data[0] << 8 | e->data[1] : WS_NORMAL;
+
+    if (e->op == WS_PING && !w->linger) {
         say(w, WS_PONG, e->data, e->len);
-    else if (e->op == WS_CLOSE)
-        end(w, e->len >= 2 ? (unsigned)e->data[0] << 8 | e->data[1] : WS_NORMAL);
+    } else if (e->op == WS_CLOSE) {
+        w->close_seen = true;
+        end(w, status_valid(status) ? status : WS_PROTOCOL);
+    }
 }
 
 static void take_input(struct websocket *w, uint8_t *data, size_t len)
 {
-    while (len > 0 && !w->linger) {
+    while (len > 0 && !w->close_seen) {
         struct ws_event e;
         ssize_t n = ws_read(&w->reader, data, len, &e);
 
         if (n < 0) {
+            w->close_seen = true;
             end(w, n == -EMSGSIZE ? WS_TOO_BIG : WS_PROTOCOL);
             return;
         }
-        if (e.kind == WS_EVENT_DATA)
+        if (e.kind == WS_EVENT_DATA && !w->linger)
             buf_append(&w->to_inner, e.data, e.len);
         else if (e.kind == WS_EVENT_CONTROL)
             take_control(w, &e);
@@ -148,8 +175,8 @@ static void arm(struct websocket *w)
 {
     int client = UV_PRIORITIZED, inner = UV_PRIORITIZED;
 
-    if (!w->client_eof && !w->linger && buf_size(&w->to_inner) == 0 &&
-        buf_size(&w->to_client) < WS_QUEUE_MAX)
+    if (!w->client_eof && !w->close_seen &&
+        (w->linger || (buf_size(&w->to_inner) == 0 && buf_size(&w->to_client) < WS_QUEUE_MAX)))
         client |= UV_READABLE;
     if (buf_size(&w->to_client) > 0)
         client |= UV_WRITABLE;
@@ -162,6 +189,19 @@ static void arm(struct websocket *w)
         uv_poll_start(&w->inner->poll, inner, on_inner);
 }
 
+/* Both have said their last word, as far as that is to be waited for. */
+static bool is_closed(struct websocket *w)
+{
+    if (!w->linger || buf_size(&w->to_client) > 0)
+        return false;
+    if (!w->close_sent) {
+        w->close_sent = true;
+        server_later_cancel(w->linger);
+        w->linger = server_later(w->server, WS_CLOSE_WAIT_MS, on_linger, w);
+    }
+    return w->close_seen || w->client_eof;
+}
+
 /* What there is for either side is sent; frees it at the end. */
 static void settle(struct websocket *w)
 {
@@ -171,7 +211,7 @@ static void settle(struct websocket *w)
         end(w, WS_NORMAL);
         heard = flush(w->client_fd, &w->to_client);
     }
-    if (!heard || (w->linger && buf_size(&w->to_client) == 0)) {
+    if (!heard || is_closed(w)) {
         websocket_free(w);
         return;
     }

@@ -26,6 +26,7 @@ struct blob_upload {
     int64_t read_offset; /* the pool's, as the next two, while it works */
     ssize_t read_n;      /* or -errno */
     bool working, abandoned;
+    bool mount_only;
     bool stale; /* what is being read is not what is wanted any more */
     int read_error;
 };
@@ -176,7 +177,8 @@ static void on_status(void *arg, struct remote_call *c, const struct err *err)
         free(u->location);
         u->location = location;
     }
-    if (u->sent > u->d.size)
+    /* "0-0" is what docker-registry says of one byte, and of none. */
+    if (u->sent <= 1 || u->sent > u->d.size)
         begin(u);
     else
         send_more(u);
@@ -284,6 +286,29 @@ static void send_more(struct blob_upload *u)
 
 /* ---- beginning ---- */
 
+/* Whether the registry forgot the upload or not: it would do so by itself after some time. */
+static void on_withdrawn(void *arg, struct remote_call *c, const struct err *err)
+{
+    struct blob_upload *u = arg;
+
+    (void)c;
+    (void)err;
+    u->call = NULL;
+    finish(u, UPLOAD_REFUSED, NULL);
+}
+
+static void withdraw(struct blob_upload *u)
+{
+    struct remote_callbacks cb = {.arg = u, .done = on_withdrawn};
+    struct remote_options o = {.method = "DELETE",
+                               .url = u->location,
+                               .limit = REGISTRY_ERROR_MAX,
+                               .body_size = -1,
+                               .once = true};
+
+    start_call(u, &o, &cb);
+}
+
 static void on_begun(void *arg, struct remote_call *c, const struct err *err)
 {
     struct blob_upload *u = arg;
@@ -302,7 +327,7 @@ static void on_begun(void *arg, struct remote_call *c, const struct err *err)
     u->location = remote_location(c);
     u->sent = 0;
     if (u->location) {
-        send_more(u);
+        (u->mount_only ? withdraw : send_more)(u);
         return;
     }
     err_set(&e, ERR_UNAVAILABLE, EPROTO, "the registry does not say where to send a blob");
@@ -354,10 +379,11 @@ int blob_upload_start(struct images *im, struct remote *remote,
     u->d = *opt->d;
     u->fd = opt->fd;
     u->mount_from = xstrdup_null(opt->mount_from);
+    u->mount_only = opt->mount_only;
     if (opt->data) {
         u->data = xmalloc((size_t)u->d.size + 1);
         memcpy(u->data, opt->data, (size_t)u->d.size);
-    } else {
+    } else if (!opt->mount_only) {
         u->buffer = xmalloc(UPLOAD_BUFFER);
     }
     images_begin(im);

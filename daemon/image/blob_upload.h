@@ -13,7 +13,12 @@
 
 struct blob_upload;
 
-enum upload_result { UPLOAD_EXISTS, UPLOAD_MOUNTED, UPLOAD_SENT };
+enum upload_result {
+    UPLOAD_EXISTS,
+    UPLOAD_MOUNTED,
+    UPLOAD_SENT,
+    UPLOAD_REFUSED, /* mount_only: the registry wants the bytes */
+};
 
 struct blob_upload_callbacks {
     void *arg;
@@ -27,6 +32,7 @@ struct blob_upload_options {
     int fd;                     /* the blob, taken over in every case; -EBADF: data */
     const char *data;           /* d->size bytes, copied; NULL: fd */
     const char *mount_from;     /* a repository's path in the same registry, or NULL; copied */
+    bool mount_only;            /* neither fd nor data: there are no bytes to send */
 };
 
 int blob_upload_start(struct images *im, struct remote *remote,

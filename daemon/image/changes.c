@@ -208,23 +208,27 @@ static int add_members(json_t *to, const char *word, const char *args,
     return 0;
 }
 
-/* "80" -> "80/tcp"; NULL if it is no port. */
-static char *port_key(const char *s)
+/* "80", "80/udp", "80-90/tcp"; the protocol is static. */
+static int parse_ports(const char *s, unsigned *ret_first, unsigned *ret_last,
+                       const char **ret_protocol)
 {
     static const char *const protocols[] = {"tcp", "udp", "sctp"};
-    size_t digits = strspn(s, "0123456789");
-    _cleanup_free_ char *number = xstrndup(s, digits);
-    uint64_t port;
+    size_t digits = strspn(s, "0123456789"), more = s[digits] == '-' ? digits + 1 : 0;
+    size_t end = more ? more + strspn(s + more, "0123456789") : digits;
+    _cleanup_free_ char *low = xstrndup(s, digits), *high = xstrndup(s + more, end - more);
+    uint64_t first, last;
 
-    if (str_parse_u64(number, 65535, &port) < 0 || port == 0)
-        return NULL;
-    if (!s[digits])
-        return xasprintf("%s/tcp", number);
-    for (size_t i = 0; s[digits] == '/' && i < ARRAY_SIZE(protocols); i++) {
-        if (strcasecmp(s + digits + 1, protocols[i]) == 0)
-            return xasprintf("%s/%s", number, protocols[i]);
+    if (str_parse_u64(low, 65535, &first) < 0 || str_parse_u64(high, 65535, &last) < 0 ||
+        first == 0 || last < first)
+        return -EINVAL;
+    *ret_first = (unsigned)first;
+    *ret_last = (unsigned)last;
+    *ret_protocol = s[end] ? NULL : "tcp";
+    for (size_t i = 0; s[end] == '/' && i < ARRAY_SIZE(protocols); i++) {
+        if (strcasecmp(s + end + 1, protocols[i]) == 0)
+            *ret_protocol = protocols[i];
     }
-    return NULL;
+    return *ret_protocol ? 0 : -EINVAL;
 }
 
 static char *volume_key(const char *s)
@@ -232,9 +236,35 @@ static char *volume_key(const char *s)
     return *s ? xstrdup(s) : NULL;
 }
 
+static int add_ports(json_t *to, const char *word, struct err *reterr)
+{
+    const char *protocol;
+    unsigned first, last;
+
+    if (parse_ports(word, &first, &last, &protocol) < 0)
+        return bad("EXPOSE", "has an invalid argument", reterr);
+    if (json_object_size(to) + (last - first) >= EXPOSED_MAX)
+        return bad("EXPOSE", "has too many ports", reterr);
+    for (unsigned port = first; port <= last; port++) {
+        _cleanup_free_ char *key = xasprintf("%u/%s", port, protocol);
+
+        json_object_set_new(to, key, json_object());
+    }
+    return 0;
+}
+
 static int add_expose(json_t *config, const char *args, struct err *reterr)
 {
-    return add_members(object_member(config, "ExposedPorts"), "EXPOSE", args, port_key, reterr);
+    _cleanup_json_ json_t *list = word_list(args);
+    json_t *to = object_member(config, "ExposedPorts"), *item;
+    size_t i;
+    int r = list ? 0 : bad("EXPOSE", "has an unterminated quote", reterr);
+
+    json_array_foreach (list, i, item) {
+        if (r >= 0)
+            r = add_ports(to, json_string_value(item), reterr);
+    }
+    return r;
 }
 
 static int add_volume(json_t *config, const char *args, struct err *reterr)
@@ -277,6 +307,8 @@ static int add_onbuild(json_t *config, const char *args, struct err *reterr)
     return 0;
 }
 
+#define HEALTH_MIN_NS 1000000
+
 static const struct {
     const char *flag, *key;
 } health_flags[] = {{"--interval=", "Interval"},
@@ -301,9 +333,17 @@ static int health_flag(json_t *health, const char *word, struct err *reterr)
         v = duration_parse(word + strlen(health_flags[i].flag));
         if (v < 0)
             return bad("HEALTHCHECK", "has an invalid duration", reterr);
+        if (v > 0 && v < HEALTH_MIN_NS)
+            return err_set(reterr, ERR_INVALID, EINVAL,
+                           "dockerfile parse error: Interval \"%.*s\" cannot be less than 1ms",
+                           (int)strlen(health_flags[i].flag) - 3, health_flags[i].flag + 2);
         json_object_set_new(health, health_flags[i].key, json_integer(v));
         return 0;
     }
+    if (!str_starts(word, "--"))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "dockerfile parse error: Unknown type \"%.64s\" in HEALTHCHECK (try CMD)",
+                       word);
     return bad("HEALTHCHECK", "has an unknown flag", reterr);
 }
 
@@ -320,6 +360,8 @@ static int set_healthcheck(json_t *config, const char *args, struct err *reterr)
             args++;
         if (!word)
             return bad("HEALTHCHECK", "requires NONE or CMD", reterr);
+        if (strcasecmp(word, "NONE") == 0 && *args)
+            return bad("HEALTHCHECK", "NONE takes no arguments", reterr);
         if (strcasecmp(word, "NONE") == 0) {
             test = json_pack("[s]", "NONE");
             break;

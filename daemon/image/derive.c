@@ -218,7 +218,14 @@ void images_step_done(struct images *im, const char *id, const char *parent, con
 
 bool images_step_find(struct images *im, const char *key, char ret_id[ID_LEN + 1])
 {
-    return db_build_step_get(im->db, key, ret_id, NULL) > 0 && db_image_exists(im->db, ret_id) > 0;
+    struct err e;
+
+    if (db_build_step_get(im->db, key, ret_id, NULL) <= 0 || db_image_exists(im->db, ret_id) <= 0)
+        return false;
+    /* What is used goes last when the cache is made smaller. */
+    if (db_build_step_put(im->db, key, ret_id, time_now_ns(), &e) < 0)
+        log_warn("image %s: %s", ret_id, e.message);
+    return true;
 }
 
 void images_build_done(struct images *im, const char *id)

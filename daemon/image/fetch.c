@@ -186,7 +186,8 @@ static int write_chunk(struct fetch *f, struct err *reterr)
                            (off_t)(f->written + (int64_t)done));
 
         if (n < 0 && errno != EINTR)
-            return err_sys(reterr, errno, "write blob");
+            return err_sys(reterr, errno, "%s: write blob sha256:%.12s",
+                           storage_root(f->im->storage), f->d.digest);
         done += n > 0 ? (size_t)n : 0;
     }
     f->written += (int64_t)done;

@@ -162,8 +162,8 @@ struct tarball;
 int images_save(struct images *im, const char *const *names, struct tarball **ret,
                 struct err *reterr);
 /* Write it to a client's socket, in the background; both are taken over.  Nobody is told the end:
- * the client counts the bytes. */
-void images_send(struct images *im, struct tarball *t, int fd);
+ * the client counts the bytes.  One that reads nothing for pace_ms or twice that is cut off. */
+void images_send(struct images *im, struct tarball *t, int fd, unsigned pace_ms);
 
 struct image_import {
     const char *repo, *tag;     /* NULL or "": untagged */
@@ -250,9 +250,18 @@ int images_step_again(struct images *im, const char *source, const struct image_
 void images_build_done(struct images *im, const char *id);
 /* Is the one made, by steps, of the other, or the same? */
 bool images_descends(struct images *im, const char *id, const char *ancestor);
-/* Remove all steps that nothing else needs, of those that filters (until, label, label!; borrowed,
- * may be NULL) leave: {"CachesDeleted":[..],"SpaceReclaimed":n}. */
-int images_build_prune(struct images *im, const json_t *filters, json_t **ret, struct err *reterr);
+/* How much of the cache is left, in bytes; 0: not said.  Moby's PruneOptions of BuildKit. */
+struct build_keep {
+    int64_t reserved; /* so much may stay whatever the others say */
+    int64_t max_used; /* no more than this stays, unless reserved */
+    int64_t min_free; /* no more than leaves so much of the file system free */
+};
+
+/* Remove steps that nothing else needs, the least recently used first, of those that filters (until,
+ * label, label!; borrowed, may be NULL) leave: {"CachesDeleted":[..],"SpaceReclaimed":n}.  A step
+ * counts with the layers that nothing but steps has. */
+int images_build_prune(struct images *im, const json_t *filters, const struct build_keep *keep,
+                       json_t **ret, struct err *reterr);
 
 struct image_pull;
 
@@ -298,9 +307,24 @@ struct registry_query_callbacks {
 /* {"Status","IdentityToken"}: whether the credentials are good for auth->server. */
 struct registry_query *images_login(struct images *im, const struct registry_auth *auth,
                                     const struct registry_query_callbacks *cb, struct err *reterr);
-/* {"Descriptor","Platforms"} of what a name stands for in its registry. */
-struct registry_query *images_distribution(struct images *im, const char *name,
+/* {"Descriptor","Platforms"} of what a name stands for in its registry; with `manifest` also
+ * {"Manifest"}, its text. */
+struct registry_query *images_distribution(struct images *im, const char *name, bool manifest,
                                            const struct registry_auth *auth,
+                                           const struct registry_query_callbacks *cb,
+                                           struct err *reterr);
+
+struct image_manifest_put {
+    const char *name;     /* with the tag or digest that it shall have */
+    const char *manifest; /* its text: of an image, or of a list of them; MANIFEST_SIZE_MAX */
+    /* Repository of the same registry that the image's blobs are mounted from; NULL or "": all are
+     * where the manifest goes. */
+    const char *from;
+    const struct registry_auth *auth; /* may be NULL */
+};
+
+/* {"mediaType","digest","size"} of what the registry has under the name now. */
+struct registry_query *images_put_manifest(struct images *im, const struct image_manifest_put *opt,
                                            const struct registry_query_callbacks *cb,
                                            struct err *reterr);
 

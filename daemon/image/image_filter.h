@@ -26,3 +26,8 @@ bool image_filter_match(const struct image_filter *f, const struct image *img,
 
 /* RFC 3339, seconds since the epoch (with fraction), or a Go duration before now; ns. */
 int image_filter_time(const char *s, int64_t now, int64_t *ret);
+
+/* Remove the image if the filter means it and neither a container nor a child needs it; what went is
+ * appended to out. */
+int image_prune_one(struct images *im, const char *id, const struct image_filter *filter,
+                    json_t *out, struct err *reterr);

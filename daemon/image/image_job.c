@@ -124,7 +124,7 @@ static void worker_wrote(void *arg, int64_t bytes)
     job->on_wrote(job, bytes);
 }
 
-void image_job_name_disk(const struct image_job *job, struct err *e)
+void images_name_disk(const char *path, struct err *e)
 {
     static const int troubles[] = {ENOSPC, EDQUOT, EROFS, EIO};
 
@@ -133,9 +133,14 @@ void image_job_name_disk(const struct image_job *job, struct err *e)
             continue;
         e->kind = ERR_SYSTEM;
         e->errnum = troubles[i];
-        err_wrap(e, "%s", job->stage.path);
+        err_wrap(e, "%s", path);
         return;
     }
+}
+
+void image_job_name_disk(const struct image_job *job, struct err *e)
+{
+    images_name_disk(job->stage.path, e);
 }
 
 static void worker_done(void *arg, const struct worker_result *result)

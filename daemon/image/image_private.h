@@ -59,6 +59,8 @@ void images_emit(struct images *im, const char *action, const struct image *img,
 void images_collect(struct images *im, json_t *deleted, int64_t *ret_bytes);
 /* Delete what is in the trash, in the pool; takes the vector (NULL: nothing). */
 void images_empty_trash(struct images *im, char **names);
+/* A worker's error that is the disk's (full, read-only ...) becomes ERR_SYSTEM and says where. */
+void images_name_disk(const char *path, struct err *e);
 /* A callback is due: the object stays until images_done() of the last. */
 void images_begin(struct images *im);
 void images_done(struct images *im);

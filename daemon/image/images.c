@@ -276,10 +276,8 @@ int images_resolve(struct images *im, const char *name, char ret_id[ID_LEN + 1],
     r = db_image_find(im->db, id, ret_id, reterr);
     if (r > 0)
         return 0;
-    if (r == -ENOTUNIQ)
-        return err_set(reterr, ERR_INVALID, ENOTUNIQ, "multiple IDs found with provided prefix: %s",
-                       id);
-    if (r < 0)
+    /* A prefix of several is none, as under dockerd: an image "cafe" can be pulled all the same. */
+    if (r < 0 && r != -ENOTUNIQ)
         return r;
     if (parsed < 0 && !reference_image_id(name)) {
         if (reterr)

@@ -10,6 +10,7 @@
 #include "image_job.h"
 #include "json.h"
 #include "registry.h"
+#include "weburl.h"
 
 #define TELL_NS (INT64_C(100) * 1000000)
 
@@ -240,19 +241,6 @@ static void on_done(void *arg, struct web_request *rq, const struct err *err)
 
 /* ---- */
 
-char *url_show(const char *url)
-{
-    const char *host = strstr(url, "://"), *at;
-    size_t end = strcspn(url, "?#");
-
-    host = host ? host + 3 : url;
-    at = memrchr(host, '@', strcspn(host, "/?#"));
-    if (at)
-        host = at + 1;
-    return xasprintf("%s://%.*s", str_starts(url, "https:") ? "https" : "http",
-                     (int)(end - (size_t)(host - url)), host);
-}
-
 static struct image_import copy_options(const struct image_import *o, const char *shown)
 {
     return (struct image_import){.repo = xstrdup_null(o->repo),
@@ -283,7 +271,7 @@ struct image_download *images_import_url(struct images *im, const char *url,
     d->im = im;
     d->cb = *cb;
     d->fd = -EBADF;
-    d->shown = url_show(full);
+    d->shown = weburl_show(full);
     d->opt = copy_options(opt, d->shown);
     d->next = im->downloads;
     d->prev_next = &im->downloads;

@@ -7,6 +7,7 @@
 
 #include "digest.h"
 #include "fd.h"
+#include "gotypes.h"
 #include "image_private.h"
 #include "json.h"
 #include "path.h"
@@ -121,9 +122,32 @@ static int set_layers(struct load_image *img, const json_t *diff_ids, struct err
     return 0;
 }
 
+/* What lists of images tell everybody: one image of other types must not make them unreadable. */
+static const struct go_field history_fields[] = {
+    {"created", GO_TEXT, "time.Time", NULL}, {"created_by", GO_TEXT, "string", NULL},
+    {"author", GO_TEXT, "string", NULL},     {"comment", GO_TEXT, "string", NULL},
+    {"empty_layer", GO_BOOL, "bool", NULL},  GO_END,
+};
+
+static const struct go_field image_fields[] = {
+    {"config", GO_OBJECT, "container.Config", go_container_config},
+    {"author", GO_TEXT, "string", NULL},
+    {"created", GO_TEXT, "time.Time", NULL},
+    {"architecture", GO_STRING, "string", NULL},
+    {"variant", GO_STRING, "string", NULL},
+    {"os", GO_STRING, "string", NULL},
+    {"os.version", GO_STRING, "string", NULL},
+    {"os.features", GO_STRINGS, "[]string", NULL},
+    {"history", GO_OBJECTS, "[]image.History", history_fields},
+    {"container", GO_STRING, "string", NULL},
+    {"docker_version", GO_STRING, "string", NULL},
+    GO_END,
+};
+
 int load_image_set_config(struct load_image *img, char *config, size_t len, size_t n_blobs,
                           struct err *reterr)
 {
+    static const struct go_limits max = {CONFIG_SIZE_MAX, CONFIG_SIZE_MAX};
     _cleanup_json_ json_t *doc = json_loadb(config, len, JSON_ALLOW_NUL, NULL);
     const json_t *diff_ids = json_get(json_get(doc, "rootfs"), "diff_ids");
     const char *created = json_get_str(doc, "created", "");
@@ -132,6 +156,8 @@ int load_image_set_config(struct load_image *img, char *config, size_t len, size
     img->config_len = len;
     if (!json_is_object(doc))
         return bad(reterr, "the image config is no JSON object");
+    if (go_types_check(doc, image_fields, "Image", &max, reterr) < 0)
+        return err_wrap(reterr, "invalid image config");
     if (json_array_size(diff_ids) != n_blobs)
         return bad(reterr, "layers and diff ids differ in number");
     if (n_blobs > IMAGE_LAYERS_MAX)

@@ -1,6 +1,8 @@
 /* From a plan to layers in the store: blobs are fetched in parallel, each is unpacked by a worker
  * of its own while it comes, and all is recorded at once.  Pulls at the same moment share both. */
 
+#include <errno.h>
+
 #include "blobs.h"
 #include "pull_impl.h"
 
@@ -8,15 +10,21 @@ static void go_on(struct pull_one *p);
 
 /* ---- the end ---- */
 
+/* What is here may be resumed, but not on a disk that is full of it. */
 static void leave_shared(struct pull_one *p)
 {
+    bool full = p->err.errnum == ENOSPC || p->err.errnum == EDQUOT;
+
     for (size_t i = 0; i < p->n_layers; i++) {
         struct pull_layer *l = &p->layers[i];
 
-        if (l->fetch)
-            fetch_leave(TAKE_PTR(l->fetch));
+        /* It holds the fetch too: whoever is last says what the bytes are worth. */
         if (l->unpack)
             unpack_leave(TAKE_PTR(l->unpack));
+        if (l->fetch && full)
+            fetch_discard(TAKE_PTR(l->fetch));
+        else if (l->fetch)
+            fetch_leave(TAKE_PTR(l->fetch));
     }
 }
 

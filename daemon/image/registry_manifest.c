@@ -100,7 +100,7 @@ static int check_layer(const json_t *obj, const struct descriptor *d, struct err
     return 0;
 }
 
-static int read_image(const json_t *doc, struct registry_manifest *m, struct err *reterr)
+static int read_image(const json_t *doc, bool any, struct registry_manifest *m, struct err *reterr)
 {
     const json_t *layers = json_get(doc, "layers"), *item;
     size_t i;
@@ -108,7 +108,7 @@ static int read_image(const json_t *doc, struct registry_manifest *m, struct err
 
     if (r < 0)
         return r;
-    if (!is_one_of(m->config.media_type, config_types, ARRAY_SIZE(config_types)))
+    if (!any && !is_one_of(m->config.media_type, config_types, ARRAY_SIZE(config_types)))
         return err_set(reterr, ERR_INVALID, ENOTSUP,
                        "this is no image: encountered remote \"%s\" when fetching",
                        m->config.media_type);
@@ -119,7 +119,7 @@ static int read_image(const json_t *doc, struct registry_manifest *m, struct err
     m->layers = xcalloc(json_array_size(layers) + 1, sizeof(*m->layers));
     json_array_foreach (layers, i, item) {
         r = read_descriptor(item, &m->layers[i], reterr);
-        if (r >= 0)
+        if (r >= 0 && !any)
             r = check_layer(item, &m->layers[i], reterr);
         if (r < 0)
             return r;
@@ -159,8 +159,8 @@ static enum kind guess(const json_t *doc, char ret_type[MEDIA_TYPE_MAX])
                                       : KIND_UNKNOWN;
 }
 
-int registry_manifest_parse(const char *body, size_t len, const char *content_type,
-                            struct registry_manifest *ret, struct err *reterr)
+static int parse(const char *body, size_t len, const char *content_type, bool any,
+                 struct registry_manifest *ret, struct err *reterr)
 {
     _cleanup_json_ json_t *doc = json_loadb(body, len, 0, NULL);
     _cleanup_(registry_manifest_done) struct registry_manifest m = {0};
@@ -189,7 +189,7 @@ int registry_manifest_parse(const char *body, size_t len, const char *content_ty
     if (kind == KIND_INDEX && json_is_array(json_get(doc, "manifests")))
         m.index = json_incref(doc);
     else if (kind == KIND_IMAGE)
-        r = read_image(doc, &m, reterr);
+        r = read_image(doc, any, &m, reterr);
     else
         r = bad(reterr, "it is neither an image nor a list of images");
     if (r < 0)
@@ -197,6 +197,18 @@ int registry_manifest_parse(const char *body, size_t len, const char *content_ty
     *ret = m;
     m = (struct registry_manifest){0};
     return 0;
+}
+
+int registry_manifest_parse(const char *body, size_t len, const char *content_type,
+                            struct registry_manifest *ret, struct err *reterr)
+{
+    return parse(body, len, content_type, false, ret, reterr);
+}
+
+int registry_manifest_parse_any(const char *body, size_t len, const char *content_type,
+                                struct registry_manifest *ret, struct err *reterr)
+{
+    return parse(body, len, content_type, true, ret, reterr);
 }
 
 int registry_manifest_choose(const struct registry_manifest *index, const struct platform *want,

@@ -42,6 +42,9 @@ void registry_manifest_done(struct registry_manifest *m);
  * ERR_INVALID with a text that says so. */
 int registry_manifest_parse(const char *body, size_t len, const char *content_type,
                             struct registry_manifest *ret, struct err *reterr);
+/* The same for who passes it on and unpacks nothing: config and layers of whatever kind. */
+int registry_manifest_parse_any(const char *body, size_t len, const char *content_type,
+                                struct registry_manifest *ret, struct err *reterr);
 /* The entry of an index that suits best; -ENOENT (ERR_NOT_FOUND). */
 int registry_manifest_choose(const struct registry_manifest *index, const struct platform *want,
                              struct descriptor *ret, struct err *reterr);

@@ -6,6 +6,7 @@
 
 #include "json.h"
 #include "manifest.h"
+#include "manifest_put.h"
 #include "pull_impl.h"
 #include "registry.h"
 #include "registry_manifest.h"
@@ -13,18 +14,7 @@
 #define SEARCH_ANSWER_MAX ((size_t)4 << 20)
 #define SEARCH_INDEX "index.docker.io"
 
-struct registry_query {
-    struct images *im;
-    struct registry_query *next, **prev_next;
-    struct registry_query_callbacks cb;
-    struct remote *remote;    /* owned */
-    struct remote_call *call; /* NULL once answered */
-    json_t *result;           /* owned; so far */
-    json_t *filters;          /* owned; of a search, or NULL */
-    int64_t limit;
-};
-
-static void query_free(struct registry_query *q)
+void registry_query_free(struct registry_query *q)
 {
     *q->prev_next = q->next;
     if (q->next)
@@ -32,25 +22,25 @@ static void query_free(struct registry_query *q)
     remote_unref(q->remote);
     json_decref(q->result);
     json_decref(q->filters);
+    manifest_put_free(q->put);
     free(q);
 }
 
-/* result is stolen. */
-static void finish(struct registry_query *q, json_t *result, const struct err *err)
+void registry_query_finish(struct registry_query *q, json_t *result, const struct err *err)
 {
     q->cb.done(q->cb.arg, result, err);
-    query_free(q);
+    registry_query_free(q);
 }
 
-static struct registry_query *query_new(struct images *im, const char *domain, const char *path,
-                                        const struct registry_auth *auth,
-                                        const struct registry_query_callbacks *cb)
+struct registry_query *registry_query_new(struct images *im, const char *domain, const char *path,
+                                          const char *actions, const struct registry_auth *auth,
+                                          const struct registry_query_callbacks *cb)
 {
     struct registry_query *q = xcalloc(1, sizeof(*q));
 
     q->im = im;
     q->cb = *cb;
-    q->remote = remote_new(im->registry, domain, path, "pull", auth);
+    q->remote = remote_new(im->registry, domain, path, actions, auth);
     q->next = im->queries;
     q->prev_next = &im->queries;
     if (q->next)
@@ -67,7 +57,7 @@ ask(struct registry_query *q, const struct remote_options *o,
 
     if (remote_start(q->remote, o, &cb, &q->call, reterr) >= 0)
         return q;
-    query_free(q);
+    registry_query_free(q);
     return NULL;
 }
 
@@ -75,7 +65,7 @@ void registry_query_cancel(struct registry_query *q)
 {
     if (q->call)
         remote_cancel(q->call);
-    query_free(q);
+    registry_query_free(q);
 }
 
 void registry_queries_cancel(struct images *im)
@@ -111,10 +101,10 @@ static void on_login(void *arg, struct remote_call *c, const struct err *err)
     (void)c;
     q->call = NULL;
     if (!err) {
-        finish(q,
-               json_pack("{s:s,s:s}", "Status", "Login Succeeded", "IdentityToken",
-                         identity ? identity : ""),
-               NULL);
+        registry_query_finish(q,
+                              json_pack("{s:s,s:s}", "Status", "Login Succeeded", "IdentityToken",
+                                        identity ? identity : ""),
+                              NULL);
         return;
     }
     e = *err;
@@ -122,7 +112,7 @@ static void on_login(void *arg, struct remote_call *c, const struct err *err)
         err_wrap(&e, "login attempt to %s failed", remote_domain(q->remote));
         e.kind = ERR_UNAUTHORIZED;
     }
-    finish(q, NULL, &e);
+    registry_query_finish(q, NULL, &e);
 }
 
 struct registry_query *images_login(struct images *im, const struct registry_auth *auth,
@@ -139,7 +129,7 @@ struct registry_query *images_login(struct images *im, const struct registry_aut
         err_set(reterr, ERR_INVALID, EINVAL, "invalid registry address \"%.200s\"", auth->server);
         return NULL;
     }
-    q = query_new(im, domain, NULL, auth, cb);
+    q = registry_query_new(im, domain, NULL, "pull", auth, cb);
     remote_no_mirrors(q->remote);
     remote_want_identity(q->remote);
     return ask(q, &o, on_login, reterr);
@@ -167,17 +157,22 @@ static void on_platform_config(void *arg, struct remote_call *c, const struct er
     size_t len;
     const char *body = remote_body(c, &len);
     _cleanup_json_ json_t *config = err ? NULL : json_loadb(body, len, JSON_ALLOW_NUL, NULL);
+    static const char *const more[] = {"os.version", "os.features", "variant"};
     json_t *p = json_object();
 
     q->call = NULL;
     json_object_set_new(p, "architecture", json_string(json_get_str(config, "architecture", "")));
     json_object_set_new(p, "os", json_string(json_get_str(config, "os", "linux")));
-    if (json_get_str(config, "variant", NULL))
-        json_object_set_new(p, "variant", json_string(json_get_str(config, "variant", "")));
+    for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+        json_t *v = json_get(config, more[i]);
+
+        if (i == 1 ? json_array_size(v) > 0 : !str_empty(json_string_value(v)))
+            json_object_set(p, more[i], v);
+    }
     if (!err)
         json_array_append(json_object_get(q->result, "Platforms"), p);
     json_decref(p);
-    finish(q, err ? NULL : TAKE_PTR(q->result), err);
+    registry_query_finish(q, err ? NULL : TAKE_PTR(q->result), err);
 }
 
 static int ask_config(struct registry_query *q, const struct descriptor *d, struct err *reterr)
@@ -197,7 +192,7 @@ static int take_manifest(struct registry_query *q, const struct remote_call *c, 
     size_t len;
     const char *body = remote_body(c, &len);
     char digest[ID_LEN + 1];
-    int r = registry_manifest_parse(body, len, remote_header(c, "Content-Type"), &m, reterr);
+    int r = registry_manifest_parse_any(body, len, remote_header(c, "Content-Type"), &m, reterr);
 
     if (r < 0)
         return r;
@@ -205,6 +200,8 @@ static int take_manifest(struct registry_query *q, const struct remote_call *c, 
     q->result = json_pack("{s:{s:s,s:s++,s:I},s:o}", "Descriptor", "mediaType", m.media_type,
                           "digest", DIGEST_SHA256, digest, "", "size", (json_int_t)len, "Platforms",
                           platforms_of(&m));
+    if (q->manifest)
+        json_object_set_new(q->result, "Manifest", json_stringn(body, len));
     if (!m.index)
         r = ask_config(q, &m.config, reterr);
     else
@@ -225,21 +222,22 @@ static void on_manifest(void *arg, struct remote_call *c, const struct err *err)
         /* Docker tells no more than that: who may not see it shall not learn that it exists. */
         if (e.kind == ERR_NOT_FOUND || e.kind == ERR_FORBIDDEN)
             e.kind = ERR_UNAUTHORIZED;
-        finish(q, NULL, &e);
+        registry_query_finish(q, NULL, &e);
         return;
     }
     r = take_manifest(q, c, &e);
     if (r != 0)
-        finish(q, r > 0 ? TAKE_PTR(q->result) : NULL, r > 0 ? NULL : &e);
+        registry_query_finish(q, r > 0 ? TAKE_PTR(q->result) : NULL, r > 0 ? NULL : &e);
 }
 
-struct registry_query *images_distribution(struct images *im, const char *name,
+struct registry_query *images_distribution(struct images *im, const char *name, bool manifest,
                                            const struct registry_auth *auth,
                                            const struct registry_query_callbacks *cb,
                                            struct err *reterr)
 {
     _cleanup_reference_ struct reference ref = {0};
     _cleanup_free_ char *path = NULL;
+    struct registry_query *q;
     struct remote_options o = {.method = "GET",
                                .headers = (char **)pull_accept_headers,
                                .limit = MANIFEST_SIZE_MAX,
@@ -250,7 +248,9 @@ struct registry_query *images_distribution(struct images *im, const char *name,
     reference_tag_default(&ref);
     path = xasprintf("manifests/%s", ref.digest ? ref.digest : ref.tag);
     o.path = path;
-    return ask(query_new(im, ref.domain, ref.path, auth, cb), &o, on_manifest, reterr);
+    q = registry_query_new(im, ref.domain, ref.path, "pull", auth, cb);
+    q->manifest = manifest;
+    return ask(q, &o, on_manifest, reterr);
 }
 
 /* ---- search (the version 1 protocol: nothing has replaced it) ---- */
@@ -308,7 +308,7 @@ static void on_results(void *arg, struct remote_call *c, const struct err *err)
         err_set(&e, ERR_UNAVAILABLE, EBADMSG, "the registry's answer to a search is malformed");
         err = &e;
     }
-    finish(q, err ? NULL : take_results(q, doc), err);
+    registry_query_finish(q, err ? NULL : take_results(q, doc), err);
 }
 
 struct registry_query *images_search(struct images *im, const struct image_search *opt,
@@ -332,8 +332,8 @@ struct registry_query *images_search(struct images *im, const struct image_searc
     escaped = web_url_escape(word);
     url = xasprintf("/v1/search?q=%s&n=%lld", escaped, (long long)opt->limit);
     o.url = url;
-    q = query_new(im, host && !streq(host, HOSTS_DEFAULT) ? host : SEARCH_INDEX, NULL, opt->auth,
-                  cb);
+    q = registry_query_new(im, host && !streq(host, HOSTS_DEFAULT) ? host : SEARCH_INDEX, NULL,
+                           "pull", opt->auth, cb);
     q->limit = opt->limit;
     q->filters = json_incref((json_t *)opt->filters);
     return ask(q, &o, on_results, reterr);

@@ -307,8 +307,8 @@ int images_remove(struct images *im, const char *name, bool force, bool noprune,
 
 /* ---- prune ---- */
 
-static int prune_one(struct images *im, const char *id, const struct image_filter *filter,
-                     json_t *out, struct err *reterr)
+int image_prune_one(struct images *im, const char *id, const struct image_filter *filter,
+                    json_t *out, struct err *reterr)
 {
     _cleanup_(image_unrefp) struct image *img = NULL;
     _cleanup_image_names_ struct image_names shown = {0};
@@ -352,7 +352,7 @@ int images_prune(struct images *im, const json_t *filters, json_t **ret, struct 
     for (size_t i = 0; r >= 0 && ids && ids[i]; i++) {
         /* One of those before may have taken it along. */
         if (db_image_exists(im->db, ids[i]) > 0)
-            r = prune_one(im, ids[i], &filter, out, reterr);
+            r = image_prune_one(im, ids[i], &filter, out, reterr);
     }
     if (r < 0)
         return r;
@@ -363,36 +363,5 @@ int images_prune(struct images *im, const json_t *filters, json_t **ret, struct 
                      "SpaceReclaimed", (json_int_t)bytes);
     if (!json_array_size(out))
         json_object_set_new(*ret, "ImagesDeleted", json_null());
-    return 0;
-}
-
-int images_build_prune(struct images *im, const json_t *filters, json_t **ret, struct err *reterr)
-{
-    static const char *const keys[] = {"until", "label", "label!", NULL};
-    _cleanup_(strv_freep) char **ids = NULL;
-    _cleanup_json_ json_t *out = json_array(), *deleted = json_array();
-    _cleanup_image_filter_ struct image_filter filter = {0};
-    json_t *item;
-    int64_t bytes = 0;
-    size_t i;
-    int r = image_filter_parse(im, filters, keys, &filter, reterr);
-
-    if (r >= 0)
-        r = db_step_images(im->db, &ids, reterr);
-
-    for (size_t k = 0; r >= 0 && ids && ids[k]; k++) {
-        if (db_image_exists(im->db, ids[k]) > 0)
-            r = prune_one(im, ids[k], &filter, out, reterr);
-    }
-    if (r < 0)
-        return r;
-    images_collect(im, out, &bytes);
-    json_array_foreach (out, i, item) {
-        json_t *id = json_get(item, "Deleted");
-
-        if (id)
-            json_array_append(deleted, id);
-    }
-    *ret = json_pack("{s:O,s:I}", "CachesDeleted", deleted, "SpaceReclaimed", (json_int_t)bytes);
     return 0;
 }

@@ -322,7 +322,7 @@ static void sent(void *arg, int status)
     images_done(im);
 }
 
-void images_send(struct images *im, struct tarball *t, int fd)
+void images_send(struct images *im, struct tarball *t, int fd, unsigned pace_ms)
 {
     struct image_send *s = xcalloc(1, sizeof(*s));
 
@@ -333,7 +333,7 @@ void images_send(struct images *im, struct tarball *t, int fd)
         return;
     }
     s->im = im;
-    if (sender_start(im->loop, t, fd, sent, s, &s->sender) < 0) {
+    if (sender_start(im->loop, t, fd, pace_ms, sent, s, &s->sender) < 0) {
         free(s);
         return;
     }

@@ -11,10 +11,13 @@
 
 struct sender {
     uv_poll_t poll;
+    uv_timer_t timer; /* looks for a reader that does not read */
     uv_work_t work;
     struct tarball *tarball; /* owned; the pool's while working */
     int fd;                  /* owned */
     bool working, cancelled, closing;
+    bool moved;    /* the socket took something in this turn of the timer */
+    int n_handles; /* that are not closed */
     int status;
     void (*done)(void *arg, int status);
     void *arg;
@@ -24,6 +27,8 @@ static void closed(uv_handle_t *handle)
 {
     struct sender *s = handle->data;
 
+    if (--s->n_handles > 0)
+        return;
     fd_close(s->fd);
     tarball_free(s->tarball);
     s->done(s->arg, s->status);
@@ -37,6 +42,7 @@ static void finish(struct sender *s, int status)
     s->closing = true;
     s->status = status;
     uv_close((uv_handle_t *)&s->poll, closed);
+    uv_close((uv_handle_t *)&s->timer, closed);
 }
 
 static void work(uv_work_t *w)
@@ -68,6 +74,7 @@ static void on_writable(uv_poll_t *p, int status, int events)
 
     (void)events; /* a hang-up shows in the next write */
     uv_poll_stop(p);
+    s->moved = true;
     if (status < 0) {
         finish(s, -EPIPE); /* libuv says EBADF, whatever poll(2) found */
         return;
@@ -76,8 +83,18 @@ static void on_writable(uv_poll_t *p, int status, int events)
     uv_queue_work(p->loop, &s->work, work, worked);
 }
 
-int sender_start(uv_loop_t *loop, struct tarball *t, int fd, void (*done)(void *arg, int status),
-                 void *arg, struct sender **ret)
+/* A socket is writable again when a good part of its buffer has been read. */
+static void on_timer(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+
+    if (!s->moved && !s->working)
+        finish(s, -ETIMEDOUT);
+    s->moved = false;
+}
+
+int sender_start(uv_loop_t *loop, struct tarball *t, int fd, unsigned pace_ms,
+                 void (*done)(void *arg, int status), void *arg, struct sender **ret)
 {
     struct sender *s = xcalloc(1, sizeof(*s));
     int r;
@@ -91,7 +108,10 @@ int sender_start(uv_loop_t *loop, struct tarball *t, int fd, void (*done)(void *
         free(s);
         return r;
     }
-    s->poll.data = s;
+    uv_timer_init(loop, &s->timer);
+    s->n_handles = 2;
+    s->poll.data = s->timer.data = s;
+    uv_timer_start(&s->timer, on_timer, pace_ms, pace_ms);
     r = uv_poll_start(&s->poll, UV_WRITABLE, on_writable);
     if (r < 0)
         finish(s, r);

@@ -134,9 +134,10 @@ static int check(struct unpack *w, const struct worker_result *result, struct er
 {
     if (result->status < 0) {
         *reterr = result->err;
-        return w->file_fd >= 0
-                   ? result->status
-                   : err_wrap(reterr, "failed to register layer sha256:%.12s", w->blob.digest);
+        if (w->file_fd >= 0)
+            return result->status;
+        images_name_disk(w->stage.path, reterr);
+        return err_wrap(reterr, "failed to register layer sha256:%.12s", w->blob.digest);
     }
     w->size = result->bytes;
     if (w->file_fd >= 0) {

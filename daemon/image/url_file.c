@@ -11,6 +11,7 @@
 #include "import_url.h"
 #include "json.h"
 #include "registry.h"
+#include "weburl.h"
 
 #define PENDING_MAX (1u << 20) /* bytes in memory that wait for the disk */
 #define TELL_NS (INT64_C(100) * 1000000)
@@ -25,7 +26,7 @@ struct url_file {
     struct buf pending, writing; /* what has come, and what the pool has of it */
     bool busy, paused, cancelled;
     int result; /* of the writing */
-    int64_t size, total, told_ns, modified;
+    int64_t size, total, max, told_ns, modified;
     struct err err; /* kind ERR_NONE while there is none */
 };
 
@@ -156,6 +157,13 @@ static void start_writing(struct url_file *f)
 
 /* ---- from the server ---- */
 
+static int too_long(struct url_file *f)
+{
+    return err_set(&f->err, ERR_INVALID, EFBIG,
+                   "%s is larger than the %lld bytes that a build may download from a URL",
+                   f->shown, (long long)f->max);
+}
+
 static void on_head(void *arg, struct web_request *rq)
 {
     struct url_file *f = arg;
@@ -170,6 +178,8 @@ static void on_head(void *arg, struct web_request *rq)
     if (web_status(rq) != 200)
         err_set(&f->err, web_status(rq) == 404 ? ERR_NOT_FOUND : ERR_SYSTEM, EPROTO,
                 "failed to GET %s with status %d", f->shown, web_status(rq));
+    else if (f->total > f->max)
+        too_long(f);
 }
 
 static void tell(struct url_file *f)
@@ -199,6 +209,8 @@ static int on_data(void *arg, struct web_request *rq, const char *data, size_t l
         f->paused = true;
         return 0;
     }
+    if (len > (uint64_t)(f->max - f->size)) /* what was said of its length may be wrong */
+        return too_long(f);
     buf_append(&f->pending, data, len);
     f->size += (int64_t)len;
     tell(f);
@@ -218,14 +230,14 @@ static void on_done(void *arg, struct web_request *rq, const struct err *err)
     check_end(f);
 }
 
-struct url_file *url_file_fetch(struct images *im, const char *url, int fd,
+struct url_file *url_file_fetch(struct images *im, const char *url, int fd, int64_t max,
                                 const struct url_file_callbacks *cb, struct err *reterr)
 {
     struct web_callbacks web_cb = {.head = on_head, .data = on_data, .done = on_done};
     struct web_options o = {.method = "GET", .url = url, .body_size = -1};
     struct url_file *f = xcalloc(1, sizeof(*f));
 
-    *f = (struct url_file){.im = im, .cb = *cb, .fd = fd, .shown = url_show(url)};
+    *f = (struct url_file){.im = im, .cb = *cb, .fd = fd, .max = max, .shown = weburl_show(url)};
     f->work.data = f;
     images_begin(im);
     web_cb.arg = f;

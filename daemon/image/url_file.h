@@ -3,8 +3,12 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "err.h"
+
+#define URL_FILE_MAX (INT64_C(16) << 30) /* bytes of one, unless the configuration says otherwise  \
+                                          */
 
 struct images;
 struct url_file;
@@ -21,8 +25,9 @@ struct url_file_callbacks {
  * frees. */
 char *url_file_name(const char *url);
 /* url: with http:// or https://.  fd: open for writing, empty; owned from now on in every case.
- * Nothing is called from inside; redirects are followed; any answer but 200 is an error.  NULL with
- * reterr filled if there is no such URL or no libcurl. */
-struct url_file *url_file_fetch(struct images *im, const char *url, int fd,
+ * max: bytes; of more nothing is kept beyond what was written before, and the error is ERR_INVALID
+ * with EFBIG.  Nothing is called from inside; redirects are followed; any answer but 200 is an
+ * error.  NULL with reterr filled if there is no such URL or no libcurl. */
+struct url_file *url_file_fetch(struct images *im, const char *url, int fd, int64_t max,
                                 const struct url_file_callbacks *cb, struct err *reterr);
 void url_file_cancel(struct url_file *f); /* no callback afterwards */

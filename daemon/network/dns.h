@@ -73,5 +73,7 @@ int dns_sockets_open(int netns_fd, struct dns_sockets *ret, struct err *reterr);
  * NULL) are addresses to forward to instead of the host's. */
 int dns_server_open(struct dns *dns, const char *id, struct dns_sockets *sockets,
                     const char *const *servers, struct dns_server **ret, struct err *reterr);
+/* Its UDP socket, borrowed: by it the container's network namespace is found. */
+int dns_server_socket(const struct dns_server *server);
 /* Queries in flight are forgotten.  NULL is allowed. */
 void dns_server_close(struct dns_server *server);

@@ -283,6 +283,11 @@ int dns_server_open(struct dns *dns, const char *id, struct dns_sockets *sockets
     return 0;
 }
 
+int dns_server_socket(const struct dns_server *server)
+{
+    return server->sockets.udp;
+}
+
 static void handle_close(uv_poll_t *poll)
 {
     if (poll->data) /* it was initialised */

@@ -9,11 +9,13 @@
 
 #include "fd.h"
 #include "internal.h"
+#include "netlinks.h"
 #include "rtnl.h"
 
 #define VETH_ID_LEN 10
 /* Between two looks whether a link is gone; 10 s in all. */
 #define DELETE_PAUSE_US 250
+#define STATIC_METRIC 1024 /* more than the kernel's own for a link's subnet (IPv6: 256) */
 #define DELETE_LOOKS 40000
 
 /* FNV-1a */
@@ -118,8 +120,8 @@ int endpoint_open_socket(int netns_fd)
     return visit(netns_fd, open_route_socket, NULL);
 }
 
-/* The namespace was made without; here, where it is wanted, still without what advertisements say, and
- * without the second in which duplicates of addresses are looked for that we have chosen. */
+/* The namespace was made without; here, where it is wanted, still without what advertisements say,
+ * and without the second in which duplicates of addresses are looked for that we have chosen. */
 static int enable_ipv6(const void *ifname)
 {
     _cleanup_free_ char *accept =
@@ -163,6 +165,28 @@ static void put_default_routes(struct nl_batch *batch, const struct endpoint_spe
         rtnl_put_default_route6(batch, index, c->address6.address);
 }
 
+/* Whoever is the gateway needs no route to itself. */
+static bool is_gateway_of(const struct endpoint_spec *spec, const struct route *route)
+{
+    return route->to6.prefix ? memcmp(route->via6, spec->address6.address, INET6_LEN) == 0
+                             : route->via == spec->address;
+}
+
+/* Where two networks have a route to one destination, that of the link that is there longer counts,
+ * and what is on a link itself before both. */
+static void put_static_routes(struct nl_batch *batch, const struct endpoint_spec *spec,
+                              uint32_t index)
+{
+    const struct routes *routes = &spec->network->config.routes;
+
+    for (size_t i = 0; i < routes->n; i++) {
+        const struct route *route = &routes->list[i];
+
+        if ((!route->to6.prefix || spec->address6.prefix) && !is_gateway_of(spec, route))
+            rtnl_put_route(batch, index, route, STATIC_METRIC + index);
+    }
+}
+
 static int configure_inside(const struct endpoint_spec *spec, int fd, struct err *reterr)
 {
     _cleanup_nl_batch_ struct nl_batch batch = {0};
@@ -176,8 +200,11 @@ static int configure_inside(const struct endpoint_spec *spec, int fd, struct err
     rtnl_put_address(&batch, index, &address);
     if (spec->address6.prefix)
         rtnl_put_address6(&batch, index, &spec->address6);
+    for (size_t i = 0; i < LINK_LOCAL_MAX && spec->link_local[i].prefix; i++)
+        rtnl_put_address(&batch, index, &spec->link_local[i]);
     if (spec->gateway)
         put_default_routes(&batch, spec, index);
+    put_static_routes(&batch, spec, index);
     return nl_run(fd, &batch, NULL, NULL, reterr);
 }
 
@@ -197,7 +224,7 @@ static int withdraw(const struct endpoint_spec *spec, struct err *reterr)
  * change.  It is chosen here, out of the endpoint's id, far above those that the kernel gives. */
 static uint32_t macvlan_index(const struct endpoint_spec *spec)
 {
-    return UINT32_C(1) << 30 | (hash32(spec->veth) & ((UINT32_C(1) << 30) - 1));
+    return NETLINKS_FIRST | (hash32(spec->veth) & (NETLINKS_FIRST - 1));
 }
 
 static int create_macvlan(const struct endpoint_spec *spec, int netns_fd, struct err *reterr)
@@ -348,6 +375,14 @@ int endpoint_loopback_up(int netns_fd, int rtnl_fd, struct err *reterr)
     }
     rtnl_put_link_up(&batch, "lo");
     return nl_run(rtnl_fd, &batch, NULL, NULL, reterr);
+}
+
+int endpoint_expect_end(struct fabric *fabric, const char *veth, struct err *reterr)
+{
+    struct rtnl_link link = {0};
+    int r = look(fabric, veth, &link, reterr);
+
+    return r < 0 || link.index == 0 ? r : reaper_expect(fabric->reaper, veth, link.index, reterr);
 }
 
 int endpoint_down(const struct endpoint_spec *spec, unsigned flags, int rtnl_fd, struct err *reterr)

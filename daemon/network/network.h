@@ -18,6 +18,7 @@
 #include "inet6.h"
 #include "leases.h"
 #include "mem.h"
+#include "route.h"
 
 #define NETWORK_TABLE_MAX 32
 #define NETWORK_MTU_DEFAULT 1500
@@ -77,6 +78,7 @@ struct network_config {
     bool internal;           /* nothing leads in or out */
     bool no_icc;             /* its containers do not reach each other */
     bool no_masquerade;      /* outside they are seen by their own addresses */
+    struct routes routes;    /* of its containers */
     /* Subnets that must not be chosen besides what the host routes; borrowed for the call. */
     const struct inet4 *reserved;
     size_t n_reserved;
@@ -107,15 +109,18 @@ const char *network_bridge(const struct network *network);
 
 /* ---- one container on it ---- */
 
+#define LINK_LOCAL_MAX 8 /* of one endpoint */
+
 /* A value: pool threads get a copy, `ports` is borrowed for the call. */
 struct endpoint_spec {
     struct network *network;
-    char veth[IFNAMSIZ];   /* host end, from endpoint_veth_name() */
-    char ifname[IFNAMSIZ]; /* inside: eth0, eth1, ... */
-    uint32_t address;      /* from ipam_take() */
-    struct inet6 address6; /* prefix 0: none */
-    uint8_t mac[MAC_LEN];  /* normally mac_from_address(address) */
-    bool gateway;          /* the default route leads here */
+    char veth[IFNAMSIZ];                     /* host end, from endpoint_veth_name() */
+    char ifname[IFNAMSIZ];                   /* inside: eth0, eth1, ... */
+    uint32_t address;                        /* from ipam_take() */
+    struct inet6 address6;                   /* prefix 0: none */
+    uint8_t mac[MAC_LEN];                    /* normally mac_from_address(address) */
+    struct inet4 link_local[LINK_LOCAL_MAX]; /* further ones, up to the first with prefix 0 */
+    bool gateway;                            /* the default route leads here */
     const struct port_lease *ports;
     size_t n_ports;
 };
@@ -123,8 +128,8 @@ struct endpoint_spec {
 /* Name of the host end, out of this fabric's mark and an endpoint's id of >= 10 hex digits. */
 void endpoint_veth_name(const struct fabric *fabric, const char *id, char ret[IFNAMSIZ]);
 
-/* Connect the network namespace netns_fd: lo, the link with address and MAC, default route,
- * published ports.  rtnl_fd: a NETLINK_ROUTE socket made inside that namespace (stays the
+/* Connect the network namespace netns_fd: lo, the link with address and MAC, default and static
+ * routes, published ports.  rtnl_fd: a NETLINK_ROUTE socket made inside that namespace (stays the
  * caller's), or < 0: the calling thread visits the namespace to make one.  Any thread.  On failure
  * nothing is left behind. */
 int endpoint_up(const struct endpoint_spec *spec, int netns_fd, int rtnl_fd, struct err *reterr);
@@ -149,6 +154,12 @@ enum endpoint_down_flags {
  * thread. */
 int endpoint_down(const struct endpoint_spec *spec, unsigned flags, int rtnl_fd,
                   struct err *reterr);
+
+/* A container has ended, and the link dies with its network namespace; if that lives on, which is
+ * what a socket with something to say to a peer that does not answer any more makes it do for
+ * minutes, it is deleted half a second from now.  Before a link of that name may be made again;
+ * what is gone already is success.  Any thread. */
+int endpoint_expect_end(struct fabric *fabric, const char *veth, struct err *reterr);
 
 /* After a restart of the daemon: in one transaction the sets and maps hold exactly the open
  * networks and the ports of specs[n]; veths in our bridges that belong to none of them are

@@ -65,6 +65,12 @@ void ports_free(struct ports *ports)
     free(ports);
 }
 
+void ports_spread(struct ports *ports, uint32_t mark)
+{
+    ports->ephemeral =
+        (uint16_t)(PORT_EPHEMERAL_FIRST + mark % (PORT_EPHEMERAL_LAST - PORT_EPHEMERAL_FIRST + 1));
+}
+
 void ports_set_probe(struct ports *ports, port_probe_fn probe, void *userdata)
 {
     ports->probe = probe;

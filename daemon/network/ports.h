@@ -28,6 +28,9 @@ struct ports *ports_new(struct db *db); /* db is borrowed */
 void ports_free(struct ports *ports);
 DEFINE_FREEP(struct ports *, ports_free)
 
+/* Choose from another place of the range on, by some number that is this daemon's own: what another
+ * daemon on this host has published no trial bind shows, and both would begin with the same. */
+void ports_spread(struct ports *ports, uint32_t mark);
 /* Replace the trial bind (unit tests). */
 void ports_set_probe(struct ports *ports, port_probe_fn probe, void *userdata);
 

@@ -14,19 +14,24 @@
 #include "mem.h"
 #include "netlink.h"
 #include "rtnl.h"
+#include "str.h"
 
 /* Each waits with one link; more links wait for a thread. */
 #define THREADS_MAX 8
+/* That the kernel may take for the end of a namespace whose last process has ended: some ten. */
+#define PATIENCE_MS 500
 
 struct victim {
     STAILQ_ENTRY(victim) next;
     char name[IFNAMSIZ];
+    uint32_t index; /* instead of the name, if it is not 0 */
+    int64_t due_ms; /* of those that are expected to go by themselves */
 };
 
 struct reaper {
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    STAILQ_HEAD(, victim) queue;
+    STAILQ_HEAD(victims, victim) queue, expected; /* the latter by the time when they are due */
     pthread_t threads[THREADS_MAX];
     unsigned n_threads, n_idle, n_queued;
     bool closing;
@@ -35,24 +40,68 @@ struct reaper {
 struct reaper *reaper_new(void)
 {
     struct reaper *reaper = xcalloc(1, sizeof(*reaper));
+    pthread_condattr_t attributes;
 
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&reaper->lock, NULL);
-    pthread_cond_init(&reaper->wake, NULL);
+    pthread_cond_init(&reaper->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     STAILQ_INIT(&reaper->queue);
+    STAILQ_INIT(&reaper->expected);
     return reaper;
 }
 
-static void kill_link(const char *name)
+static void kill_link(const struct victim *v)
 {
     _cleanup_close_ int fd = nl_open(NETLINK_ROUTE);
     _cleanup_nl_batch_ struct nl_batch batch = {0};
     struct err err;
     int r;
 
-    rtnl_put_link_delete(&batch, name);
+    if (v->index > 0)
+        rtnl_put_link_delete_index(&batch, v->index);
+    else
+        rtnl_put_link_delete(&batch, v->name);
     r = fd < 0 ? err_sys(&err, -fd, "open rtnetlink socket") : nl_run(fd, &batch, NULL, NULL, &err);
     if (r < 0 && r != -ENODEV)
-        log_warn("delete link %s: %s", name, err.message);
+        log_warn("delete link %s: %s", v->name, err.message);
+}
+
+static struct victim *take(struct victims *from)
+{
+    struct victim *v = STAILQ_FIRST(from);
+
+    STAILQ_REMOVE_HEAD(from, next);
+    return v;
+}
+
+static void wait_until(struct reaper *reaper, int64_t ms)
+{
+    struct timespec until = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    pthread_cond_timedwait(&reaper->wake, &reaper->lock, &until);
+}
+
+/* NULL: it is over.  Under the lock. */
+static struct victim *wait_for_one(struct reaper *reaper)
+{
+    for (;;) {
+        const struct victim *expected = STAILQ_FIRST(&reaper->expected);
+
+        if (!STAILQ_EMPTY(&reaper->queue)) {
+            reaper->n_queued--;
+            return take(&reaper->queue);
+        }
+        if (reaper->closing)
+            return NULL;
+        if (!expected)
+            pthread_cond_wait(&reaper->wake, &reaper->lock);
+        else if (expected->due_ms > time_monotonic_ns() / 1000000)
+            wait_until(reaper, expected->due_ms);
+        else
+            return take(&reaper->expected);
+    }
 }
 
 static struct victim *next(struct reaper *reaper)
@@ -61,14 +110,8 @@ static struct victim *next(struct reaper *reaper)
 
     pthread_mutex_lock(&reaper->lock);
     reaper->n_idle++;
-    while (STAILQ_EMPTY(&reaper->queue) && !reaper->closing)
-        pthread_cond_wait(&reaper->wake, &reaper->lock);
+    v = wait_for_one(reaper);
     reaper->n_idle--;
-    v = STAILQ_FIRST(&reaper->queue);
-    if (v) {
-        STAILQ_REMOVE_HEAD(&reaper->queue, next);
-        reaper->n_queued--;
-    }
     pthread_mutex_unlock(&reaper->lock);
     return v;
 }
@@ -79,7 +122,7 @@ static void *run(void *arg)
     struct victim *v;
 
     while ((v = next(reaper))) {
-        kill_link(v->name);
+        kill_link(v);
         free(v);
     }
     return NULL;
@@ -103,15 +146,15 @@ static int start(struct reaper *reaper)
     return reaper->n_threads > 0 ? 0 : -r;
 }
 
-int reaper_delete(struct reaper *reaper, const char *name, struct err *reterr)
+static int add(struct reaper *reaper, struct victim *v, struct err *reterr)
 {
-    struct victim *v = xcalloc(1, sizeof(*v));
     int r;
 
-    snprintf(v->name, sizeof(v->name), "%s", name);
     pthread_mutex_lock(&reaper->lock);
     r = start(reaper);
-    if (r >= 0) {
+    if (r >= 0 && v->due_ms > 0) {
+        STAILQ_INSERT_TAIL(&reaper->expected, v, next);
+    } else if (r >= 0) {
         STAILQ_INSERT_TAIL(&reaper->queue, v, next);
         reaper->n_queued++;
     }
@@ -124,6 +167,24 @@ int reaper_delete(struct reaper *reaper, const char *name, struct err *reterr)
     return 0;
 }
 
+int reaper_delete(struct reaper *reaper, const char *name, struct err *reterr)
+{
+    struct victim *v = xcalloc(1, sizeof(*v));
+
+    snprintf(v->name, sizeof(v->name), "%s", name);
+    return add(reaper, v, reterr);
+}
+
+int reaper_expect(struct reaper *reaper, const char *name, uint32_t index, struct err *reterr)
+{
+    struct victim *v = xcalloc(1, sizeof(*v));
+
+    snprintf(v->name, sizeof(v->name), "%s", name);
+    v->index = index;
+    v->due_ms = time_monotonic_ns() / 1000000 + PATIENCE_MS;
+    return add(reaper, v, reterr);
+}
+
 void reaper_free(struct reaper *reaper)
 {
     pthread_mutex_lock(&reaper->lock);
@@ -132,6 +193,8 @@ void reaper_free(struct reaper *reaper)
     pthread_mutex_unlock(&reaper->lock);
     for (unsigned i = 0; i < reaper->n_threads; i++)
         pthread_join(reaper->threads[i], NULL);
+    while (!STAILQ_EMPTY(&reaper->expected))
+        free(take(&reaper->expected)); /* the next daemon looks for what is left */
     pthread_cond_destroy(&reaper->wake);
     pthread_mutex_destroy(&reaper->lock);
     free(reaper);

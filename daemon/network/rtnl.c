@@ -165,21 +165,6 @@ void rtnl_put_address_delete(struct nl_batch *batch, uint32_t index, const struc
     put_address(batch, "delete address", RTM_DELADDR, 0, index, address);
 }
 
-void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gateway)
-{
-    struct nlmsghdr *nlh = nl_request(batch, "add default route", RTM_NEWROUTE,
-                                      NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
-    struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
-
-    rtm->rtm_family = AF_INET;
-    rtm->rtm_table = RT_TABLE_MAIN;
-    rtm->rtm_protocol = RTPROT_BOOT;
-    rtm->rtm_scope = RT_SCOPE_UNIVERSE;
-    rtm->rtm_type = RTN_UNICAST;
-    mnl_attr_put_u32(nlh, RTA_GATEWAY, htonl(gateway));
-    mnl_attr_put_u32(nlh, RTA_OIF, index);
-}
-
 void rtnl_put_address6(struct nl_batch *batch, uint32_t index, const struct inet6 *address)
 {
     struct nlmsghdr *nlh = nl_request(batch, "add IPv6 address", RTM_NEWADDR,
@@ -194,20 +179,54 @@ void rtnl_put_address6(struct nl_batch *batch, uint32_t index, const struct inet
     mnl_attr_put(nlh, IFA_ADDRESS, INET6_LEN, address->address);
 }
 
-void rtnl_put_default_route6(struct nl_batch *batch, uint32_t index,
-                             const uint8_t gateway[INET6_LEN])
+/* The attributes that tell where to and through whom are the caller's. */
+static struct nlmsghdr *put_route(struct nl_batch *batch, const char *what, uint16_t flags,
+                                  uint8_t family, uint8_t prefix, uint32_t index)
 {
-    struct nlmsghdr *nlh = nl_request(batch, "add IPv6 default route", RTM_NEWROUTE,
-                                      NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+    struct nlmsghdr *nlh = nl_request(batch, what, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | flags);
     struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 
-    rtm->rtm_family = AF_INET6;
+    rtm->rtm_family = family;
+    rtm->rtm_dst_len = prefix;
     rtm->rtm_table = RT_TABLE_MAIN;
     rtm->rtm_protocol = RTPROT_BOOT;
     rtm->rtm_scope = RT_SCOPE_UNIVERSE;
     rtm->rtm_type = RTN_UNICAST;
-    mnl_attr_put(nlh, RTA_GATEWAY, INET6_LEN, gateway);
     mnl_attr_put_u32(nlh, RTA_OIF, index);
+    return nlh;
+}
+
+void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gateway)
+{
+    struct nlmsghdr *nlh = put_route(batch, "add default route", NLM_F_REPLACE, AF_INET, 0, index);
+
+    mnl_attr_put_u32(nlh, RTA_GATEWAY, htonl(gateway));
+}
+
+void rtnl_put_default_route6(struct nl_batch *batch, uint32_t index,
+                             const uint8_t gateway[INET6_LEN])
+{
+    struct nlmsghdr *nlh =
+        put_route(batch, "add IPv6 default route", NLM_F_REPLACE, AF_INET6, 0, index);
+
+    mnl_attr_put(nlh, RTA_GATEWAY, INET6_LEN, gateway);
+}
+
+void rtnl_put_route(struct nl_batch *batch, uint32_t index, const struct route *route,
+                    uint32_t metric)
+{
+    bool six = route->to6.prefix;
+    struct nlmsghdr *nlh = put_route(batch, "add route", NLM_F_EXCL, six ? AF_INET6 : AF_INET,
+                                     six ? route->to6.prefix : route->to.prefix, index);
+
+    if (six) {
+        mnl_attr_put(nlh, RTA_DST, INET6_LEN, route->to6.address);
+        mnl_attr_put(nlh, RTA_GATEWAY, INET6_LEN, route->via6);
+    } else {
+        mnl_attr_put_u32(nlh, RTA_DST, htonl(route->to.address));
+        mnl_attr_put_u32(nlh, RTA_GATEWAY, htonl(route->via));
+    }
+    mnl_attr_put_u32(nlh, RTA_PRIORITY, metric);
 }
 
 void rtnl_put_default_route_delete(struct nl_batch *batch, uint32_t index, uint8_t family)

@@ -8,6 +8,7 @@
 #include "inet4.h"
 #include "inet6.h"
 #include "netlink.h"
+#include "route.h"
 
 /* A veth pair whose peer is born inside a namespace, the host end in a bridge, both down. */
 struct rtnl_veth {
@@ -54,6 +55,8 @@ void rtnl_put_default_route6(struct nl_batch *batch, uint32_t index,
                              const uint8_t gateway[INET6_LEN]);
 void rtnl_put_address_delete(struct nl_batch *batch, uint32_t index, const struct inet4 *address);
 void rtnl_put_default_route(struct nl_batch *batch, uint32_t index, uint32_t gateway);
+void rtnl_put_route(struct nl_batch *batch, uint32_t index, const struct route *route,
+                    uint32_t metric);
 /* The default route of this link; -ESRCH if there is none.  family: AF_INET, AF_INET6. */
 void rtnl_put_default_route_delete(struct nl_batch *batch, uint32_t index, uint8_t family);
 /* The reply goes to rtnl_on_link() with a struct rtnl_link. */

@@ -9,6 +9,7 @@
 #include "hosts.h"
 #include "str.h"
 #include "web_impl.h"
+#include "weburl.h"
 
 #define RECEIVE_BUFFER (128L << 10)
 #define SYSTEM_CA_DIR "/etc/ssl/certs"
@@ -433,26 +434,9 @@ static int dial_error(struct web_request *rq, CURLcode code, char *ret, size_t r
     return (int)number;
 }
 
-/* Without what may be secret: the query, and the password, for which Go's url.Redacted() has the
- * same five letters.  Caller frees. */
-static char *redacted(const char *url)
-{
-    const char *host = strstr(url, "://");
-    size_t end = strcspn(url, "?#"), user;
-    const char *at;
-
-    host = host ? host + 3 : url;
-    at = memrchr(host, '@', strcspn(host, "/?#"));
-    if (!at)
-        return xstrndup(url, end);
-    user = strcspn(host, ":@");
-    return xasprintf("%.*s%s%.*s", (int)(host + user - url), url, host[user] == ':' ? ":xxxxx" : "",
-                     (int)(url + end - at), at);
-}
-
 void exchange_error(struct web_request *rq, CURLcode code, struct err *ret)
 {
-    _cleanup_free_ char *shown = redacted(rq->url);
+    _cleanup_free_ char *shown = weburl_show(rq->url);
     const char *text = *rq->curl_error ? rq->curl_error : rq->web->curl.easy_strerror(code);
     int errnum = EPROTO, dialled;
     char method[16] = "", dial[512];

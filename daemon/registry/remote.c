@@ -100,6 +100,7 @@ static bool next_endpoint(struct remote_call *c, bool answered)
         return false;
     c->endpoint++;
     c->tries = c->rounds = 0;
+    c->no_ranges = false;
     return true;
 }
 
@@ -122,6 +123,8 @@ static void transport_failed(struct remote_call *c, const struct err *err)
     bool known = r->confirmed && r->at == c->endpoint;
 
     log_debug("registry: %s", err->message);
+    if (c->range && c->no_ranges && retry(c, 0))
+        return;
     if (next_endpoint(c, false)) {
         call_try(c);
         return;
@@ -217,10 +220,13 @@ static int on_data(void *arg, struct web_request *rq, const char *data, size_t l
         buf_append(&c->answer, data, len);
         return 1;
     }
-    /* "206" to a request for a range must be that range. */
+    /* "206" to a request for a range must be that range; else all of it is asked for, and the
+     * rest of that taken. */
     if (web_status(rq) == 206 &&
-        content_range_start(web_header(rq, "Content-Range")) != (c->range ? c->range_start : 0))
+        content_range_start(web_header(rq, "Content-Range")) != (c->range ? c->range_start : 0)) {
+        c->no_ranges = true;
         return -EPROTO;
+    }
     if (len > skip)
         r = c->cb.data(c->cb.arg, data + skip, len - skip);
     if (r > 0) {
@@ -262,6 +268,9 @@ static void answered(struct remote_call *c, struct web_request *rq)
         finish(c, NULL);
         return;
     }
+    c->no_ranges = c->no_ranges || status == 416;
+    if (status == 416 && c->range && retry(c, 0))
+        return;
     answer_error(status, buf_head(&c->answer), buf_size(&c->answer), rq, c->code, &e);
     if (status == 401)
         unauthorized(c, rq, &e);
@@ -310,7 +319,7 @@ static char **call_headers(struct remote_call *c, const char *url)
     for (char **h = c->headers; h && *h; h++)
         headers = strv_append(headers, *h);
     c->range_start = c->offset + c->delivered;
-    c->range = c->resume && c->range_start > 0;
+    c->range = c->resume && c->range_start > 0 && !c->no_ranges;
     if (c->range) {
         char text[64];
 

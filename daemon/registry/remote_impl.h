@@ -67,6 +67,7 @@ struct remote_call {
     char *body;       /* owned */
     int64_t body_size;
     bool resume, once, wants_token, range;
+    bool no_ranges; /* this server's are not what was asked for */
     size_t endpoint;
     unsigned generation; /* of the grant this try went with */
     unsigned rounds;     /* of authentication */

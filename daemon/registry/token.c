@@ -88,7 +88,8 @@ const char *token_find(struct remote *r, size_t endpoint)
         return e->grant.value;
     grant_done(&e->grant);
     key = cache_key(r, e);
-    for (size_t i = 0; i < TOKENS_MAX && r->reg->tokens[i].key; i++) {
+    /* A refresh token comes only with a new one. */
+    for (size_t i = 0; !r->offline && i < TOKENS_MAX && r->reg->tokens[i].key; i++) {
         const struct grant *g = &r->reg->tokens[i].grant;
 
         if (streq(r->reg->tokens[i].key, key) && is_valid(g)) {
@@ -359,33 +360,49 @@ static int with_challenge(struct remote *r, size_t endpoint, const struct challe
     return 1;
 }
 
+/* Bearer wherever it stands: it keeps the password from the registry. */
+static int rank(const struct challenge *c)
+{
+    if (!c->scheme)
+        return 0;
+    return streq(c->scheme, "bearer") ? 2 : streq(c->scheme, "basic");
+}
+
+/* Of all in a header; what is not the best is freed. */
+static void choose(const char *header, struct challenge *best)
+{
+    struct challenge list[CHALLENGES_MAX];
+    size_t n = challenge_parse(header, list);
+
+    for (size_t i = 0; i < n; i++) {
+        if (rank(&list[i]) > rank(best)) {
+            struct challenge worse = *best;
+
+            *best = list[i];
+            list[i] = worse;
+        }
+        challenge_done(&list[i]);
+    }
+}
+
 int token_fetch(struct remote *r, size_t endpoint, const struct web_request *refused,
                 struct err *reterr)
 {
-    struct challenge list[CHALLENGES_MAX];
-    const struct challenge *best = NULL;
+    struct challenge best = {0};
     const char *header;
-    size_t n = 0;
     int ret;
 
-    /* Bearer wherever it stands: it keeps the password from the registry. */
-    for (size_t i = 0; i < CHALLENGES_MAX && !best; i++) {
+    for (size_t i = 0; i < CHALLENGES_MAX; i++) {
         header = web_header_nth(refused, "WWW-Authenticate", i);
-        for (size_t k = 0; k < n; k++)
-            challenge_done(&list[k]);
-        n = header ? challenge_parse(header, list) : 0;
-        for (size_t k = 0; k < n; k++) {
-            if (streq(list[k].scheme, "bearer") || (!best && streq(list[k].scheme, "basic")))
-                best = &list[k];
-        }
         if (!header)
             break;
+        choose(header, &best);
     }
-    ret = best ? with_challenge(r, endpoint, best, reterr)
-               : err_set(reterr, ERR_UNAUTHORIZED, EACCES,
-                         "unauthorized: the registry asks for no way of authentication that is "
-                         "known here");
-    for (size_t k = 0; k < n; k++)
-        challenge_done(&list[k]);
+    ret = rank(&best) > 0
+              ? with_challenge(r, endpoint, &best, reterr)
+              : err_set(reterr, ERR_UNAUTHORIZED, EACCES,
+                        "unauthorized: the registry asks for no way of authentication that is "
+                        "known here");
+    challenge_done(&best);
     return ret;
 }

@@ -60,8 +60,8 @@ struct web_callbacks {
     /* Exactly once, never from inside web_start(); the request is gone afterwards.  err NULL: there
      * was an answer, of any status.  Transport errors are ERR_UNAVAILABLE or ERR_SYSTEM with errnum
      * ECONNREFUSED, ECONNRESET (cut), ETIMEDOUT, EHOSTUNREACH (name), EPROTO (TLS, HTTP),
-     * EKEYREJECTED (certificate), EFBIG; the message begins with `Get "URL": `, without the URL's
-     * query, which may be a secret. */
+     * EKEYREJECTED (certificate), EFBIG; the message begins with `Get "URL": `, the URL as
+     * weburl_show() has it. */
     void (*done)(void *arg, struct web_request *rq, const struct err *err);
 };
 

@@ -68,6 +68,19 @@ static int parse_files(const char *count, uint64_t *ret, struct err *reterr)
     return 0;
 }
 
+static int bad_compress(bool local, const char *value, struct err *reterr)
+{
+    if (local)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "failed to initialize logging driver: error reading compress log option: "
+                       "invalid value: '%s'",
+                       value);
+    return err_set(reterr, ERR_INVALID, EINVAL,
+                   "failed to initialize logging driver: strconv.ParseBool: parsing \"%s\": "
+                   "invalid syntax",
+                   value);
+}
+
 int log_limits_parse(const json_t *log, struct log_limits *ret, struct err *reterr)
 {
     const json_t *options = json_get(log, "Config");
@@ -83,16 +96,15 @@ int log_limits_parse(const json_t *log, struct log_limits *ret, struct err *rete
                        "failed to initialize logging driver: invalid size: '%s'", size);
     if (count && parse_files(count, &ret->files, reterr) < 0)
         return -EINVAL;
-    if (!local)
-        return 0;
     if (compress && parse_bool(compress, &ret->compress) < 0)
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "failed to initialize logging driver: error reading compress log option: "
-                       "invalid value: '%s'",
-                       compress);
-    if (ret->compress && ret->files == 1)
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "failed to initialize logging driver: compression cannot be enabled when "
-                       "max file count is 1");
-    return 0;
+        return bad_compress(local, compress, reterr);
+    if (!ret->compress || (ret->files > 1 && ret->size > 0))
+        return 0;
+    if (local && ret->files > 1)
+        return 0; /* never full */
+    return err_set(reterr, ERR_INVALID, EINVAL,
+                   local ? "failed to initialize logging driver: compression cannot be enabled "
+                           "when max file count is 1"
+                         : "failed to initialize logging driver: compress cannot be true when "
+                           "max-file is less than 2 or max-size is not set");
 }

@@ -16,7 +16,7 @@
 struct log_limits {
     uint64_t size;  /* bytes a file; 0: unlimited ("max-size": "-1") */
     uint64_t files; /* kept, >= 1 */
-    bool compress;  /* the full ones; driver local only */
+    bool compress;  /* the full ones */
 };
 
 /* "10m", "1.5g", "100", "64kb" to bytes; 0 for "-1".  0 or -EINVAL. */

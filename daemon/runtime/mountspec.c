@@ -356,6 +356,29 @@ static int parse_mount_tmpfs(struct mount_list *list, const json_t *mount, struc
     return parse_tmpfs(list, json_get_str(mount, "Target", ""), s, reterr);
 }
 
+/* Which of the mounts below are read-only, too, if it is. */
+static int check_recursion(const json_t *options, bool readonly, int propagation,
+                           struct err *reterr)
+{
+    bool not_below = json_get_bool(options, "ReadOnlyNonRecursive", false),
+         below = json_get_bool(options, "ReadOnlyForceRecursive", false);
+
+    if (below && not_below)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "mount options conflict: ReadOnlyNonRecursive && "
+                       "BindOptions.ReadOnlyForceRecursive");
+    if (!readonly && (below || not_below))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "mount options conflict: !ReadOnly && BindOptions.%s",
+                       below ? "ReadOnlyForceRecursive" : "ReadOnlyNonRecursive");
+    /* What is mounted later at the source would come in writable. */
+    if (below && propagation && !(propagation & MS_PRIVATE))
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "mount options conflict: BindOptions.ReadOnlyForceRecursive needs "
+                       "propagation rprivate");
+    return 0;
+}
+
 static int parse_mount_bind(struct mount_list *list, const json_t *mount, struct err *reterr)
 {
     _cleanup_(spec_done) struct mount_spec m = {
@@ -381,6 +404,9 @@ static int parse_mount_bind(struct mount_list *list, const json_t *mount, struct
                        "invalid mount config for type \"bind\": invalid propagation mode: %s",
                        propagation);
     m.readonly = json_get_bool(mount, "ReadOnly", false);
+    r = check_recursion(options, m.readonly, (int)m.propagation, reterr);
+    if (r < 0)
+        return r;
     m.recursive = !json_get_bool(options, "NonRecursive", false);
     m.readonly_recursive = !json_get_bool(options, "ReadOnlyNonRecursive", false);
     m.make_source = json_get_bool(options, "CreateMountpoint", false);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "logsend.h"
 #include "runtime_impl.h"
 #include "str.h"
+#include "validate.h"
 
 static const char *const masked_paths[] = {
     "/proc/acpi",       "/proc/asound",        "/proc/interrupts",  "/proc/kcore",
@@ -281,8 +283,8 @@ static void add_stdio(struct build *b)
         return;
     if (log_limits_parse(json_get(b->hc, "LogConfig"), &log, NULL) < 0)
         log_limits_parse(NULL, &log, NULL); /* of an older daemon */
-    plan_add(b->plan, PLAN_LOG, log.size, log.files, b->spec->log_number, 0, b->spec->log_path,
-             NULL);
+    plan_add(b->plan, PLAN_LOG, log.size, log.files, b->spec->log_number,
+             log.compress && b->spec->log_number == 0, b->spec->log_path, NULL);
 }
 
 struct cgroup_spec runtime_cgroup_spec(const struct build *b)
@@ -352,6 +354,16 @@ static int parse_all(struct build *b)
     return device_list_build(b->hc, &b->devices, b->reterr);
 }
 
+/* As `stop` does it. */
+static void add_stop(struct build *b)
+{
+    int signo = signal_parse(json_get_str(b->spec->config, "StopSignal", "TERM"), NULL);
+    int64_t seconds = json_get_int(b->spec->config, "StopTimeout", 10);
+
+    plan_add(b->plan, PLAN_STOP, (uint64_t)(signo < 0 ? SIGTERM : signo),
+             (uint64_t)(seconds > INT32_MAX ? INT32_MAX : seconds), 0, 0, NULL);
+}
+
 static int plan_all(struct build *b)
 {
     int r = parse_all(b);
@@ -359,6 +371,7 @@ static int plan_all(struct build *b)
     if (r < 0)
         return r;
     plan_add(b->plan, PLAN_RUN_DIR, 0, 0, 0, 0, b->spec->run_dir, NULL);
+    add_stop(b);
     add_stdio(b);
     r = add_cgroup(b);
     if (r < 0)

@@ -19,9 +19,13 @@
  * message is Go's: `json: cannot unmarshal string into Go struct field ...`, after "invalid JSON:
  * ". Unknown members are ignored. */
 int validate_create_types(const json_t *body, struct err *reterr);
-/* The same for the body of POST /containers/{id}/exec, and of /update. */
+/* The same for the body of POST /containers/{id}/exec, of /update, /networks/create,
+ * /networks/{id}/connect and /disconnect, and /volumes/create. */
 int validate_exec_types(const json_t *body, struct err *reterr);
 int validate_update_types(const json_t *body, struct err *reterr);
+int validate_network_types(const json_t *body, struct err *reterr);
+int validate_connect_types(const json_t *body, struct err *reterr);
+int validate_volume_types(const json_t *body, struct err *reterr);
 
 /* Values.  Call after the types are checked and before runtime_merge_image(): an image may declare
  * volumes, a request may not yet.  Warnings (strings) are appended for what is accepted and has no

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -30,11 +31,28 @@ struct client {
     bool greeted; /* its HTTP head is out of the way */
     struct detach detach;
     struct spill queue;
+    const char *last;    /* what it is told behind its queue before it is dropped; NULL: nothing */
+    size_t said;         /* bytes of that frame that are sent */
     int64_t progress_ms; /* when something was last sent, while the queue is not empty */
 };
 
 static struct client clients[CLIENT_MAX];
 static int n_clients; /* places that were ever taken: the others are never looked at */
+
+/* Why a client is cut off: the last frame of its stream, on stderr.  These need no room of their
+ * own; a raw stream (a terminal's) has no place for them that is not the program's. */
+static const char too_far_behind[] =
+    "containerd-lite: this client is 64 MiB behind and has read nothing for 10 seconds: cut off\n";
+static const char no_room[] =
+    "containerd-lite: there is no room for what this client has not read: cut off\n";
+static const char too_many[] = "containerd-lite: too many clients are attached: cut off\n";
+
+_Static_assert(SPILL_MAX == UINT64_C(64) << 20 && ATTACH_STALL_MS == 10000, "the texts say so");
+
+static bool has_more(const struct client *c)
+{
+    return spill_size(&c->queue) > 0 || (c->last && c->said < HEADER_SIZE + strlen(c->last));
+}
 
 static void update(struct client *c)
 {
@@ -42,9 +60,19 @@ static void update(struct client *c)
 
     if (c->reading && task_stdin_room(c->task) > STDIN_RESERVE)
         events |= EPOLLIN;
-    if (spill_size(&c->queue) > 0)
+    if (has_more(c))
         events |= EPOLLOUT;
     watch_set(&c->w, events);
+}
+
+/* Read its output on, unless somebody is still to be waited for. */
+static void resume(struct task *t)
+{
+    for (int i = 0; i < n_clients; i++) {
+        if (clients[i].task == t && !clients[i].ending && spill_size(&clients[i].queue) > SPILL_MAX)
+            return;
+    }
+    task_pause(t, false);
 }
 
 static void drop(struct client *c)
@@ -57,11 +85,7 @@ static void drop(struct client *c)
     fd_close(fd);
     spill_done(&c->queue);
     c->task = NULL;
-    for (int i = 0; i < n_clients; i++) {
-        if (clients[i].task == t && spill_size(&clients[i].queue) > SPILL_MAX)
-            return;
-    }
-    task_pause(t, false);
+    resume(t);
 }
 
 static void drop_detached(struct client *c)
@@ -74,6 +98,48 @@ static void drop_detached(struct client *c)
 }
 
 /* ---- to the client ---- */
+
+static void frame_head(unsigned char head[HEADER_SIZE], enum task_stream stream, size_t len)
+{
+    memset(head, 0, HEADER_SIZE);
+    head[0] = stream == TASK_STDERR ? 2 : 1;
+    for (int i = 0; i < 4; i++)
+        head[4 + i] = (unsigned char)(len >> (24 - 8 * i));
+}
+
+/* Nothing more is kept for it.  If it reads on within ATTACH_STALL_MS it gets its queue, then why.
+ */
+static void cut_off(struct client *c, const char *why)
+{
+    if (!(c->flags & SHIM_ATTACH_FRAMED)) {
+        drop_detached(c);
+        return;
+    }
+    c->last = why;
+    c->reading = false;
+    c->ending = true;
+    c->progress_ms = clock_mono_ms();
+    resume(c->task);
+    update(c);
+}
+
+/* False: the socket is full, or broken. */
+static bool send_last(struct client *c)
+{
+    unsigned char head[HEADER_SIZE];
+    size_t len = strlen(c->last), in_head = c->said < HEADER_SIZE ? HEADER_SIZE - c->said : 0;
+    size_t in_text = in_head ? 0 : c->said - HEADER_SIZE;
+    struct iovec iov[2] = {{head + HEADER_SIZE - in_head, in_head},
+                           {(char *)c->last + in_text, len - in_text}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    ssize_t n;
+
+    frame_head(head, TASK_STDERR, len);
+    n = sendmsg(c->w.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0)
+        c->said += (size_t)n;
+    return n > 0 && !has_more(c);
+}
 
 #define GREETING_TRIES 50
 
@@ -95,7 +161,8 @@ static void greet(struct client *c)
 
 static void queue(struct client *c, const struct iovec *iov, int n, size_t skip)
 {
-    bool was_empty = spill_size(&c->queue) == 0;
+    bool was_empty = spill_size(&c->queue) == 0, begun = skip > 0;
+    uint64_t tail = c->queue.tail;
 
     for (int i = 0; i < n; i++) {
         size_t len = iov[i].iov_len;
@@ -107,7 +174,11 @@ static void queue(struct client *c, const struct iovec *iov, int n, size_t skip)
         /* No place left for it: half a frame would be worse than a closed stream. */
         if (spill_put(&c->queue, control_run_dir(), (char *)iov[i].iov_base + skip, len - skip) <
             0) {
-            drop_detached(c);
+            c->queue.tail = tail;
+            if (begun)
+                drop_detached(c);
+            else
+                cut_off(c, no_room);
             return;
         }
         skip = 0;
@@ -141,16 +212,10 @@ static void send_iov(struct client *c, struct iovec *iov, int n, size_t total)
 
 static void send_frame(struct client *c, enum task_stream stream, const char *data, size_t len)
 {
-    unsigned char head[HEADER_SIZE] = {stream == TASK_STDERR ? 2 : 1,
-                                       0,
-                                       0,
-                                       0,
-                                       (unsigned char)(len >> 24),
-                                       (unsigned char)(len >> 16),
-                                       (unsigned char)(len >> 8),
-                                       (unsigned char)len};
+    unsigned char head[HEADER_SIZE];
     struct iovec iov[2] = {{head, sizeof(head)}, {(char *)data, len}};
 
+    frame_head(head, stream, len);
     if (c->flags & SHIM_ATTACH_FRAMED)
         send_iov(c, iov, 2, sizeof(head) + len);
     else
@@ -192,8 +257,12 @@ static void drain(struct client *c)
     /* Hysteresis: reading on at the brink would pause again at once. */
     if (c->task->paused && spill_size(&c->queue) < SPILL_MAX / 2)
         task_pause(c->task, false);
-    if (c->ending && spill_size(&c->queue) == 0)
+    if (!c->ending || spill_size(&c->queue) > 0)
+        update(c);
+    else if (!c->last)
         drop(c);
+    else if (send_last(c))
+        drop_detached(c);
     else
         update(c);
 }
@@ -286,12 +355,21 @@ static struct client *free_client(struct task *t)
     return found || n_clients == CLIENT_MAX ? found : &clients[n_clients++];
 }
 
+static void refuse(int sock, const struct shim_attach *how)
+{
+    struct client c = {.flags = how->flags, .w.fd = sock, .last = too_many};
+
+    if (how->flags & SHIM_ATTACH_FRAMED)
+        send_last(&c);
+    fd_close(sock);
+}
+
 void attach_add(struct task *t, int sock, const struct shim_attach *how)
 {
     struct client *c = free_client(t);
 
     if (!c) {
-        fd_close(sock);
+        refuse(sock, how);
         return;
     }
     *c = (struct client){.task = t, .flags = how->flags, .queue = SPILL_INIT};
@@ -331,15 +409,19 @@ int attach_tick(int64_t now_ms)
         struct client *c = &clients[i];
         int64_t left;
 
-        if (!c->task || spill_size(&c->queue) == 0)
+        if (!c->task || !has_more(c))
             continue;
         /* Behind within the limit, a client of a running task may take its time. */
         if (!c->ending && !(c->task->paused && spill_size(&c->queue) > SPILL_MAX / 2))
             continue;
         left = c->progress_ms + ATTACH_STALL_MS - now_ms;
-        if (left <= 0) {
+        if (left <= 0 && c->ending) {
             drop_detached(c);
             continue;
+        }
+        if (left <= 0) {
+            cut_off(c, too_far_behind);
+            left = ATTACH_STALL_MS;
         }
         if (wait < 0 || left < wait)
             wait = (int)left;

@@ -4,6 +4,7 @@
 
 #include "control.h"
 #include "fd.h"
+#include "netlinks.h"
 
 static int kept[SHIM_KEEP_FDS] = {-EBADF, -EBADF};
 
@@ -24,4 +25,12 @@ void keep_tell(void)
 
     if (kept[0] >= 0)
         control_send(&m, kept, SHIM_KEEP_FDS);
+}
+
+void keep_end(void)
+{
+    if (kept[0] >= 0)
+        netlinks_delete(kept[0]);
+    for (size_t i = 0; i < SHIM_KEEP_FDS; i++)
+        kept[i] = fd_close(kept[i]);
 }

@@ -8,3 +8,5 @@
 void keep_set(const struct shim_msg *m, int *fds, size_t n);
 /* Give a daemon that has just come its own copies, if there are any. */
 void keep_tell(void);
+/* The container has ended: what of its network nobody else would take back (netlinks.h). */
+void keep_end(void);

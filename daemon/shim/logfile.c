@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -94,17 +95,48 @@ static void write_out(void)
     lf.used = 0;
 }
 
-/* path.(n-1) -> path.n ... path -> path.1, as Docker names them. */
-static void rename_all(void)
+/* The name of an older one that the daemon has packed. */
+static int packed(char *path, uint64_t n)
+{
+    char plain[PATH_MAX];
+
+    return numbered(plain, n) < 0 ? -ENAMETOOLONG : text_join(path, PATH_MAX, plain, ".gz", NULL);
+}
+
+static void move(uint64_t n, int name_of(char *path, uint64_t n))
 {
     char from[PATH_MAX], to[PATH_MAX];
 
+    if (name_of(to, n) >= 0 && name_of(from, n - 1) >= 0)
+        rename(from, to);
+}
+
+/* Of the last one both, as one may be packed that takes the place of one that is not. */
+static void drop(uint64_t n)
+{
+    char path[PATH_MAX];
+
+    if (numbered(path, n) >= 0)
+        unlink(path);
+    if (packed(path, n) >= 0)
+        unlink(path);
+}
+
+/* path.(n-1) -> path.n ... path -> path.1, as Docker names them. */
+static void rename_all(void)
+{
+    bool packs = lf.op->arg[3] && lf.op->arg[1] > 1;
+
     if (lf.op->arg[1] <= 1 && truncate(plan_str(lf.op, 0), 0) < 0)
         lf.dropped++;
+    if (packs)
+        drop(lf.op->arg[1] - 1);
     for (uint64_t n = lf.op->arg[1]; n > 1; n--) {
-        if (numbered(to, n - 1) >= 0 && numbered(from, n - 2) >= 0)
-            rename(from, to);
+        move(n - 1, numbered);
+        if (packs && n > 2)
+            move(n - 1, packed);
     }
+    lf.moved_on = packs;
 }
 
 /* Too old is what one file more would be too many with. */
@@ -118,13 +150,22 @@ static void next_number(void)
         unlink(old);
 }
 
+/* The daemon gives a packed file its name, which takes no time: this one goes on growing. */
+static bool is_locked(void)
+{
+    return lf.op->arg[3] && lf.fd >= 0 && flock(lf.fd, LOCK_EX | LOCK_NB) < 0 &&
+           errno == EWOULDBLOCK;
+}
+
 static void rotate(void)
 {
-    lf.fd = fd_close(lf.fd);
+    if (is_locked())
+        return;
     if (lf.number > 0)
         next_number();
     else
         rename_all();
+    lf.fd = fd_close(lf.fd); /* and its lock */
     open_file();
 }
 

@@ -23,5 +23,5 @@ void logfile_flush(void);
 /* Give back the memory of the buffers, which a burst of output has touched. */
 void logfile_trim(void);
 uint64_t logfile_dropped(void); /* bytes */
-/* True once after each time that a numbered log went on in a new file. */
+/* True once after each time that a log went on in a new file, and the daemon packs the old ones. */
 bool logfile_moved_on(void);

@@ -32,6 +32,7 @@
 #include "restore.h"
 #include "rotated.h"
 #include "sendlog.h"
+#include "shutdown.h"
 #include "spawn.h"
 #include "task.h"
 #include "text.h"
@@ -180,7 +181,7 @@ static void on_signal(void *arg, uint32_t events)
     (void)arg;
     (void)events;
     while (read(shim.signals.fd, &info, sizeof(info)) > 0)
-        ;
+        shutdown_on_signal(&info, shim.plan);
     reap();
 }
 
@@ -195,10 +196,10 @@ static void on_change(struct task *t)
 /* ---- start ---- */
 
 /* SIGTERM and the like are for the container, sent by the daemon by name: one sent to the shim by
- * mistake must not take the container down. */
+ * mistake must not take the container down.  Only PID 1's does (shutdown.h). */
 static int block_signals(void)
 {
-    static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+    static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2};
     sigset_t set;
     int fd;
 
@@ -208,6 +209,7 @@ static int block_signals(void)
         signal(ignored[i], SIG_IGN);
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGTERM);
     sigprocmask(SIG_SETMASK, &set, NULL);
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
@@ -236,6 +238,8 @@ static int init_process(void)
     plug_std_streams();
     setsid();
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    /* Executed by descriptor, its name would be a number (before Linux 6.14). */
+    prctl(PR_SET_NAME, "ctl-shim", 0, 0, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     umask(022);
     if (chdir("/") < 0)
@@ -307,7 +311,7 @@ static int next_deadline(void)
     int64_t now = clock_mono_ms();
 
     return sooner(sooner(sooner(health_tick(now), dropped_tick(now)), rotated_tick(now)),
-                  sooner(attach_tick(now), exec_tick(now)));
+                  sooner(sooner(attach_tick(now), exec_tick(now)), shutdown_tick(now)));
 }
 
 /* Nothing happened for a while: memory that a burst of output has touched goes back. */
@@ -423,6 +427,7 @@ static void finish(void)
     reap();
     health_end();
     exec_end_all();
+    keep_end();
     t->state.phase = SHIM_PHASE_EXITED;
     t->state.pid = 0;
     write_exit_file(&t->state);

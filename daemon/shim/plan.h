@@ -29,7 +29,9 @@ enum plan_code {
     PLAN_STDIO,        /* a0 PLAN_STDIO_* flags, a1 rows, a2 columns (0: unknown) */
     PLAN_LOG,          /* s0 path of the log; a0 max bytes a file (0: unlimited), a1 files kept
                           (>= 1), a2 0: s0 is written, older ones are s0.1, s0.2...; else s0.N is
-                          written, from N = a2 on, and N counts upwards.  Absent: no log is kept */
+                          written, from N = a2 on, and N counts upwards.  a3 1 (with a2 0): the
+                          daemon packs the older ones, to s0.1.gz, s0.2.gz.... Absent: no log is
+                          kept */
     PLAN_CGROUP_MKDIR, /* s0 absolute directory, made and owned (removed at exit); parents exist.
                           a0 PLAN_CGROUP_* flags */
     PLAN_CGROUP_WRITE, /* s0 absolute file, s1 value; a0 1: failure is ignored */
@@ -52,6 +54,8 @@ enum plan_code {
     PLAN_RESTORE,      /* the processes come from a checkpoint: s0 criu's path, s1 the directory of
                           its images, s2 "PATH=...", s3 what the images call the network namespace,
                           s4 s5 s6 the standard streams ("pipe:[1]"), s7 s8 more options; "": nothing of that kind */
+    PLAN_STOP,         /* a0 signal that asks the container to end, a1 seconds until it is killed
+                          (-1: never), where PID 1 tells the shim to end: the host goes down */
 
     /* ---- ROOT ---- */
     PLAN_PROPAGATION = 32, /* a0 MS_{PRIVATE,SLAVE,SHARED}: of the container's "/" (default

@@ -44,7 +44,8 @@ void planmap_close(const void *plan, size_t size)
 static bool is_kept(unsigned code)
 {
     return code == PLAN_RUN_DIR || code == PLAN_LOG || code == PLAN_LOG_SEND ||
-           code == PLAN_CGROUP_MKDIR || code == PLAN_OOM_FILE || code == PLAN_NAMESPACE;
+           code == PLAN_CGROUP_MKDIR || code == PLAN_OOM_FILE || code == PLAN_NAMESPACE ||
+           code == PLAN_STOP;
 }
 
 const void *planmap_shrink(const void *plan)

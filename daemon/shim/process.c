@@ -411,6 +411,7 @@ int process_run(struct stage *s, struct err *reterr)
     if (r >= 0)
         r = enter(p, reterr);
     if (r >= 0) {
+        /* Entering an AppArmor profile clears it; there the daemon kills what a lost shim left. */
         if (!s->exec)
             prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         execve(p->program, p->argv, p->envp);

@@ -10,7 +10,7 @@
  * SHIM_FAILED; SHIM_EXITED at the end.  If the connection ends before SHIM_GO the shim undoes
  * everything and exits: the start never happened.  After SHIM_GO the connection is a convenience.
  *
- * At exit, in this order: output drained into the log, cgroups removed, RUN_DIR/exit written
+ * At exit, in this order: output drained into the log, cgroups and macvlan links removed, RUN_DIR/exit written
  * (temporary name, rename), SHIM_EXITED sent, attached clients' streams flushed and closed, shim
  * gone.  A failed start leaves no exit file.
  */

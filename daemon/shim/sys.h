@@ -1,11 +1,12 @@
 /* System calls that glibc does not wrap. */
 #pragma once
 
-#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "openat2.h"
 
 #define PTR_U64(p) ((uint64_t)(uintptr_t)(p))
 
@@ -14,14 +15,6 @@
 static inline pid_t sys_clone3(struct clone_args *args)
 {
     return (pid_t)syscall(SYS_clone3, args, sizeof(*args));
-}
-
-static inline int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode,
-                              uint64_t resolve)
-{
-    struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
-
-    return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 }
 
 static inline int sys_pivot_root(const char *new_root, const char *put_old)

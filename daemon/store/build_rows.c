@@ -60,9 +60,27 @@ int db_step_images(struct db *db, char ***ret, struct err *reterr)
                        db_query(db,
                                 "SELECT i.id FROM images i JOIN image_parents p ON p.image_id=i.id"
                                 " WHERE p.step=1 AND NOT EXISTS(SELECT 1 FROM tags WHERE"
-                                " image_id=i.id) ORDER BY i.loaded DESC, i.created DESC",
+                                " image_id=i.id) ORDER BY (SELECT max(used) FROM build_steps WHERE"
+                                " image_id=i.id), i.loaded DESC, i.created DESC",
                                 NULL),
                        ret, reterr);
+}
+
+int64_t db_step_bytes(struct db *db)
+{
+    sqlite3_stmt *st =
+        db_query(db,
+                 "WITH steps AS (SELECT image_id FROM image_parents p WHERE step=1 AND NOT EXISTS"
+                 " (SELECT 1 FROM tags WHERE image_id=p.image_id))"
+                 " SELECT coalesce(sum(size),0) FROM layers l WHERE EXISTS (SELECT 1 FROM"
+                 " image_layers WHERE chain_id=l.chain_id AND image_id IN steps) AND NOT EXISTS"
+                 " (SELECT 1 FROM image_layers WHERE chain_id=l.chain_id AND image_id NOT IN steps)"
+                 " AND NOT EXISTS (SELECT 1 FROM container_layers WHERE chain_id=l.chain_id)",
+                 NULL);
+    int64_t size = db_step(db, st, NULL) > 0 ? sqlite3_column_int64(st, 0) : 0;
+
+    sqlite3_reset(st);
+    return size;
 }
 
 int db_build_step_get(struct db *db, const char *key, char ret[ID_LEN + 1], struct err *reterr)

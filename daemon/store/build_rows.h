@@ -16,8 +16,10 @@ int db_parent_put(struct db *db, const char *image_id, const char *parent, bool 
 /* Is it only there for the steps after it, or the next build? */
 bool db_image_is_step(struct db *db, const char *image_id);
 bool db_image_has_children(struct db *db, const char *image_id);
-/* Ids of all steps that no tag names (strv_free), the last ones first. */
+/* Ids of all steps that no tag names (strv_free), the least recently used ones first. */
 int db_step_images(struct db *db, char ***ret, struct err *reterr);
+/* Bytes of the layers that only these have. */
+int64_t db_step_bytes(struct db *db);
 
 /* 1 and the image, or 0. */
 int db_build_step_get(struct db *db, const char *key, char ret[ID_LEN + 1], struct err *reterr);

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -22,6 +24,7 @@ struct db {
     sqlite3 *sql;          /* owned */
     struct map statements; /* SQL text -> sqlite3_stmt *, owned */
     int depth;             /* of nested transactions */
+    int log_fd;            /* the log, if it is on ext4 and must be asked after; owned */
 };
 
 /* Why a write to the log failed: sqlite3_system_errno() tells what came after it. */
@@ -62,6 +65,17 @@ static int fail(struct db *db, struct err *reterr, const char *what)
     errnum = (code & 0xff) == SQLITE_CONSTRAINT ? EBUSY : EIO;
     return err_set(reterr, ERR_SYSTEM, errnum, "database %s: %s: %s", db->path, what,
                    sqlite3_errmsg(db->sql));
+}
+
+/* ext4 that was aborted after an error may go on taking writes to the log, which is open, into the
+ * page cache alone (Linux 6.1 does, and statvfs(3) tells nothing); without an fsync nobody is told,
+ * and what was promised would be gone.  Asking for room that is there costs a few microseconds. */
+static int check_writable(struct db *db, struct err *reterr)
+{
+    if (db->log_fd >= 0 && fallocate(db->log_fd, FALLOC_FL_KEEP_SIZE, 0, 1) < 0 &&
+        (errno == EROFS || errno == EIO))
+        return err_sys(reterr, errno, "cannot write %s", db->path);
+    return 0;
 }
 
 static int exec(struct db *db, const char *sql, struct err *reterr)
@@ -115,12 +129,23 @@ static void reserve(const char *path, const char *suffix)
         log_debug("no reserve for %s: %s", name, err_text(errno));
 }
 
+/* SQLite has no locks on its log that closing this could take away. */
+static int open_log_of_ext4(const char *path)
+{
+    _cleanup_free_ char *name = xasprintf("%s-wal", path);
+    _cleanup_close_ int fd = open(name, O_WRONLY | O_CLOEXEC);
+    struct statfs fs;
+
+    return fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == EXT4_SUPER_MAGIC ? TAKE_FD(fd) : -EBADF;
+}
+
 int db_open(const char *path, struct db **ret, struct err *reterr)
 {
     _cleanup_(db_closep) struct db *db = xcalloc(1, sizeof(*db));
     int r;
 
     db->path = xstrdup(path);
+    db->log_fd = -EBADF;
     reserve(path, "");
     r = sqlite3_open_v2(path, &db->sql,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
@@ -139,6 +164,7 @@ int db_open(const char *path, struct db **ret, struct err *reterr)
     if (r < 0)
         return r;
     reserve(path, "-wal");
+    db->log_fd = open_log_of_ext4(path);
     *ret = TAKE_PTR(db);
     return 0;
 }
@@ -151,6 +177,7 @@ void db_close(struct db *db)
         sqlite3_finalize(e->value);
     map_done(&db->statements);
     sqlite3_close(db->sql);
+    fd_close(db->log_fd);
     free(db->path);
     free(db);
 }
@@ -171,8 +198,10 @@ int db_checkpoint(const char *path)
 int db_begin(struct db *db, struct err *reterr)
 {
     if (db->depth == 0) {
-        int r = exec(db, "BEGIN IMMEDIATE", reterr);
+        int r = check_writable(db, reterr);
 
+        if (r >= 0)
+            r = exec(db, "BEGIN IMMEDIATE", reterr);
         if (r < 0)
             return r;
     }
@@ -262,9 +291,16 @@ static bool make_room(struct db *db)
 
 int db_step(struct db *db, sqlite3_stmt *st, struct err *reterr)
 {
-    int code = sqlite3_step(st);
-    int r;
+    int code, r;
 
+    if (db->depth == 0 && !sqlite3_stmt_readonly(st)) {
+        r = check_writable(db, reterr);
+        if (r < 0) {
+            sqlite3_reset(st);
+            return r;
+        }
+    }
+    code = sqlite3_step(st);
     if ((code & 0xff) == SQLITE_FULL && make_room(db)) {
         sqlite3_reset(st);
         code = sqlite3_step(st);

@@ -6,6 +6,11 @@
 static const char object[] =
     "{\"Id\":\"abc\",\"N\":3,\"R\":1.5,\"T\":true,\"F\":false,\"Null\":null,\"S\":\"a b\\u00e9\","
     "\"List\":[\"x\",\"y\"],\"Empty\":[],\"Map\":{\"b\":\"2\",\"a\":\"1\"},"
+    "\"State\":{\"Running\":true,\"Health\":null},\"Ports\":{\"1/"
+    "tcp\":[{\"HostPort\":\"1\"}],\"2\":null},"
+    "\"Config\":{\"Healthcheck\":{\"Interval\":-1500},\"Volumes\":{\"/"
+    "v\":{}}},\"Ulimits\":[{\"Soft\":1}],"
+    "\"Mounts\":[{\"RW\":true},null,7],"
     "\"Net\":{\"my-net\":{\"IP\":\"1.2.3.4\"}},\"Items\":[{\"V\":1},{\"V\":null}]}";
 
 static void run(const struct template *t, bool header)

@@ -1,2 +1,3 @@
 unit_test(dockerfile build)
 unit_test(ignore common)
+unit_test(weburl common)

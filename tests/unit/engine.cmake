@@ -1,3 +1,4 @@
+unit_test(netdev engine)
 unit_test(oomline engine)
 unit_test(restart engine)
 unit_test(journal engine)

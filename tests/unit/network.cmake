@@ -1,5 +1,6 @@
 unit_test(inet4 network)
 unit_test(inet6 network)
+unit_test(route network)
 unit_test(ipam network)
 unit_test(ports network)
 unit_test(nat network)

@@ -27,7 +27,10 @@ START_TEST(mount_fields)
     ck_assert_str_eq(json_get_str(m, "Type", ""), "volume");
     ck_assert_str_eq(json_string_value(json_at(m, "VolumeOptions.DriverConfig.Options.o")), "a,b");
     json_decref(m);
-    ck_assert_int_eq(value_mount("type=bind,src=/a,dst=/b,bind-recursive=readonly", &m, &e), 0);
+    ck_assert_int_eq(value_mount("type=bind,src=/a,dst=/b,ro,bind-propagation=rprivate,"
+                                 "bind-recursive=readonly",
+                                 &m, &e),
+                     0);
     ck_assert(json_is_true(json_at(m, "BindOptions.ReadOnlyForceRecursive")));
     json_decref(m);
 }
@@ -45,6 +48,11 @@ START_TEST(mount_refused)
         {"type=bind,dst=/x,readonly=maybe", "invalid value for readonly: maybe"},
         {"type=bind,src=/a,dst=/x,tmpfs-mode=7",
          "cannot mix 'tmpfs-*' options with mount type 'bind'"},
+        {"type=bind,src=/a,dst=/x,bind-recursive=writable",
+         "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction"},
+        {"type=bind,src=/a,dst=/x,ro,bind-recursive=readonly",
+         "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in "
+         "conjunction"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -9,6 +9,18 @@
 static const char data[] =
     "{\"Id\":\"abc\",\"N\":3,\"Big\":10,\"T\":true,\"F\":false,\"Null\":null,\"S\":\"a b\","
     "\"List\":[\"x\",\"y\",\"z\"],\"Empty\":[],\"Map\":{\"b\":\"2\",\"a\":\"1\"},"
+    "\"Real\":0.1,\"State\":{\"Status\":\"running\",\"Running\":true,\"Pid\":7,\"StartedAt\":"
+    "\"2024\","
+    "\"FinishedAt\":\"0001\"},\"HostConfig\":{\"Ulimits\":[{\"Name\":\"nofile\",\"Hard\":20,"
+    "\"Soft\":10}],\"RestartPolicy\":{\"Name\":\"no\"},\"LogConfig\":{"
+    "\"Type\":\"json-file\",\"Config\":{\"a\":\"b\"}}},\"NetworkSettings\":{\"Ports\":{\"80/tcp\":["
+    "{\"HostIp\":\"0.0.0.0\",\"HostPort\":\"8080\"},{\"HostIp\":\"::\",\"HostPort\":\"8080\"}],"
+    "\"81/udp\":null}},\"Mounts\":[{\"Type\":\"volume\",\"Name\":\"v\",\"Source\":\"/s\","
+    "\"Destination\":\"/d\",\"Driver\":\"local\",\"RW\":true}],\"IPAM\":{\"Driver\":\"default\","
+    "\"Options\":null,\"Config\":[{\"Subnet\":\"10.0.0.0/8\",\"Gateway\":\"10.0.0.1\"}]},"
+    "\"Config\":{\"Volumes\":{\"/v\":{}},\"ExposedPorts\":{\"80/tcp\":{}},\"Labels\":null,"
+    "\"Healthcheck\":{\"Test\":[\"CMD\",\"true\"],\"Interval\":90000000000,"
+    "\"StartPeriod\":500000000,\"Retries\":3}},"
     "\"Net\":{\"my-net\":{\"IP\":\"1.2.3.4\"}},\"Items\":[{\"V\":1},{\"V\":2}]}";
 
 /* What the template yields, or its error; the caller frees. */
@@ -66,6 +78,61 @@ START_TEST(missing_members)
     expect("{{.Id.Foo}}",
            "template: :1:5: executing \"\" at <.Id.Foo>: can't evaluate field Foo in "
            "type interface {}");
+}
+END_TEST
+
+/* As Go's fmt has them; source: text/template and fmt of Go, types of github.com/docker/docker. */
+START_TEST(structs)
+{
+    expect("{{.State}}", "{running true false false false false 7 0  2024 0001 <nil>}");
+    expect("{{.HostConfig.RestartPolicy}}", "{no 0}");
+    expect("{{.HostConfig.LogConfig}}", "{json-file map[a:b]}");
+    expect("{{.HostConfig.LogConfig.Config}}", "map[a:b]");
+    expect("{{.NetworkSettings.Ports}}", "map[80/tcp:[{0.0.0.0 8080} {:: 8080}] 81/udp:[]]");
+    expect("{{range $k, $v := .NetworkSettings.Ports}}{{$k}}={{$v}} {{end}}",
+           "80/tcp=[{0.0.0.0 8080} {:: 8080}] 81/udp=[] ");
+    expect("{{index .NetworkSettings.Ports \"80/tcp\" 1}}", "{:: 8080}");
+    expect("{{index .Mounts 0}}{{range .Mounts}}{{.}}{{end}}",
+           "{volume v /s /d local  true }{volume v /s /d local  true }");
+    expect("{{.IPAM}}{{.IPAM.Config}}",
+           "{default map[] [{10.0.0.0/8  10.0.0.1 map[]}]}[{10.0.0.0/8  10.0.0.1 map[]}]");
+    expect("{{.Config.Volumes}}{{.Config.ExposedPorts}}", "map[/v:{}]map[80/tcp:{}]");
+    expect("{{.Config.Healthcheck}}", "{[CMD true] 1m30s 0s 500ms 0s 3}");
+    expect("{{.Config.Healthcheck.Interval}} {{json .Config.Healthcheck.Interval}}",
+           "1m30s 90000000000");
+    expect("{{.Real}} {{.Config.Labels}}", "0.1 map[]");
+    expect("{{.Config.Healthcheck.Test}}{{.State.Error}}{{.State.Paused}}{{.State.ExitCode}}"
+           "{{.HostConfig.RestartPolicy.MaximumRetryCount}}{{.Config.Healthcheck.Timeout}}",
+           "[CMD true]false000s");
+    expect("{{.HostConfig.Ulimits}}", "[nofile=10:20]");
+    expect("{{if .Config.Volumes}}y{{end}}{{with .State}}{{.Pid}}{{end}}", "y7");
+}
+END_TEST
+
+START_TEST(templates)
+{
+    expect("{{define \"x\"}}<{{.}}>{{end}}{{template \"x\" .Id}}{{template `x` 7}}", "<abc><7>");
+    expect("{{template \"x\" .}}{{define \"x\"}}{{.N}}{{$.N}}{{end}}", "33");
+    expect("{{block \"b\" .List}}{{len .}}{{end}}{{template \"b\" .Map}}", "32");
+    expect("{{define \"n\"}}{{with .}}{{.}}{{template \"n\"}}{{else}}.{{end}}{{end}}"
+           "{{template \"n\" 1}}",
+           "1.");
+    expect("{{range .List}}{{template \"y\" .}}{{end}}{{define \"y\"}}{{range $i, $c := .}}"
+           "{{end}}{{end}}",
+           "template: :1:62: executing \"\" at <>: range can't iterate over it");
+    expect("{{define \"x\"}}{{template \"x\" .}}{{end}}{{template \"x\" .}}",
+           "template: :1:24: executing \"\" at <x>: exceeded maximum template depth");
+    expect("{{$a := 1}}{{template \"x\"}}{{define \"x\"}}{{$a}}{{end}}",
+           "template: :1: undefined variable \"$a\"");
+    expect("{{template \"nope\"}}",
+           "template: :1:10: executing \"\" at <nope>: template not defined");
+    expect("{{define \"x\"}}{{end}}{{define \"x\"}}{{end}}",
+           "template: :1: multiple definition of template x");
+    expect("{{if 1}}{{define \"x\"}}{{end}}{{end}}", "template: :1: unexpected {{define}}");
+    expect("{{define \"x\"}}", "template: :1: unexpected EOF");
+    expect("{{block \"x\"}}{{end}}", "template: :1: missing value for block clause");
+    expect("{{range .List}}{{block \"x\" .}}{{break}}{{end}}{{end}}",
+           "template: :1: {{break}} outside {{range}}");
 }
 END_TEST
 
@@ -183,6 +250,8 @@ int main(void)
 
     tcase_add_test(tc, fields_and_values);
     tcase_add_test(tc, missing_members);
+    tcase_add_test(tc, structs);
+    tcase_add_test(tc, templates);
     tcase_add_test(tc, control);
     tcase_add_test(tc, functions);
     tcase_add_test(tc, white_space_and_comments);

@@ -22,7 +22,7 @@ static const struct {
     unsigned line;
 } singles[] = {
     {"FROM busybox\n", "FROM", "busybox", "FROM busybox", 1},
-    {"from busybox", "FROM", "busybox", "FROM busybox", 1},
+    {"from busybox", "FROM", "busybox", "from busybox", 1},
     {"\xef\xbb\xbf"
      "FROM a",
      "FROM", "a", "FROM a", 1},
@@ -58,7 +58,7 @@ static const struct {
     const char *text, *message;
 } refused[] = {
     {"", "the Dockerfile (Dockerfile) cannot be empty"},
-    {"# only\n", "the Dockerfile (Dockerfile) cannot be empty"},
+    {"# only\n", "failed to parse Dockerfile: file with no instructions"},
     {"FROM a\nFRUM b", "dockerfile parse error line 2: unknown instruction: FRUM"},
     {"FROM a\nRUN\n", "dockerfile parse error line 2: RUN requires at least one argument"},
     {"# escape=x\nFROM a",

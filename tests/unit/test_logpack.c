@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "logrotated.h"
 #include "logset.h"
 #include "str.h"
 
@@ -154,6 +155,87 @@ START_TEST(broken_ones)
 }
 END_TEST
 
+/* ---- gzip ---- */
+
+static int open_named(const char *end, int flags)
+{
+    _cleanup_free_ char *name = xasprintf("%s/x.log%s", dir, end);
+
+    return open(name, O_CLOEXEC | flags, 0600);
+}
+
+static void drop_named(const char *end)
+{
+    _cleanup_free_ char *name = xasprintf("%s/x.log%s", dir, end);
+
+    ck_assert_int_eq(unlink(name), 0);
+}
+
+static void settle_rotated(uint64_t files)
+{
+    _cleanup_free_ char *base = xasprintf("%s/x.log", dir);
+
+    close(open_named("", O_CREAT | O_WRONLY));
+    log_rotated_settle(base, files);
+}
+
+START_TEST(gzips_what_was_rotated)
+{
+    static const char *const packed[] = {".1.gz", ".2.gz"};
+    struct log_file f = LOG_FILE_INIT;
+    struct stat st;
+
+    make(1);
+    make(2);
+    make(3); /* one too many: not ours */
+    settle_rotated(3);
+    for (size_t i = 0; i < ARRAY_SIZE(packed); i++) {
+        ck_assert_int_eq(log_file_use(&f, open_named(packed[i], O_RDONLY)), 0);
+        ck_assert_ptr_nonnull(f.index);
+        ck_assert_int_eq(fstat(f.fd, &st), 0);
+        ck_assert_int_lt(st.st_size, LEN / 10);
+        check_pieces(&f);
+        drop_named(packed[i]);
+    }
+    log_file_done(&f);
+    ck_assert_int_eq(open_it(1), -1);
+    ck_assert_int_eq(open_named(".packing", O_RDONLY), -1);
+    drop(3);
+    drop_named("");
+}
+END_TEST
+
+START_TEST(broken_gzip)
+{
+    struct log_file f = LOG_FILE_INIT;
+    _cleanup_free_ char *got = xmalloc(LEN);
+    struct stat st;
+    int fd;
+
+    make(1);
+    settle_rotated(2);
+    fd = open_named(".1.gz", O_RDWR);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    for (off_t at = 0; at < st.st_size; at += at < 64 || at > st.st_size - 64 ? 1 : 61) {
+        char was, bad;
+
+        ck_assert_int_eq(pread(fd, &was, 1, at), 1);
+        bad = (char)(was ^ 0x41);
+        ck_assert_int_eq(pwrite(fd, &bad, 1, at), 1);
+        log_file_use(&f, fcntl(fd, F_DUPFD_CLOEXEC, 0));
+        ck_assert_int_le(log_file_read(&f, got, LEN, 0), LEN);
+        ck_assert_int_eq(pwrite(fd, &was, 1, at), 1);
+    }
+    ck_assert_int_eq(ftruncate(fd, st.st_size - 1), 0);
+    ck_assert_int_eq(log_file_use(&f, fd), -EBADMSG);
+    ck_assert_int_eq(log_file_size(&f), 0);
+    ck_assert_int_eq(log_file_read(&f, got, LEN, 0), 0);
+    log_file_done(&f);
+    drop_named(".1.gz");
+    drop_named("");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("logpack");
@@ -165,6 +247,8 @@ int main(void)
     tcase_add_test(t, packs_all_but_the_last);
     tcase_add_test(t, removes_what_is_too_old);
     tcase_add_test(t, broken_ones);
+    tcase_add_test(t, gzips_what_was_rotated);
+    tcase_add_test(t, broken_gzip);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

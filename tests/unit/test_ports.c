@@ -166,6 +166,20 @@ START_TEST(ephemeral_ports_go_round)
 }
 END_TEST
 
+START_TEST(daemons_begin_at_different_places)
+{
+    static const uint32_t last = PORT_EPHEMERAL_LAST - PORT_EPHEMERAL_FIRST;
+
+    ports_spread(ports, 7);
+    ck_assert_int_eq(take("a", IPPROTO_TCP, INADDR_ANY, 0, 0), PORT_EPHEMERAL_FIRST + 7);
+    ports_spread(ports, last);
+    ck_assert_int_eq(take("a", IPPROTO_TCP, INADDR_ANY, 0, 0), PORT_EPHEMERAL_LAST);
+    ck_assert_int_eq(take("a", IPPROTO_TCP, INADDR_ANY, 0, 0), PORT_EPHEMERAL_FIRST);
+    ports_spread(ports, last + 3);
+    ck_assert_int_eq(take("a", IPPROTO_TCP, INADDR_ANY, 0, 0), PORT_EPHEMERAL_FIRST + 2);
+}
+END_TEST
+
 START_TEST(a_range_yields_its_first_free_port)
 {
     foreign_port = 8001;
@@ -257,6 +271,7 @@ int main(void)
     tcase_add_test(t, families_conflict_where_they_meet);
     tcase_add_test(t, families_are_kept);
     tcase_add_test(t, ephemeral_ports_go_round);
+    tcase_add_test(t, daemons_begin_at_different_places);
     tcase_add_test(t, a_range_yields_its_first_free_port);
     tcase_add_test(t, ports_of_other_programs_are_refused);
     tcase_add_test(t, nonsense_is_refused);

@@ -1,6 +1,7 @@
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "auth.h"
 #include "base64.h"
@@ -172,6 +173,18 @@ START_TEST(test_endpoints)
 }
 END_TEST
 
+static void check_retry_after_date(void)
+{
+    char text[64];
+    time_t then = time(NULL) + 30;
+    struct tm tm;
+
+    ck_assert_ptr_nonnull(gmtime_r(&then, &tm));
+    ck_assert_uint_gt(strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm), 0);
+    ck_assert_int_le(answer_retry_after(text), 30);
+    ck_assert_int_gt(answer_retry_after(text), 0);
+}
+
 START_TEST(test_headers)
 {
     static const struct {
@@ -198,6 +211,7 @@ START_TEST(test_headers)
     ck_assert_int_eq(answer_retry_after("7"), 7);
     ck_assert_int_eq(answer_retry_after("Thu, 01 Jan 1970 00:00:09 GMT"), 0);
     ck_assert_int_gt(answer_retry_after("Fri, 01 Jan 2100 00:00:00 GMT"), 1000000);
+    check_retry_after_date();
     ck_assert_int_eq(answer_retry_after("soon"), -1);
     ck_assert_int_eq(answer_retry_after("-7"), -1);
     ck_assert_int_eq(answer_retry_after(NULL), -1);

@@ -118,6 +118,7 @@ static void ordered(const struct result *r, const char *first, const char *secon
 /* The whole plan of a plain container, as it must be. */
 static const char golden[] =
     "1 0 0 0 0 '/run/c'\n"
+    "14 15 10 0 0\n"
     "2 0 0 0 0\n"
     "3 67108864 4 0 0 '/log'\n"
     "8 536870912 0 0 0 ''\n"
@@ -207,7 +208,8 @@ START_TEST(process_settings)
     _cleanup_(result_done) struct result r = plan_with(
         "{\"Entrypoint\":[\"/e\"],\"Cmd\":[\"a\",\"b\"],\"Tty\":true,\"OpenStdin\":true,"
         "\"StdinOnce\":true,\"User\":\"u:g\",\"WorkingDir\":\"/d\",\"Hostname\":\"hh\","
-        "\"Domainname\":\"dd\",\"Env\":[\"A=1\",\"HOSTNAME\",\"PATH=/x\",\"A=2\"]}",
+        "\"Domainname\":\"dd\",\"StopSignal\":\"QUIT\",\"StopTimeout\":-1,\"Env\":[\"A=1\","
+        "\"HOSTNAME\",\"PATH=/x\",\"A=2\"]}",
         "{\"Init\":true,\"GroupAdd\":[\"5\",\"audio\"],\"OomScoreAdj\":-5,\"ConsoleSize\":[30,99],"
         "\"SecurityOpt\":[\"no-new-privileges\",\"seccomp=unconfined\"],\"CapDrop\":[\"ALL\"],"
         "\"CapAdd\":[\"CHOWN\"],\"ReadonlyRootfs\":true,\"Ulimits\":[{\"Name\":\"nofile\","
@@ -216,7 +218,7 @@ START_TEST(process_settings)
         "\"3\"}}}",
         NULL);
 
-    has(&r, "2 7 30 99 0\n");
+    has(&r, "14 3 -1 0 0\n2 7 30 99 0\n");
     has(&r, "3 10485760 3 0 0 '/log'\n");
     ordered(&r, "38 0 0 0 0 '/dev/console'\n", "39 0 0 0 0\n");
     ordered(&r, "40 0 0 0 0 '/proc/kcore'\n", "41 0 0 0 0 '/'\n");

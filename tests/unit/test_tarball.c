@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "sender.h"
+#include "str.h"
 
 static int pair[2];
 
@@ -124,6 +126,48 @@ START_TEST(test_file_that_shrank)
 }
 END_TEST
 
+/* ---- on their way ---- */
+
+static int result;
+
+static void on_sent(void *arg, int status)
+{
+    (void)arg;
+    result = status;
+}
+
+/* One that reads now and then gets all of it, however long it takes; one that does not is cut. */
+START_TEST(test_reader_that_does_not_read)
+{
+    static char sink[20000];
+    struct tarball *t = tarball_new();
+    int64_t size, got = 0;
+    struct sender *sender;
+    uv_loop_t loop;
+    int sock;
+
+    tarball_add_file(t, "big", file_of("", 4 << 20), 4 << 20);
+    tarball_end(t);
+    size = tarball_size(t);
+    result = 1;
+    sock = pair[0];
+    pair[0] = -EBADF;
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    ck_assert_int_eq(sender_start(&loop, t, sock, 500, on_sent, NULL, &sender), 0);
+    for (int64_t end = time_monotonic_ns() + INT64_C(60000000000); result == 1;) {
+        ssize_t n = _i && got > size / 2 ? 0 : read(pair[1], sink, sizeof(sink));
+
+        got += n > 0 ? n : 0;
+        uv_run(&loop, UV_RUN_NOWAIT);
+        usleep(10000);
+        ck_assert(time_monotonic_ns() < end);
+    }
+    ck_assert_int_eq(result, _i ? -ETIMEDOUT : 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tarball");
@@ -136,6 +180,7 @@ int main(void)
     tcase_add_test(t, test_large_size);
     tcase_add_test(t, test_full_socket_and_gone_reader);
     tcase_add_test(t, test_file_that_shrank);
+    tcase_add_loop_test(t, test_reader_that_does_not_read, 0, 2);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     signal(SIGPIPE, SIG_IGN);

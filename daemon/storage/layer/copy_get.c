@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -371,6 +373,23 @@ int giver_put_children(struct giver *g, int fd, struct err *reterr)
     return r;
 }
 
+/* What the kernel makes up when it is asked is nobody's file, and some of it can only be written:
+ * of a running container's root such a mount is an empty directory, as it is of one that is down.
+ */
+static bool is_made_up(int fd)
+{
+    static const long types[] = {
+        PROC_SUPER_MAGIC, SYSFS_MAGIC,   CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, SECURITYFS_MAGIC,
+        DEBUGFS_MAGIC,    TRACEFS_MAGIC, BPF_FS_MAGIC,       PSTOREFS_MAGIC,      EFIVARFS_MAGIC};
+    struct statfs fs;
+
+    for (size_t i = 0; fstatfs(fd, &fs) == 0 && i < ARRAY_SIZE(types); i++) {
+        if ((long)fs.f_type == types[i])
+            return true;
+    }
+    return false;
+}
+
 /* fd: O_PATH of a directory, which stays the caller's. */
 static int put_tree(struct giver *g, int fd, struct err *reterr)
 {
@@ -391,7 +410,7 @@ static int put_tree(struct giver *g, int fd, struct err *reterr)
         r = begin(g, &sb, reterr);
     if (r >= 0)
         r = giver_header(g, reterr);
-    if (r >= 0)
+    if (r >= 0 && (g->made_up || !is_made_up(open_fd)))
         r = put_children(g, d, reterr);
     closedir(d);
     g->depth--;
@@ -415,6 +434,7 @@ int giver_run(struct giver *g, const struct archive_node *n, struct err *reterr)
 
     strcpy(g->path, n->base);
     g->len = strlen(g->path);
+    g->made_up = is_made_up(n->fd);
     r = giver_open(g, reterr);
     if (r < 0)
         return r;

@@ -19,6 +19,7 @@ struct giver {
     int error; /* errno of a failed write */
     unsigned depth;
     size_t len;
+    bool made_up;            /* it was asked for what is in /proc or the like */
     bool picked;             /* sorted, root's, and counted in sha: everything but times */
     struct sha sha;          /* with picked */
     char path[2 * PATH_MAX]; /* in the archive */

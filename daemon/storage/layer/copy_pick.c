@@ -39,6 +39,13 @@ static int add_found(struct picker *p, const char *path, struct err *reterr)
     return 0;
 }
 
+static bool exists(const struct picker *p, const char *path)
+{
+    _cleanup_close_ int fd = view_open(p->view, path, O_PATH | O_NOFOLLOW);
+
+    return fd >= 0;
+}
+
 static int match_from(struct picker *p, const char *dir, const char *pattern, struct err *reterr);
 
 static int match_rest(struct picker *p, const char *dir, const char *name, const char *rest,
@@ -48,7 +55,9 @@ static int match_rest(struct picker *p, const char *dir, const char *name, const
 
     if (strlen(path) >= PATH_MAX)
         return err_set(reterr, ERR_INVALID, ENAMETOOLONG, "%.200s...: path is too long", path);
-    return *rest ? match_from(p, path, rest, reterr) : add_found(p, path, reterr);
+    if (*rest)
+        return match_from(p, path, rest, reterr);
+    return exists(p, path) ? add_found(p, path, reterr) : 0;
 }
 
 static int compare(const void *a, const void *b)

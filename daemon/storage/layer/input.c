@@ -6,20 +6,25 @@
 
 #include "fd.h"
 #include "layer_protocol.h"
+#include "mem.h"
+#include "report.h"
 
 /* Enough to tell what compression it is, however small the pieces are in which it comes. */
 #define FIRST_MIN 512
 
-/* Until the descriptor is readable; -ECANCELED when the input is wanted no more. */
+/* Until the descriptor is readable; -ECANCELED when the input is wanted no more, or the daemon is
+ * gone: nobody else would ever end the wait for a file that grows. */
 static int wait_for(const struct input *in, int fd)
 {
-    struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = in->stop_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
+                           {.fd = in->stop_fd, .events = POLLIN},
+                           {.fd = LAYER_FD_REPORT}};
 
-    while (poll(fds, 2, -1) < 0) {
+    while (poll(fds, ARRAY_SIZE(fds), -1) < 0) {
         if (errno != EINTR)
             return -errno;
     }
-    return fds[1].revents ? -ECANCELED : 0;
+    return fds[1].revents || fds[2].revents & REPORT_UNREAD ? -ECANCELED : 0;
 }
 
 /* Wait for the daemon to say that there is more. */

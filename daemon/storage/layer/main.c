@@ -44,7 +44,8 @@ static int open_source(const struct options *o, enum sandbox_kind kind, struct s
     if (r >= 0)
         r = base_make(&o->base, reterr);
     if (r >= 0)
-        r = sandbox_enter(kind, o->keep || o->follow ? LAYER_FD_KEEP : LAYER_FD_DIR, reterr);
+        r = sandbox_enter(kind, o->keep || o->follow ? LAYER_FD_KEEP : LAYER_FD_DIR,
+                          o->limits.max_bytes, reterr);
     if (r >= 0)
         r = source_threads(*ret, reterr);
     return r < 0 ? r : sandbox_seal(kind, reterr);
@@ -83,7 +84,7 @@ static int open_stack(const struct options *o, struct stack *ret, struct err *re
     ret->n = 0;
     for (unsigned i = 0; i <= o->n_lowers; i++)
         ret->fds[ret->n++] = LAYER_FD_DIR + (int)i;
-    r = sandbox_enter(SANDBOX_READ, LAYER_FD_DIR + (int)o->n_lowers, reterr);
+    r = sandbox_enter(SANDBOX_READ, LAYER_FD_DIR + (int)o->n_lowers, -1, reterr);
     return r < 0 ? r : sandbox_seal(SANDBOX_READ, reterr);
 }
 
@@ -168,11 +169,14 @@ int main(int argc, char **argv)
                 "(a helper of containerd-lite, not for people)\n");
         return 2;
     }
-    /* Work for a daemon that is gone is work for nobody. */
+    /* Work for a daemon that is gone is work for nobody; it may be gone already. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (report_is_unread())
+        return 1;
     prctl(PR_SET_DUMPABLE, 0);
-    /* A reader that went away is an error like any other. */
+    /* A reader that went away is an error like any other, and so is a file that is too large. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     /* Four threads that allocate next to nothing need no arenas, which RLIMIT_AS counts. */
     mallopt(M_ARENA_MAX, 1);
     /* pax headers are UTF-8: in the C locale libarchive would lose their names. */

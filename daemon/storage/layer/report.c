@@ -16,6 +16,13 @@ static void say(const char *line)
     fd_write_all(LAYER_FD_REPORT, line, strlen(line));
 }
 
+bool report_is_unread(void)
+{
+    struct pollfd fd = {.fd = LAYER_FD_REPORT};
+
+    return poll(&fd, 1, 0) > 0 && fd.revents & REPORT_UNREAD;
+}
+
 void report_progress(int64_t bytes)
 {
     static int64_t last;

@@ -1,6 +1,7 @@
 /* The worker's words to the daemon (layer_protocol.h) and its way out. */
 #pragma once
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,6 +14,10 @@ struct report {
     const char *blob;
     int64_t length;
 };
+
+/* What poll(2) says of LAYER_FD_REPORT, unasked, when the daemon is gone. */
+#define REPORT_UNREAD (POLLERR | POLLHUP)
+bool report_is_unread(void);
 
 void report_progress(int64_t bytes); /* says nothing more often than every 100 ms */
 /* False: the name is none that can be told. */

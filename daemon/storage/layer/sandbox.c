@@ -63,13 +63,15 @@ static const int looking_calls[] = {SCMP_SYS(readlinkat), SCMP_SYS(fgetxattr),
                                     SCMP_SYS(flistxattr)};
 #define WRITING_FLAGS (O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
 
-static int limit_resources(struct err *reterr)
+/* RLIMIT_NPROC does not hold for root: that there are no more processes is the filter's work. */
+static int limit_resources(int64_t file_max, struct err *reterr)
 {
     const struct {
         int resource;
         rlim_t max;
     } limits[] = {
         {RLIMIT_CORE, 0},
+        {RLIMIT_FSIZE, file_max < 0 ? RLIM_INFINITY : (rlim_t)file_max},
         {RLIMIT_NOFILE, NOFILE_MAX},
 #ifndef __SANITIZE_ADDRESS__ /* its shadow memory alone is terabytes of address space */
         {RLIMIT_AS, MEMORY_MAX},
@@ -77,9 +79,16 @@ static int limit_resources(struct err *reterr)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-        struct rlimit rl = {limits[i].max, limits[i].max};
+        __rlimit_resource_t resource = (__rlimit_resource_t)limits[i].resource;
+        struct rlimit rl;
 
-        if (setrlimit((__rlimit_resource_t)limits[i].resource, &rl) < 0)
+        /* What the daemon may not have is not asked for: that takes CAP_SYS_RESOURCE. */
+        if (getrlimit(resource, &rl) < 0)
+            return err_sys(reterr, errno, "getrlimit");
+        if (rl.rlim_max > limits[i].max)
+            rl.rlim_max = limits[i].max;
+        rl.rlim_cur = rl.rlim_max;
+        if (setrlimit(resource, &rl) < 0)
             return err_sys(reterr, errno, "setrlimit");
     }
     return 0;
@@ -207,9 +216,9 @@ static int lock_into_directory(enum sandbox_kind kind, int last_fd, struct err *
     return 0;
 }
 
-static int drop_rights(enum sandbox_kind kind, struct err *reterr)
+static int drop_rights(enum sandbox_kind kind, int64_t file_max, struct err *reterr)
 {
-    int r = limit_resources(reterr);
+    int r = limit_resources(file_max, reterr);
 
     if (r >= 0)
         r = drop_capabilities(kept_capabilities[kind], reterr);
@@ -218,19 +227,19 @@ static int drop_rights(enum sandbox_kind kind, struct err *reterr)
     return r;
 }
 
-int sandbox_enter(enum sandbox_kind kind, int last_fd, struct err *reterr)
+int sandbox_enter(enum sandbox_kind kind, int last_fd, int64_t file_max, struct err *reterr)
 {
     int r;
 
     umask(0);
     r = lock_into_directory(kind, last_fd, reterr);
-    return r < 0 ? r : drop_rights(kind, reterr);
+    return r < 0 ? r : drop_rights(kind, file_max, reterr);
 }
 
 int sandbox_view(enum sandbox_kind kind, struct err *reterr)
 {
     umask(0);
-    return drop_rights(kind, reterr);
+    return drop_rights(kind, -1, reterr);
 }
 
 int sandbox_seal(enum sandbox_kind kind, struct err *reterr)

@@ -1,6 +1,8 @@
 /* Locks the worker into one directory before it reads the first foreign byte. */
 #pragma once
 
+#include <stdint.h>
+
 #include "err.h"
 
 enum sandbox_kind {
@@ -14,9 +16,10 @@ enum sandbox_kind {
 /* Chroot into LAYER_FD_DIR, close every descriptor above last_fd, enter empty network, IPC and
  * mount namespaces, drop capabilities for good, set no_new_privs and resource limits.  Afterwards
  * "." and "/" are the directory.  SANDBOX_READ makes each directory from LAYER_FD_DIR up the root
- * of a read-only mount of its own first, so that no descriptor leads out of it.  Threads come after
- * this, which is for the calling one alone. */
-int sandbox_enter(enum sandbox_kind kind, int last_fd, struct err *reterr);
+ * of a read-only mount of its own first, so that no descriptor leads out of it.  No file that is
+ * written may have more than file_max bytes; -1: any number.  Threads come after this, which is for
+ * the calling one alone. */
+int sandbox_enter(enum sandbox_kind kind, int last_fd, int64_t file_max, struct err *reterr);
 /* The last step: allow only the system calls that reading an archive and making files need, to this
  * and all other threads; starting new ones is not among them. */
 int sandbox_seal(enum sandbox_kind kind, struct err *reterr);

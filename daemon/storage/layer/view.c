@@ -92,13 +92,18 @@ static int copy_mounts(struct err *reterr)
 
 /* ---- one that does not ---- */
 
+/* Ends with us, whenever we are killed. */
 static pid_t namespace_holder(void)
 {
     struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
-    pid_t pid = sys_clone3(&args);
+    pid_t worker = getpid(), pid = sys_clone3(&args);
 
-    while (pid == 0)
+    if (pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (pid == 0 && getppid() == worker)
         pause();
+    if (pid == 0)
+        _exit(0);
     return pid;
 }
 
