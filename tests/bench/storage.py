@@ -78,7 +78,8 @@ class Container:
         self.engine("rm", "-f", self.id)
 
 
-def measure(engine, rounds):
+def measure(engine, rounds, large):
+    """large: what to call the file of that name"""
     found = {}
 
     def note(name, value):
@@ -90,13 +91,13 @@ def measure(engine, rounds):
         for path in (one.path("large"), two.path("large")):
             forget(path)
         read_all(one.path("large"))
-        note("large file, read by a second container, ms", milliseconds(read_all, two.path("large")))
+        note(f"{large}, read by a second container, ms", milliseconds(read_all, two.path("large")))
         note("first write, 1 MiB file, ms", statistics.median(milliseconds(first_write, one.path(f"small{i}"))
                                                               for i in range(10)))
         note("second write, ms", milliseconds(first_write, one.path("small0")))
         note("delete, 1 MiB file, ms", statistics.median(milliseconds(os.unlink, one.path(f"small{i}"))
                                                          for i in range(10, 20)))
-        note("first write, large file, ms", milliseconds(first_write, one.path("large")))
+        note(f"first write, {large}, ms", milliseconds(first_write, one.path("large")))
         deep = Container(engine, "deep:1")
         note(f"readdir of {LAYERS * FILES} names in {LAYERS} layers, ms", milliseconds(os.listdir, deep.path("deep")))
         for container in (one, two, deep):
@@ -131,7 +132,8 @@ def run(driver, options, archives):
         stack.callback(engine.close)
         for archive in archives:
             engine("load", "-q", "-i", archive)
-        return measure(engine, options.rounds)
+        size = options.large
+        return measure(engine, options.rounds, f"{size >> 10} GiB file" if size % 1024 == 0 else f"{size} MiB file")
 
 
 def main():

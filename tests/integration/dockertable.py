@@ -222,8 +222,8 @@ SCENES["networks"] = [
     ("network inspect full", 0, at("IPAM/Config",  # in the order that the client chose
         lambda parts: {"Subnet": "10.78.0.0/24", "IPRange": "10.78.0.128/25", "Gateway": "10.78.0.1", "AuxiliaryAddresses": {"a": "10.78.0.5"}} in parts)),
     ("network inspect full", 0, at("Labels", {"k": "v"})), ("network create full", 1, "network with name full already exists"),
-    ("network create --ipv4=true four", 0, is_id), ("network create --config-only --subnet 10.79.0.0/24 conf", (0, 1), None),
-    ("network create --config-from conf fromconf", (0, 1), None), ("network create --ingress in", 1, None), ("network create --scope local sc", 0, None),
+    ("network create --ipv4=true four", 0, is_id), ("network create --config-only --subnet 10.79.0.0/24 conf", 0, is_id),
+    ("network create --config-from conf fromconf", 0, is_id), ("network rm conf", 1, 'configuration network "conf" is in use'), ("network rm fromconf", 0, "=fromconf"), ("network rm conf", 0, "=conf"), ("network create --ingress in", 1, None), ("network create --scope local sc", 0, None),
     ("network create plain", 0, is_id), ("network inspect -f '{{.Driver}}' -v plain", 0, "=bridge"), ("network inspect nothere", 1, "nothere"),
     ("network ls", 0, ("bridge", "host", "none", "full")), ("network ls -f name=pla -q --no-trunc", 0, is_id), ("network ls --format '{{.Name}}' -f driver=host", 0, "=host"),
     ("create --name cc " + SLEEP, 0, is_id), ("create --name other " + SLEEP, 0, is_id),

@@ -235,7 +235,7 @@ class Daemon:
                     self.process.wait()
             log = host.read(self.log)
             found = SANITIZER.search(log)
-            report = log[found.start():][:4000] if found else None
+            report = log[found.start():][:20000] if found else None
         host.remove_root(self.root)
         if self in daemons:
             daemons.remove(self)
@@ -396,6 +396,14 @@ class Daemon:
     def census(self):
         return host.census(self.root, self.data, self.run, self.pid, self.names)
 
+    def at_rest(self):
+        """After clean(): no shim or worker of what is gone lives on, and the trash is empty."""
+        if STOCK:
+            return True
+        helpers = [pid for pid in host.processes(self.root)
+                   if re.search("containerd-lite-(shim|layer)", host.read(f"/proc/{pid}/cmdline"))]
+        return not helpers and not os.listdir(f"{self.data}/tmp")
+
     def settled_census(self):
         """A baseline: what ends in the background (shims, connections) has ended."""
         found = [self.census()]
@@ -423,4 +431,5 @@ class Daemon:
         try:
             wait_for(same, "the counts to go back")
         except AssertionError:
-            raise AssertionError(f"(before, after): {difference}") from None
+            running = host.describe(self.root) if "processes" in difference else ""
+            raise AssertionError(f"(before, after): {difference}{running}") from None

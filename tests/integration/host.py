@@ -1,6 +1,8 @@
 """What a daemon under test leaves on the host: processes, mounts, cgroups, links, nftables elements,
 descriptors, rows, directories.  Counting them, and removing them after a crash."""
+import contextlib
 import ctypes
+import glob
 import json
 import os
 import re
@@ -234,6 +236,17 @@ def descriptors(pid):
     return found
 
 
+def describe(root):
+    """What those processes are and wait for, for whoever must find out why they are there."""
+    found = ""
+    for pid in sorted(processes(root)):
+        words = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
+        state = read(f"/proc/{pid}/stat").rpartition(")")[2].split()[:2]
+        found += (f"\n  {pid} {' '.join(state)} {words[:200]} waits in {read(f'/proc/{pid}/wchan')}, "
+                  f"has {sorted(links(pid))[:40]}")
+    return found
+
+
 def census(root, data, run, daemon_pid, names):
     """Everything countable, as {kind: comparable value}."""
     ours = processes(root)
@@ -253,7 +266,8 @@ def census(root, data, run, daemon_pid, names):
         found["cgroups"] = len(cgroup_dirs(names["cgroup_parent"]))
     if daemon_pid:
         found["daemon"] = daemon_pid
-        found.update({f"descriptors: {what.replace(root, '')}": count
+        # The journal of events goes on in the next file when one is full.
+        found.update({"descriptors: " + re.sub(r"/events/\d+\.jsonl", "/events/N.jsonl", what.replace(root, "")): count
                       for what, count in descriptors(daemon_pid).items()})
     found.update({f"rows: {table}": count for table, count in rows(data).items()})
     return found
@@ -329,3 +343,11 @@ def sweep():
         owner = read(f"{root}/{OWNER}").split()
         if root.startswith(PREFIX) and owner and start_time(owner[0]) != owner[1]:
             remove_root(root)
+
+
+def remove_cgroups(name):
+    """A parent cgroup that containers of a test were told to be in, and what is in it, in all hierarchies: nobody else knows that it is done with."""
+    for top in glob.glob(f"/sys/fs/cgroup/*/{name}") + glob.glob(f"/sys/fs/cgroup/{name}"):
+        for path, _, _ in os.walk(top, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)

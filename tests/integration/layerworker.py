@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 
-from harness import BUILD
+from harness import BUILD, SLOW
 
 WORKER = f"{BUILD}/bin/containerd-lite-layer"
 FD_REPORT, FD_DIR, FD_LOWER = 3, 4, 5
@@ -66,9 +66,9 @@ def watch(pid, into):
         time.sleep(0.005)
 
 
-def run(command, directory, *args, input=b"", input_fd=None, lowers=(), more_fds={}, limit=120):
+def run(command, directory, *args, input=b"", input_fd=None, lowers=(), more_fds={}, limit=120, started=None):
     """input: bytes, or input_fd (taken).  more_fds: {number: descriptor} (borrowed), which
-    may stand for standard output too."""
+    may stand for standard output and for the reports too.  started(pid) is called when it runs."""
     if input_fd is None:
         with tempfile.TemporaryFile() as file:
             file.write(input)
@@ -87,6 +87,8 @@ def run(command, directory, *args, input=b"", input_fd=None, lowers=(), more_fds
     pid = os.posix_spawn(
         WORKER, [WORKER, command, *([f"--lowers={len(lowers)}"] if lowers else []), *args], os.environ,
         file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in fds.items()])
+    if started:
+        started(pid)
     peaks = []
     watcher = threading.Thread(target=watch, args=(pid, peaks))
     watcher.start()
@@ -96,17 +98,21 @@ def run(command, directory, *args, input=b"", input_fd=None, lowers=(), more_fds
     for thread in readers:
         thread.start()
     for thread in readers:
-        thread.join(limit)
+        thread.join(limit * SLOW)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     watcher.join()
     # The first look may still have seen this process, before it became the worker.
-    return Done(status, outputs[FD_REPORT][0], outputs.get(1, [b""])[0], peaks[-1] if peaks else 0)
+    return Done(status, *(outputs.get(n, [b""])[0] for n in (FD_REPORT, 1)), peaks[-1] if peaks else 0)
+
+
+def sanitized():
+    with open(WORKER, "rb") as file:
+        return b"__asan" in file.read()
 
 
 def small(done):
     """32 MiB of resident memory, if it is the program's own and not a sanitizer's."""
-    with open(WORKER, "rb") as file:
-        assert done.peak < 32 << 10 or b"__asan" in file.read(), done.peak
+    assert done.peak < 32 << 10 or sanitized(), done.peak
 
 
 def in_overlay(lowers, upper, script):

@@ -108,7 +108,7 @@ class Server:
                 outer.requests.append((self.command, self.path, dict(self.headers)))
                 outer.handle(self)
 
-            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = handle_any
 
             def log_message(self, *_):
                 pass

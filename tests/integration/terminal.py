@@ -10,6 +10,8 @@ import struct
 import termios
 import time
 
+SLOW = float(os.environ.get("CTL_SLOW", "1"))
+
 
 def set_size(fd, rows, columns):
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -50,7 +52,7 @@ class Terminal:
 
     def expect(self, pattern, limit=30):
         """Wait until the output matches the regular expression; returns the match."""
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + limit * SLOW
         alive = True
         while True:
             match = re.search(pattern, self.unread)
@@ -64,7 +66,7 @@ class Terminal:
 
     def wait(self, limit=30):
         """Read to the end and return the exit status as a shell would tell it."""
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + limit * SLOW
         while self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:

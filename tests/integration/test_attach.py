@@ -1,8 +1,9 @@
 """attach and run -it: terminals, detach keys, sizes, several clients, half-closed connections."""
 import socket
+import struct
 import time
 
-from harness import STOCK, VERSION, demultiplex, equal, has, wait_for
+from harness import SLOW, STOCK, VERSION, demultiplex, equal, has, wait_for
 
 
 def test_typing_at_a_shell(d):
@@ -84,7 +85,7 @@ def test_attach_to_a_stopped_one(d):
 def attach(d, container, **parameters):
     wanted = "&".join(f"{k}={v}" for k, v in parameters.items())
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(30)
+    sock.settimeout(30 * SLOW)
     sock.connect(d.sock)
     sock.sendall(f"POST /{VERSION}/containers/{container}/attach?{wanted} HTTP/1.1\r\nHost: x\r\n"
                  "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode())
@@ -170,6 +171,46 @@ def test_a_client_that_does_not_read_blocks_nobody(d):
     equal(d.ok("wait", container), "0")
     lazy.close()
     equal(len(d.ctl("logs", container).out), 8000000)
+
+
+def parts(sock):
+    """As demultiplex(rest(sock)), of very much."""
+    data, at, found = bytearray(), 0, {1: bytearray(), 2: bytearray()}
+    while more := sock.recv(1 << 20):
+        data += more
+    sock.close()
+    while at < len(data):
+        stream, size = struct.unpack(">B3xI", data[at:at + 8])
+        found[stream] += data[at + 8:at + 8 + size]
+        at += 8 + size
+    equal(at, len(data))
+    return bytes(found[1]), bytes(found[2])
+
+
+def test_a_client_that_is_too_far_behind_is_told_so(d):
+    """It holds the output up for ten seconds, no more; if it reads then, it gets all that was kept, and why there is no more."""
+    if STOCK:
+        return  # it waits there for ever
+    word = "0123456789" * 100
+    container = d.ok("create", "busybox", "sh", "-c", f"yes {word} | head -c 88088000")
+    lazy, head = attach(d, container, stream=1, stdout=1)
+    has(head, b"multiplexed-stream")
+    d.ok("start", container)
+    equal(d.ok("wait", container), "0")
+    out, err = parts(lazy)
+    has(err, b"cut off")
+    has(err, b"64 MiB behind")
+    assert 64 << 20 <= len(out) < 88088000 and out == (f"{word}\n".encode() * (len(out) // 1001 + 1))[:len(out)], len(out)
+    equal(len(d.ctl("logs", container).out), 88088000)
+    # A terminal's stream is the program's alone: it ends without a word.
+    container = d.ok("create", "-t", "busybox", "sh", "-c", f"stty raw; yes {word} | head -c 88088000")
+    lazy, _ = attach(d, container, stream=1, stdout=1)
+    d.ok("start", container)
+    equal(d.ok("wait", container), "0")
+    out = bytearray()
+    while more := lazy.recv(1 << 20):
+        out += more
+    assert out == (f"{word}\n".encode() * (len(out) // 1001 + 1))[:len(out)] and len(out) < 88088000, (len(out), out[-100:])
 
 
 def test_without_upgrade_it_is_200_and_raw(d):

@@ -164,6 +164,17 @@ def test_failures(d):
     equal(bad(d, "FROM busybox\nCOPY no* /\n"), "COPY failed: no source files were specified")
     equal(bad(d, "FROM busybox\nCOPY ../x /\n"), "COPY failed: forbidden path outside the build context: ../x ()")
     has(bad(d, "FROM busybox\nCOPY a b /c\n", {"a": "1", "b": "2"}), "When using COPY with more than one source file")
+    equal(bad(d, "# nothing\n"), "failed to parse Dockerfile: file with no instructions")
+    # What can be seen before anything is run, is.
+    for line in ("RUN --x true", "COPY --x a b", "ADD --from=0 a b", "COPY --chown=1 --chown=2 a b", "COPY a", "ENV a", "ENV =b", "ENV a=b c", "LABEL a",
+                 "ARG =b", "SHELL /bin/sh", 'VOLUME [""]'):
+        b = build(d, f"FROM busybox\nRUN echo for nothing\n{line}\n")
+        equal(b.status, 400, line)
+        has(b.message, "dockerfile parse error line 3: ")
+    has(bad(d, "FROM busybox AS a\nFROM busybox AS A\n"), "a stage name already used")
+    for line, text in (("HEALTHCHECK NONE x", "NONE takes no arguments"), ("HEALTHCHECK X y", 'Unknown type "X" in HEALTHCHECK'),
+                       ("HEALTHCHECK --timeout=1us CMD x", 'Interval "timeout" cannot be less than 1ms')):
+        has(bad(d, f"FROM busybox\n{line}\n"), text)
     equal(bad(d, "FRUM busybox\n"), "dockerfile parse error line 1: unknown instruction: FRUM")
     equal(bad(d, ""), "the Dockerfile (Dockerfile) cannot be empty")
     equal(bad(d, None, {"x": "y"}), "Cannot locate specified Dockerfile: Dockerfile")
@@ -190,7 +201,8 @@ def test_copied(d):
     good(d, "FROM busybox\nRUN mkdir /there; ln -s /there /here; echo old > /there/old; ln -s /there/old /to\n"
          "COPY a.txt /there\nCOPY *.txt /globbed/\nCOPY dir /tree\nCOPY dir/. /here/\nCOPY a.txt renamed/x\n"
          "COPY b.txt /to\nCOPY [\"sp ace\", \"/s p/\"]\nCOPY --chown=5:6 dir /owned/deep\nCOPY --chmod=750 a.txt /mode\n"
-         "COPY link /linked\nCOPY . /all/\nCOPY d?r/*e /q/\n", files, t="copied")
+         "COPY link /linked\nCOPY . /all/\nCOPY d?r/*e /q/\nCOPY */one [ab]*/nothing* *.tx[t] /r/\n", files, t="copied")
+    equal(run(d, "copied", "ls", "/r"), "a.txt\nb.txt\none")
     equal(run(d, "copied", "sh", "-c", "cat /there/a.txt /globbed/a.txt /globbed/b.txt /tree/one /tree/sub/two "
               "/there/one /renamed/x /there/old '/s p/sp ace' /linked /all/.hidden /q/one; ls -l /to | wc -l"),
           "aab121absah11")
@@ -294,6 +306,34 @@ def test_steps_are_not_listed(d):
     bad(d, "FROM busybox\nENV left=1\nRUN exit 1\n")
     deleted = d.api("POST", "/build/prune", status=200).json["CachesDeleted"]
     assert deleted and not ids(all=1) - all_before, deleted
+
+
+def test_how_much_of_the_cache_stays(d):
+    """What was used last stays, as much as is asked for; what images have does not count."""
+    mib = 1 << 20
+
+    def left(name):
+        return bool(re.search(rf"{name}=", str([d.api("GET", f"/images/{image['Id']}/history").json for image in d.api("GET", "/images/json", all=1).json])))
+    d.api("POST", "/build/prune", status=200)
+    kept = good(d, "FROM busybox\nRUN head -c 4000000 /dev/urandom > /kept\n", t="kept")
+    for name in ("first", "second", "third"):
+        bad(d, f"FROM busybox\nRUN : {name}= && head -c 2000000 /dev/urandom > /{name}\nRUN exit 1\n")
+    bad(d, "FROM busybox\nRUN : first= && head -c 2000000 /dev/urandom > /first\nRUN exit 1\n")  # used once more
+
+    def prune(**query):
+        return d.api("POST", "/build/prune", status=200, **query).json
+    for query in ({"keep-storage": 100 * mib}, {"reserved-space": 6000000}, {"max-used-space": 100 * mib}, {"min-free-space": 1},
+                  {"max-used-space": 1, "reserved-space": 6000000}):
+        equal(prune(**query), {"CachesDeleted": [], "SpaceReclaimed": 0}, query)
+    gone = prune(**{"keep-storage": 4 * mib})
+    equal((left("first"), left("second"), left("third")), (True, False, True))
+    assert 2000000 <= gone["SpaceReclaimed"] < 6000000, gone
+    has(d.ok("builder", "prune", "-f", "--keep-storage", "2m"), "Total reclaimed space: ")
+    equal((left("first"), left("third")), (True, False))
+    assert prune(**{"min-free-space": 1 << 60})["CachesDeleted"] and not left("first")
+    has(d.api("POST", "/build/prune", status=400, **{"keep-storage": "much"}).message, "keep-storage")
+    equal(inspect(d, "kept")["Id"], kept.id)
+    d.ok("rmi", "kept")
 
 
 def begun(d):

@@ -1,5 +1,6 @@
 """POST /build: what comes from elsewhere, stages side by side, the cache of other images, each option of a build."""
 import io
+import json
 import os
 import pathlib
 import subprocess
@@ -7,10 +8,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import docker
-from harness import equal, has, wait_for
+import host
+from harness import SLOW, Daemon, equal, has, wait_for
 from registries import Fake
 from test_build import bad, build, context, directory, good, history, inspect, run, steps
-from test_import_url import server
+from test_import_url import chunked, redirect, server
 from test_registry import runnable
 
 
@@ -101,10 +103,58 @@ def test_urls_that_fail(d):
         has(bad(d, f"FROM busybox\nADD {s.url}/%2e%2e /x/\n"), "cannot determine filename")
         has(bad(d, f"FROM busybox\nADD {s.url}/f local /x/\n", {"local": "1"}), "use one ADD for each")
         has(bad(d, f"FROM busybox\nADD {s.url}/f {s.url}/f /x\n"), "the destination must be a directory and end with a /")
-        has(bad(d, f"FROM busybox\nCOPY {s.url}/f /x\n"), "file not found in build context")
+        equal(bad(d, f"FROM busybox\nCOPY {s.url}/f /x\n"), "COPY failed: source can't be a URL for COPY")
         has(bad(d, "FROM busybox\nADD http://127.0.0.1:1/f /x\n"), "ADD failed: ")
         assert not any(b"secret" in path.encode() for path, _ in s.seen)
     d.assert_counts(before)
+
+
+def test_credentials_of_urls_are_not_told(d):
+    """The server gets them; who reads the output, an error, the history or the log does not."""
+    def secretive(url):
+        return url.replace("http://", "http://somebody:secret@")
+
+    def told(b):
+        return json.dumps(b.lines) + str(b.message)
+
+    with server({"/f": b"x", "/": b"x", "/moved": redirect("http://other:secret@127.0.0.1:1/f"),
+                 "/c": context({"Dockerfile": "FROM busybox\n"}, "gz")}) as s:
+        url = secretive(s.url)
+        b = good(d, f"FROM busybox\nADD {url}/f /x\nADD [\"{url}/f\", \"/y\"]\nONBUILD ADD {url}/f /z\n", t="secretive")
+        equal([headers.get("Authorization") for _, headers in s.seen], ["Basic c29tZWJvZHk6c2VjcmV0"] * 2)
+        has(b.text, f"Step 2/4 : ADD {s.url}/f /x\n", f'["{s.url}/f", "/y"]', f"ONBUILD ADD {s.url}/f /z\n")
+        seen = [told(b), *history(d, "secretive")]
+        equal(inspect(d, "secretive")["Config"]["OnBuild"], [f"ADD {url}/f /z"])
+        b = good(d, "FROM secretive\n", t="triggered")
+        seen += [told(b), *history(d, "triggered"), told(good(d, None, remote=f"{url}/c"))]
+        for failing in ("/ /x/", "/none /x", "/${x /y", "/moved /x", "/f?a=secret x /y/"):
+            seen.append(told(build(d, f"FROM busybox\nADD {url}{failing}\n")))
+        for remote in (f"{url}/none", secretive("http://127.0.0.1:1/c"), "http://somebody:sec ret@127.0.0.1:1/c"):
+            seen.append(told(build(d, None, remote=remote)))
+        has(seen[-2], "127.0.0.1:1/c")
+        has(bad(d, f"FROM busybox\nADD {url}/ /x/\n"), f"cannot determine filename from url: {s.url}/")
+        seen.append(d.ctl("build", f"{url}/none").err)
+    seen.append(pathlib.Path(d.log).read_text())
+    for text in seen:
+        assert "secret@" not in text and "somebody" not in text and "sec ret" not in text, text
+
+
+def test_a_download_has_a_limit():
+    """Whether the server says how much it is or not; and nothing is left."""
+    with Daemon("--build-download-limit", "1m") as d:
+        good(d, "FROM busybox\n")
+        wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "what was removed before to be deleted")
+        before = d.settled_census()
+        most, more = os.urandom(1 << 20), os.urandom((1 << 20) + 1)
+        with server({"/most": most, "/more": more, "/unsaid": chunked(more), "/most-unsaid": chunked(most)}) as s:
+            for name in "more", "unsaid":
+                text = f"{s.url}/{name} is larger than the 1048576 bytes that a build may download from a URL"
+                equal(bad(d, f"FROM busybox\nADD {s.url}/{name} /x\n"), f"ADD failed: {text}")
+                equal(bad(d, None, remote=f"{s.url}/{name}"), f"unable to download the context: {text}")
+            wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "what had come to be deleted")
+            d.assert_counts(before)
+            for name in "most", "most-unsaid":
+                equal(run(d, good(d, f"FROM busybox\nADD {s.url}/{name} /x\n").id, "stat", "-c", "%s", "/x"), str(1 << 20))
 
 
 def test_a_download_is_cancelled(d):
@@ -165,6 +215,15 @@ def test_pull(d):
         assert any("Pulling from base" in line.get("status", "") for line in b.lines), b.lines
         quiet = good(d, text, pull="1", q="1")
         assert not any("status" in line for line in quiet.lines), quiet.lines
+
+
+def test_a_name_that_is_a_prefix_of_several_ids(d):
+    """It is none of them: an image of that name can be pulled, as under dockerd."""
+    ids = [good(d, f"FROM busybox\nENV n={n}\nEXPOSE {n + 1}-{n + 3}/udp\n").id.partition(":")[2] for n in range(17)]
+    equal(sorted(inspect(d, ids[16])["Config"]["ExposedPorts"]), ["17/udp", "18/udp", "19/udp"])
+    prefix = next(a[0] for a in ids if sum(b[0] == a[0] for b in ids) > 1)
+    equal(d.api("GET", f"/images/{prefix}/json", status=404).message, f"No such image: {prefix}:latest")
+    has(bad(d, f"FROM {prefix}\n"), f"library/{prefix}/manifests/latest")
 
 
 # The cache of other images
@@ -349,7 +408,7 @@ def test_compose(d):
 
     def compose(*args):
         done = subprocess.run(["docker-compose", "-p", "made", "-f", str(place / "docker-compose.yml"), *args],
-                              capture_output=True, text=True, timeout=120, check=False,
+                              capture_output=True, text=True, timeout=120 * SLOW, check=False,
                               env={**os.environ, "DOCKER_HOST": f"unix://{d.sock}", "DOCKER_BUILDKIT": "0",
                                    "COMPOSE_DOCKER_CLI_BUILD": "0"})
         equal(done.returncode, 0, done.stderr)
@@ -362,6 +421,36 @@ def test_compose(d):
     has(compose("build", "--no-cache", "--build-arg", "v=else", "app"), "Successfully built")
     equal(run(d, "composed", "cat", "/v"), "else")
     equal(run(d, "made_plain", "env")[:7].count("PATH"), 1)
+
+
+def test_limits_by_the_api(d):
+    """What no client of the other tests sends: it holds for the containers of RUN."""
+    words = good(d, "FROM busybox\nRUN cat /proc/self/cgroup; cat /sys/fs/cgroup/cpu/cpu.shares /sys/fs/cgroup/cpu.weight 2>/dev/null; cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes; true\n",
+                 cpushares=512, memory=64 << 20, memswap=96 << 20, cgroupparent="ctl-build-parent", cpuperiod=50000, cpuquota=25000, cpusetcpus="0", cpusetmems="0").text
+    has(words, "ctl-build-parent")
+    assert "\n512\n" in words or "20\n" in words, words
+    if "ctl-build-parent" in words and pathlib.Path("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists():
+        has(words, str(96 << 20))
+    host.remove_cgroups("ctl-build-parent")
+    for wrong in ({"cpushares": "many"}, {"cpusetcpus": "x"}, {"ulimits": "{"}, {"securityopt": '["no-new-privileges"]'}):
+        assert bad(d, "FROM busybox\nRUN true\n", **wrong), wrong
+
+
+def test_platforms(d):
+    """An image of another platform that is here is not taken for the one that is asked for."""
+    arch = inspect(d, "busybox")["Architecture"]
+    other = "arm64" if arch == "amd64" else "amd64"
+    equal(inspect(d, good(d, f"ARG p=linux/{arch}\nFROM --platform=$p busybox\nCMD true\n", t="mine").id)["Architecture"], arch)
+    good(d, "FROM busybox\nCMD true\n", platform=f"linux/{arch}")
+    with Fake() as fake:
+        for text, query in ((f"FROM --platform=linux/{other} {fake.host}/app\n", {}), (f"FROM {fake.host}/app\n", {"platform": f"linux/{other}"})):
+            fake.add("app", "latest", runnable(arch=arch))
+            d.ok("pull", "-q", f"{fake.host}/app")
+            has(bad(d, text, **query), f"does not match the specified platform (linux/{other}")
+            fake.add("app", "latest", runnable(arch=other))
+            equal(inspect(d, good(d, text + "LABEL a=b\n", **query).id)["Architecture"], other)
+            d.ok("rmi", f"{fake.host}/app")
+    has(bad(d, "FROM --platform=a/b/c/d busybox\n"), "a/b/c/d")
 
 
 def test_docker_py(d):

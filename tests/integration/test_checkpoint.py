@@ -8,7 +8,7 @@ import stat
 import subprocess
 import tempfile
 
-from harness import Daemon, equal, has, wait_for
+from harness import SLOW, Daemon, equal, has, wait_for
 
 STAND_IN = r'''#!/usr/bin/python3
 import json, os, re, signal, sys, time
@@ -205,6 +205,58 @@ def test_a_directory_in_other_hands():
         equal(names(d, container, dir=elsewhere), ["one"])
 
 
+def test_a_directory_that_others_may_write_to():
+    """What is restored would be theirs to choose, what a removal finds too: refused, wherever on the way it is."""
+    with criu() as (d, stand_in):
+        container = d.sleeper()
+        elsewhere = f"{d.root}/above/elsewhere"
+        create(d, container, "one", CheckpointDir=elsewhere, Exit=False)
+        d.ok("stop", "-t", "0", container)
+        images = f"{elsewhere}/one"
+
+        def refused(path, what):
+            for method, where, parameters in (("POST", f"/containers/{container}/start", {"checkpoint": "one", "checkpoint-dir": path}),
+                                              ("DELETE", f"/containers/{container}/checkpoints/one", {"dir": path})):
+                if what.startswith(images) and method == "DELETE":
+                    continue
+                has(d.api(method, where, status=400, **parameters).message, "cannot be used: ", what)
+            equal(stand_in.calls("restore"), [])
+
+        @contextlib.contextmanager
+        def changed(path, mode=None, owner=-1, group=-1):
+            was = os.stat(path)
+            os.chown(path, owner, group)
+            if mode is not None:
+                os.chmod(path, mode)
+            try:
+                yield
+            finally:
+                os.chown(path, was.st_uid, was.st_gid)
+                os.chmod(path, stat.S_IMODE(was.st_mode))
+
+        for path in (f"{d.root}/above", elsewhere, images, f"{images}/pages.img"):
+            for how in ({"mode": 0o757}, {"mode": 0o770}, {"owner": 1000}):
+                with changed(path, **how):
+                    refused(elsewhere, f"{path} (owner {how.get('owner', 0)}, ")
+        with changed(elsewhere, 0o777):
+            has(d.api("GET", f"/containers/{container}/checkpoints", status=400, dir=elsewhere).message, "can be changed by others")
+        # In the sticky directory of all nobody takes the place of what is root's.
+        with changed(f"{d.root}/above", 0o1777):
+            os.symlink(elsewhere, f"{d.root}/above/link")
+            equal(names(d, container, dir=f"{d.root}/above/link"), ["one"])
+        os.symlink("/etc/passwd", f"{images}/link")
+        refused(elsewhere, f"{images}/link is no file")
+        os.unlink(f"{images}/link")
+        d.ok("start", "--checkpoint", "one", "--checkpoint-dir", f"{d.root}/above/link", container)
+        assert f"--images-dir={images}" in stand_in.calls("restore")[0]
+        # Nor is one made there.
+        with changed(f"{d.root}/above", 0o777):
+            for path in (elsewhere, f"{d.root}/above/new/er"):
+                has(create(d, container, "two", CheckpointDir=path, status=400).message, "can be changed by others")
+        assert not os.path.exists(f"{d.root}/above/new")
+        equal(len(stand_in.calls("dump")), 1)
+
+
 def test_containers_that_cannot_be():
     with criu() as (d, stand_in):
         for method, path, body in (("GET", "", None), ("POST", "", {"CheckpointID": "one"}), ("DELETE", "/one", None)):
@@ -253,7 +305,7 @@ def test_one_at_a_time_and_no_pause_meanwhile():
         has(d.api("POST", f"/containers/{container}/pause", status=409).message, "is being made")
         equal(names(d, container), [])
         stand_in.untell("dump.waits")
-        equal(first.wait(30), 0)
+        equal(first.wait(30 * SLOW), 0)
         d.ok("pause", container)
         d.ok("unpause", container)
         equal(names(d, container), ["one"])
@@ -267,7 +319,7 @@ def test_a_daemon_that_dies_meanwhile_loses_none():
         client = d.spawn_client("checkpoint", "create", container, "one")
         wait_for(lambda: stand_in.calls("dump"), "the dump to begin")
         d.kill9()
-        client.wait(30)
+        client.wait(30 * SLOW)
         d.start()
         equal(names(d, container), [])
         equal(d.state(container)["Pid"], pid)
@@ -286,7 +338,7 @@ def test_container_that_ends_before():
         wait_for(lambda: stand_in.calls("check"), "the check to begin")
         d.ok("kill", container)
         stand_in.untell("check.waits")
-        has(client.communicate(timeout=30)[1], "is not running")
+        has(client.communicate(timeout=30 * SLOW)[1], "is not running")
         equal((client.returncode, stand_in.calls("dump"), names(d, container)), (1, [], []))
 
 
@@ -300,7 +352,7 @@ def test_removed_with_its_container_even_while_made():
         wait_for(lambda: len(stand_in.calls("dump")) == 2, "the dump to begin")
         d.ok("rm", "-f", container)
         stand_in.untell("dump.waits")
-        client.wait(30)
+        client.wait(30 * SLOW)
         d.assert_counts(before)
         equal(os.listdir(f"{d.data}/containers"), [])
 
@@ -327,7 +379,8 @@ def test_start_from_one():
             has(outside, f"--external=mnt[{path}]:")
         state = d.state(container)
         pid = state["Pid"]
-        equal((state["Status"], open(f"/proc/{pid}/comm").read()), ("running", "sleep\n"))
+        equal(state["Status"], "running")
+        wait_for(lambda: open(f"/proc/{pid}/comm").read() == "sleep\n", "what stands for the restored process")
         equal([line for line in open(f"/proc/{pid}/cgroup") if container in line], cgroup)
         wait_for(lambda: "gone on" in d.ok("logs", container), "its output in the log")
         # Nothing of it is mounted on the host, nor open in it.
@@ -400,7 +453,7 @@ def test_restore_under_way_ends_with_its_daemon():
         wait_for(lambda: stand_in.calls("restore"), "the restore to begin")
         has(d.api("POST", f"/containers/{container}/start", status=409, checkpoint="one").message, "is being started")
         d.kill9()
-        client.wait(30)
+        client.wait(30 * SLOW)
         wait_for(lambda: not os.path.exists(f"/proc/{stand_in.pid('restore')}"), "criu to end")
         d.start()
         equal(d.state(container)["Status"], "exited")

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 
-from harness import CTLC, STOCK, equal
+from harness import CTLC, SLOW, STOCK, equal
 
 ID = "a" * 64
 
@@ -87,7 +87,7 @@ def finish(client, f):
         time.sleep(0.01)
     f.attached.shutdown(socket.SHUT_RDWR)
     try:
-        out, err = client.communicate(timeout=20)
+        out, err = client.communicate(timeout=20 * SLOW)
     finally:
         client.kill()
     equal(client.returncode, 7, (out, err))
@@ -132,15 +132,15 @@ def test_stream_goes_on_while_the_daemon_is_slow():
             connection.shutdown(socket.SHUT_RDWR)
         else:
             asked.set()
-            go.wait(30)
+            go.wait(30 * SLOW)
             connection.sendall(EXITED_7)
 
     with fake(wait) as f:
         client = f.run(stdin=subprocess.PIPE)
-        assert asked.wait(20), "asked again"
+        assert asked.wait(20 * SLOW), "asked again"
         client.stdin.write(b"typed\n")
         client.stdin.flush()
-        f.attached.settimeout(20)
+        f.attached.settimeout(20 * SLOW)
         equal(f.attached.recv(100), b"typed\n")
         go.set()
         finish(client, f)

@@ -132,7 +132,7 @@ def test_curl(d):
 def ctlc(d, *args, **environment):
     base = {k: v for k, v in os.environ.items() if k not in ("CTLC_HOST", "DOCKER_HOST")}
     return subprocess.run([f"{BUILD}/bin/ctlc", *args], env={**base, **environment}, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, check=False)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60 * SLOW, check=False)
 
 
 def test_where_ctlc_looks(d):

@@ -8,7 +8,7 @@ import tarfile
 import time
 
 import imagemaker
-from harness import IMAGE, equal, has, wait_for
+from harness import IMAGE, SLOW, equal, has, wait_for
 from imagemaker import docker_archive, layer
 from registries import skopeo
 from stock import dockerd
@@ -175,6 +175,7 @@ def test_again_and_again(d):
 
 
 def test_errors(d):
+    typed = d.ok("create", "busybox", "true")
     c = d.sleeper()
     since = f"{time.time():.9f}"
     equal(d.api("POST", "/commit", status=404, container="nosuch").message, "No such container: nosuch")
@@ -183,6 +184,11 @@ def test_errors(d):
     has(d.api("POST", "/commit", status=400, container=c, changes="FROM x").message, "FROM is not a valid change")
     equal(d.events(since, type=["container"]), [])
     has(d.fails(1, "commit", "nosuch"), "No such container")
+    # One such image would hide all from clients in Go.
+    for config, path in (({"Labels": {"a": 5}}, "Labels"), ({"Env": [5]}, "Env"), ({"User": 5}, "User")):
+        has(d.api("POST", "/commit", config, container=typed, repo="typed", status=400).message,
+            f"json: cannot unmarshal number into Go struct field CreateRequest.{path} of type string")
+    d.ok("rm", typed)
 
 
 def test_image_is_gone(d):
@@ -210,7 +216,7 @@ def test_daemon_ends_meanwhile(d):
     client = d.spawn_client("commit", c, "ended:1")
     wait_for(lambda: frozen(d, c), "the pause")
     equal(d.stop(), 0)
-    equal(client.wait(60), 1)
+    equal(client.wait(60 * SLOW), 1)
     client.communicate()
     d.start()
     equal(d.state(c)["Status"], "running")
@@ -225,7 +231,7 @@ def test_daemon_is_killed_meanwhile(d):
     client = d.spawn_client("commit", c, "killed:1")
     wait_for(lambda: frozen(d, c), "the pause")
     d.kill9()
-    client.communicate(timeout=60)
+    client.communicate(timeout=60 * SLOW)
     d.start()
     wait_for(lambda: not frozen(d, c), "the thaw")
     equal(d.exec(c, "echo", "alive"), "alive")
@@ -287,7 +293,7 @@ def test_two_at_once(d):
     c = big(d, 300 << 20)
     clients = [d.spawn_client("commit", c, f"both:{n}") for n in range(2)]
     for n, client in enumerate(clients):
-        client.communicate(timeout=120)
+        client.communicate(timeout=120 * SLOW)
         equal(client.returncode, 0)
         equal(d.ok("run", "--rm", f"both:{n}", "stat", "-c", "%s", "/big"), str(300 << 20))
     wait_for(lambda: not frozen(d, c), "the thaw")
@@ -297,7 +303,7 @@ def test_two_at_once(d):
     time.sleep(0.1)
     d.kill9()
     for client in clients:
-        client.communicate(timeout=60)
+        client.communicate(timeout=60 * SLOW)
     d.start()
     wait_for(lambda: not frozen(d, c), "the thaw")
 
@@ -307,7 +313,7 @@ def test_container_goes_meanwhile(d):
     client = d.spawn_client("commit", c, "went:1")
     wait_for(lambda: frozen(d, c), "the pause")
     d.ok("rm", "-f", c)
-    out, err = client.communicate(timeout=120)
+    out, err = client.communicate(timeout=120 * SLOW)
     # What was read before may be whole; if not, it says so.
     assert client.returncode == 0 or b"Error" in err, (out, err)
     if client.returncode == 0:

@@ -9,7 +9,7 @@ import time
 
 import host
 import imagemaker
-from harness import IMAGE, equal, has, wait_for
+from harness import IMAGE, SLOW, equal, has, wait_for
 from imagemaker import docker_archive, layer, link
 
 CHANGES = [("C", "/etc"), ("C", "/etc/passwd"), ("D", "/gone"), ("A", "/made"), ("A", "/made/x"),
@@ -167,7 +167,7 @@ def test_errors(d):
 def half_read(d, c):
     """A client that has read the beginning of an export."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(60)
+        sock.settimeout(60 * SLOW)
         sock.connect(d.sock)
         sock.sendall(f"GET /v1.51/containers/{c}/export HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n".encode())
         has(sock.recv(4096), b"200 OK")

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.parse
 
-from harness import CTLC, IMAGE, STOCK, Daemon, equal, has, wait_for
+from harness import CTLC, IMAGE, SLOW, STOCK, Daemon, equal, has, wait_for
 
 DIR, LINK, CHAR, FIFO, SETUID, STICKY = 1 << 31, 1 << 27, 1 << 26 | 1 << 21, 1 << 25, 1 << 23, 1 << 20
 
@@ -131,6 +131,17 @@ def test_get(d):
             equal(sorted(t.getnames()), ["abs", "abs/e", "abs/hard", "abs/l"])
 
 
+def test_all_of_one_that_runs(d):
+    """What the kernel makes up in /proc and /sys cannot be read to its end; what is asked for there by name can."""
+    c = d.sleeper("-v", f"{IMAGE}:/bound")
+    names = {m.name.strip("/"): m for m in get(d, c, "/")}
+    for name in ("etc/hosts", "bin/busybox", "bound", "proc", "sys", "dev/null"):
+        assert name in names, (name, len(names))
+    equal([name for name in names if name.startswith(("proc/", "sys/"))], [])
+    equal(get(d, c, "/proc/1/comm").getmembers()[0].name, "comm")
+    assert "random/uuid" in get(d, c, "/proc/sys/kernel/random").getnames() or STOCK
+
+
 def test_put(d):
     device = tarfile.TarInfo("dev")
     device.type, device.devmajor, device.devminor, device.mode = tarfile.CHRTYPE, 1, 3, 0o666
@@ -215,7 +226,7 @@ def test_owner(d):
 
 def connect(d):
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(30)
+    sock.settimeout(30 * SLOW)
     sock.connect(d.sock)
     return sock
 
@@ -279,6 +290,49 @@ def test_full_disk(d):
     reply = put(d, c, "/small", tar(("big", b"x" * (4 << 20))), status=500)
     has(reply.message, "no space left on device")
     put(d, c, "/tmp", tar(("x", b"fine")))
+
+
+def test_answered_before_the_body_is_over(d):
+    """What fails is told at once: nobody needs to send the rest, and who does is not cut off by it."""
+    if STOCK:
+        return
+    c = d.sleeper("--mount", "type=tmpfs,dst=/small,tmpfs-size=1m", "-v", "cp-e:/r:ro")
+    many = f"Content-Length: {10 << 30}"
+    big = tarfile.TarInfo("big")
+    big.size = 8 << 30
+    start = big.tobuf()
+    for container, path, body, told in (
+            (c, "/none", start, (b"404 ", b"Could not find the file /none in container")), (c, "/r", start, (b"400 ", b"read-only")),
+            ("nope", "/", start, (b"404 ", b"No such container: nope")), (c, "", start, (b"400 ", b"path")),
+            (c, "/tmp", b"no tar at all" * 1000, (b"400 ",)), (c, "/small", start + bytes(4 << 20), (b"500 ", b"no space left"))):
+        for length in (many, "Transfer-Encoding: chunked"):
+            with connect(d) as sock:
+                head = f"PUT /v1.51/containers/{container}/archive?path={path} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n"
+                sock.sendall(head.encode() + (b"%x\r\n" % (10 << 30) if length != many else b"") + body)
+                answer = b""
+                while piece := sock.recv(65536):
+                    answer += piece
+                has(answer, b"HTTP/1.1 " + told[0], b"\r\nConnection: close\r\n", *told[1:])
+                sock.sendall(bytes(1 << 20))
+    wait_for(lambda: not worker_of(d), "the workers' end")
+    with tempfile.TemporaryDirectory() as host:
+        with open(f"{host}/big", "wb") as file:
+            file.truncate(1 << 30)
+        for client in clients(d):
+            done = client("cp", f"{host}/big", f"{c}:/small")
+            equal(done.code, 1, done)
+            has(done.err, "no space left on device")
+    # Who waits for his own input looks at the daemon all the same.
+    read, write = os.pipe()
+    os.write(write, start + bytes(4 << 20)[:60000])
+    waiting = subprocess.Popen([CTLC, "-H", f"unix://{d.sock}", "cp", "-", f"{c}:/r"], stdin=read, stderr=subprocess.PIPE, text=True)
+    os.close(read)
+    has(waiting.communicate(timeout=60 * SLOW)[1], "read-only")
+    equal(waiting.returncode, 1)
+    os.close(write)
+    put(d, c, "/tmp", tar(("x", b"fine")))
+    d.ok("rm", "-f", c)
+    d.ok("volume", "rm", "cp-e")
 
 
 RACE = """
@@ -453,7 +507,7 @@ def test_streams(d):
             equal(text(d, c, "/tmp/back/" + "n" * 120 + "/" + "m" * 120), "deep")
     path = f"{d.root}/out.tar"
     with open(path, "wb") as file:
-        d.spawn_client("cp", f"{c}:/tmp/long", "-", stdout=file).wait(30)
+        d.spawn_client("cp", f"{c}:/tmp/long", "-", stdout=file).wait(30 * SLOW)
     with tarfile.open(path) as t:
         equal(t.extractfile("long/" + "n" * 120 + "/" + "m" * 120).read(), b"deep")
 
@@ -514,7 +568,7 @@ def served(d, body, dest):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nConnection: close\r\n"
                            b"X-Docker-Container-Path-Stat: " + stat_text + b"\r\n\r\n" + body)
         connection.close()
-        client.wait(30)
+        client.wait(30 * SLOW)
     os.unlink(path)
     return client
 

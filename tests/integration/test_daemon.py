@@ -8,7 +8,7 @@ import tempfile
 import time
 
 import host
-from harness import BUILD, STOCK, Daemon, equal, has, wait_for
+from harness import BUILD, SLOW, STOCK, Daemon, equal, has, wait_for
 
 COUNT = "i=0; while [ $i -lt %d ]; do i=$((i+1)); echo line $i; done"
 
@@ -51,7 +51,7 @@ def test_wait_goes_on_after_a_restart(d):
     killed(d)
     client = d.spawn_client("wait", container)
     d.exec(container, "touch", "/go")
-    out, err = client.communicate(timeout=60)
+    out, err = client.communicate(timeout=60 * SLOW)
     equal((client.returncode, out), (0, b"5\n"), err)
 
 
@@ -116,7 +116,7 @@ def test_attached_pipes_go_on(d):
     client.stdin.write(b"three\n")
     client.stdin.close()
     equal(client.stdout.read(), b"three\n")
-    client.wait(30)
+    client.wait(30 * SLOW)
     client.stdout.close()
     client.stderr.close()
     wait_for(lambda: d.request("GET", "/containers/piped/json").status == 404, "--rm after the restart")
@@ -168,6 +168,23 @@ def test_sigterm_while_busy(d):
     equal(d.state(container)["Running"], True)
 
 
+def test_sigterm_while_somebody_waits_for_an_end(d):
+    """Who waits for what this daemon will not see is let go, with all that the wait kept."""
+    deaf = [d.run_detached("--network", network, "busybox", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+            for network in ("none", "bridge")]
+    clients = [d.spawn_client("stop", "-t", "100", deaf[0]), d.spawn_client("restart", "-t", "100", deaf[1])]
+    for container in deaf:  # it is asked to end; the answer is not there
+        wait_for(lambda: "kill" in d.ok("events", "--since", "60s", "--until", "0s", "--filter", f"container={container}",
+                                        "--format", "{{.Action}}").split(), "the signal")
+    equal(d.stop(signal.SIGTERM), 0)
+    for client in clients:
+        client.communicate(timeout=30)
+        equal(client.returncode, 1)
+    d.start()
+    for container in deaf:
+        equal(d.state(container)["Status"], "running")
+
+
 def test_kill_at_any_moment(d):
     """While clients create, run and remove: after each kill the next daemon has a sane view, and in
     the end nothing is left."""
@@ -197,7 +214,7 @@ def test_second_daemon_on_the_same_root_is_refused(d):
     """And takes nothing away from the first one: socket, pidfile, containers."""
     container = d.sleeper()
     other = subprocess.run(d.argv(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           timeout=60, check=False)
+                           timeout=60 * SLOW, check=False)
     assert other.returncode != 0, other.stdout
     has(other.stdout.decode(), d.root)
     equal(d.request("GET", "/_ping").status, 200)
@@ -238,7 +255,7 @@ def test_readiness_is_told():
         path = f"{d.root}/notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.bind(path)
-            sock.settimeout(30)
+            sock.settimeout(30 * SLOW)
             d.spawn(env=dict(os.environ, NOTIFY_SOCKET=path))
             has(sock.recv(4096), b"READY=1")
             equal(d.request("GET", "/_ping").status, 200)
@@ -257,7 +274,7 @@ def test_watchdog():
             path = f"{d.root}/notify"
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.bind(path)
-                sock.settimeout(30)
+                sock.settimeout(30 * SLOW)
                 d.spawn(env=dict(os.environ, NOTIFY_SOCKET=path, **environment))
                 told = b""
                 while told != b"READY=1":
@@ -277,7 +294,7 @@ def test_watchdog():
                     finally:
                         os.kill(d.process.pid, signal.SIGCONT)
                 d.process.terminate()
-                sock.settimeout(30)
+                sock.settimeout(30 * SLOW)
                 rest = [b""]
                 while rest[-1] != b"STOPPING=1":
                     rest.append(sock.recv(4096))
@@ -321,7 +338,7 @@ def test_configuration_file():
         with Daemon(start=False) as d:
             with open(f"{d.root}/daemon.json", "w") as file:
                 file.write(text)
-            assert d.spawn().wait(30) != 0, text
+            assert d.spawn().wait(30 * SLOW) != 0, text
             has(host.read(d.log), told)
 
 
@@ -332,7 +349,7 @@ def test_options():
 
     def run(*args):
         done = subprocess.run([program, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=30, check=False)
+                              stderr=subprocess.STDOUT, timeout=30 * SLOW, check=False)
         return done.returncode, done.stdout.decode()
 
     code, out = run("--help")

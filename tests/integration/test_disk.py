@@ -4,7 +4,9 @@ import subprocess
 from contextlib import contextmanager
 
 import host
-from harness import IMAGE, STOCK, Daemon, Skip, equal, has, wait_for
+from harness import IMAGE, SLOW, STOCK, Daemon, Skip, equal, has, wait_for
+from imagemaker import layer
+from registries import Fake, Image
 
 SIZE = 24 << 20
 
@@ -107,6 +109,24 @@ def test_a_full_data_root():
         d.assert_counts(before)
 
 
+def test_a_pull_that_does_not_fit():
+    """Whether its blobs or their files are too many: neither stays, and there is room for others."""
+    with small_daemon("tmpfs", "data") as (d, where), Fake() as fake:
+        before = sorted(os.listdir(f"{d.data}/blobs/sha256")), sorted(os.listdir(f"{d.data}/layers"))
+        small = Image([layer({"small": os.urandom(1 << 20)})])
+        fake.add("small", "v1", small)
+        for number, sizes in enumerate(([30], [9, 9], [2, 2, 2, 14], [])):
+            files = [{f"n{n}": os.urandom(size << 20)} for n, size in enumerate(sizes)]
+            fake.add("app", f"v{number}", Image([layer(f) for f in files or [{"zeros": bytes(40 << 20)}]]))
+            no_space(d.ctl("pull", f"{fake.host}/app:v{number}"), where, 1)
+            wait_for(lambda: not os.listdir(f"{d.data}/tmp") and not os.listdir(f"{d.data}/blobs/partial"),
+                     f"what is of no use to go: {sizes}")
+            equal((sorted(os.listdir(f"{d.data}/blobs/sha256")), sorted(os.listdir(f"{d.data}/layers"))), before)
+            equal(d.shell("echo room"), "room")
+            d.ok("pull", "-q", f"{fake.host}/small:v1")
+            d.ok("rmi", f"{fake.host}/small:v1")
+
+
 def test_nothing_is_forgotten_without_a_reserve():
     """The exit code that the database had no room for is known to the next daemon."""
     with small_daemon("ext2", "data") as (d, where):
@@ -192,7 +212,7 @@ def test_roots_that_are_read_only():
                 setattr(d, which, f"{where}/{which}")
                 subprocess.run(["mount", "-o", "remount,ro", where], check=True)
                 process = d.spawn()
-                equal(process.wait(30), 1)
+                equal(process.wait(30 * SLOW), 1)
                 has(host.read(d.log), getattr(d, which), "read-only file system")
                 equal(host.processes(d.root), set())
         finally:

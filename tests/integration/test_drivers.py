@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import host
 import imagemaker
-from harness import IMAGE, STOCK, Daemon, Skip, equal, has, wait_for
+from harness import IMAGE, SLOW, STOCK, Daemon, Skip, equal, has, wait_for
 from imagemaker import docker_archive, layer, link
 
 BTRFS_SIZE = 600 << 20
@@ -411,7 +411,7 @@ def test_the_choice():
         for driver in ("vfs", "btrfs", "nonsense"):
             d.args = ["--storage-driver", driver]
             d.spawn()
-            assert d.process.wait(20) != 0
+            assert d.process.wait(20 * SLOW) != 0
         log = host.read(d.log)
         has(log, "were made with the storage driver overlay2", "needs a data root on btrfs",
             "unknown storage driver \\\"nonsense\\\"" if '\\"nonsense' in log else 'unknown storage driver "nonsense"')
@@ -442,7 +442,7 @@ def test_vfs_where_overlay_cannot_be():
             d.save_names()
             d.args = ["--storage-driver", "overlay2"]
             d.spawn()
-            assert d.process.wait(20) != 0
+            assert d.process.wait(20 * SLOW) != 0
             has(host.read(d.log), "is on overlayfs")
             d.args = []
             d.start()

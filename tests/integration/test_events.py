@@ -1,10 +1,11 @@
 """events: order, attributes, filters, replay, the stream."""
 import json
 import os
+import re
 import time
 
 import imagemaker
-from harness import STOCK, equal, has, query
+from harness import STOCK, equal, has, query, wait_for
 
 
 def now():
@@ -161,6 +162,23 @@ def test_client_output(d):
     container = d.ok("create", "--name", "shown", "busybox", "true")
     line = d.ok("events", "--since", since, "--until", now())
     has(line, f"container create {container} (", "image=busybox", "name=shown")
+
+
+def test_colours_on_a_terminal(d):
+    """A container's events have its colour; without a terminal there is none."""
+    since = now()
+    containers = [d.ok("create", "busybox", "true") for _ in range(4)]
+    d.ok("rm", *containers)
+    plain = d.ok("events", "--since", since, "--until", now())
+    assert "\x1b" not in plain and all(plain.count(c) == 2 for c in containers), plain
+    if STOCK:
+        return
+    terminal = d.terminal("events", "--since", since, "--until", now())
+    equal(terminal.wait(), 0)
+    wait_for(lambda: terminal.output.count("\x1b[0m") >= 8, "the colours")
+    for container in containers:
+        colours = re.findall(rf"\x1b\[(\d+)m{container}\x1b\[0m", terminal.output)
+        equal((len(colours), len(set(colours))), (2, 1), terminal.output)
 
 
 def test_oom(d):

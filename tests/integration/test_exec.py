@@ -2,7 +2,7 @@
 import json
 import socket
 
-from harness import STOCK, VERSION, demultiplex, equal, has, wait_for
+from harness import SLOW, STOCK, VERSION, demultiplex, equal, has, wait_for
 
 
 def prepare(d, container, *command, **more):
@@ -112,7 +112,7 @@ def test_upgrade_head(d):
     identity = prepare(d, container, "echo", "hi")
     body = json.dumps({"Detach": False, "Tty": False})
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(30)
+        sock.settimeout(30 * SLOW)
         sock.connect(d.sock)
         sock.sendall(f"POST /{VERSION}/exec/{identity}/start HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n"
                      f"Connection: Upgrade\r\nContent-Type: application/json\r\n"
@@ -169,7 +169,7 @@ def test_ends_with_the_container(d):
     wait_for(lambda: len(d.api("GET", f"/containers/{container}/top", status=200).json["Processes"]) == 2,
              "the second process")
     d.ok("kill", container)
-    equal(client.wait(30), 137)
+    equal(client.wait(30 * SLOW), 137)
     client.communicate()
 
 
@@ -177,7 +177,7 @@ def test_many_at_once(d):
     container = d.sleeper()
     clients = [d.spawn_client("exec", container, "sh", "-c", f"echo {n}; exit {n}") for n in range(20)]
     for n, client in enumerate(clients):
-        out, err = client.communicate(timeout=60)
+        out, err = client.communicate(timeout=60 * SLOW)
         equal((client.returncode, out), (n, f"{n}\n".encode()), err)
 
 

@@ -4,7 +4,7 @@ import subprocess
 
 import host
 import imagemaker
-from harness import STOCK, Daemon, equal, has
+from harness import SLOW, STOCK, Daemon, equal, has
 
 
 def directory(d, name, **files):
@@ -232,7 +232,7 @@ def test_read_only_data_root_is_told_by_name():
     subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "ctl-ro", path], check=True)
     try:
         with Daemon(data=f"{path}/data", start=False) as d:
-            assert d.spawn().wait(30) != 0
+            assert d.spawn().wait(30 * SLOW) != 0
             has(host.read(d.log), f"{path}/data", "read-only file system")
     finally:
         subprocess.run(["umount", "-l", path], check=True)

@@ -1,4 +1,5 @@
 """ctlc image from-host: this host's own programs as an image."""
+import json
 import os
 import shutil
 import struct
@@ -49,6 +50,23 @@ def test_again_is_the_same_layer(d):
     from_host(d, "same:1", "cat")
     from_host(d, "same:2", "cat")
     equal(image(d, "same:1")["RootFS"], image(d, "same:2")["RootFS"])
+
+
+def test_a_static_program_comes_alone(d):
+    """Nothing but the file itself, without a loader or a library, and it runs."""
+    with tarfile.open(IMAGE) as outer:
+        config = json.load(outer.extractfile("manifest.json"))[0]
+        with tarfile.open(fileobj=outer.extractfile(config["Layers"][0])) as inner:
+            busybox = inner.extractfile("bin/busybox").read()
+    write(f"{d.root}/busybox", busybox)
+    from_host(d, "static:1", f"{d.root}/busybox")
+    equal(d.ok("run", "--rm", "static:1", f"{d.root}/busybox", "echo", "alone"), "alone")
+    path = f"{d.root}/static.tar"
+    d.ok("export", "-o", path, d.ok("create", "static:1"))
+    with tarfile.open(path) as tar:
+        equal([m.name for m in tar if not m.isdir() and m.name.split("/")[0] not in ("etc", "dev", ".dockerenv")],
+              [f"{d.root}/busybox".lstrip("/")])
+    os.unlink(path)
 
 
 def write(path, data, mode=0o755):

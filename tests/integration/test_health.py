@@ -139,6 +139,28 @@ def test_start_period_forgives(d):
     becomes(d, container, "unhealthy")
 
 
+def test_start_interval(d):
+    """While it comes up it is looked at more often than later."""
+    if STOCK:
+        return  # 20.10 does not know it
+    container = d.run_detached("--health-cmd", "true", "--health-interval", "1h", "--health-start-period", "1h",
+                               "--health-start-interval", "100ms", "busybox", "sleep", "100000")
+    becomes(d, container, "healthy")
+    seen = len(health(d, container)["Log"])
+    time.sleep(0.5)
+    equal(len(health(d, container)["Log"]), seen, "probes of one that is well, once an hour")
+
+
+def test_none(d):
+    """An image's check is turned off by the API, too."""
+    d.ok("build", "-t", "checking", "-", input=b"FROM busybox\nHEALTHCHECK --interval=50ms CMD false\n")
+    reply = d.api("POST", "/containers/create", {"Image": "checking", "Cmd": ["sleep", "100000"],
+                                                 "Healthcheck": {"Test": ["NONE"]}}, status=201)
+    d.ok("start", reply.json["Id"])
+    assert "Health" not in d.state(reply.json["Id"])
+    has(d.ok("ps", "-q", "--no-trunc", "--filter", "health=none"), reply.json["Id"])
+
+
 def test_after_the_end(d):
     container = checked(d, "echo ok")
     becomes(d, container, "healthy")

@@ -3,7 +3,10 @@ import http.client
 import json
 import os
 import random
+import shutil
 import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -366,3 +369,20 @@ def test_a_daemon_killed_under_load():
         under_load(d, 2, 60, kill_some_times)
         d.clean()
         d.assert_counts(before)
+
+
+def test_renames_of_others_stop_no_start(d):
+    """openat2(2) asks to try again when anything was renamed while it followed a "..": that is never an error of a start."""
+    place = f"{d.root}/renamed"
+    os.mkdir(place)
+    load(d, "links", {"etc": None, "a": None, "a/b": None, **{f"etc/{name}": link("../" * 30 + f"a/b/../../a/b/../{name}")
+                                                              for name in ("hosts", "resolv.conf", "hostname")}})
+    script = "import os\nos.mkdir('x')\nwhile True:\n    os.rename('x', 'y')\n    os.rename('y', 'x')\n"
+    churn = subprocess.Popen([sys.executable, "-c", script], cwd=place, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(12):
+            has(d.ok("run", "--rm", "-w", "/a/b/../b/../../a", "links:1", BB, "cat", "/etc/hosts"), "localhost")
+    finally:
+        churn.kill()
+        churn.wait()
+    shutil.rmtree(place)

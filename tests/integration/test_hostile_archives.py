@@ -158,6 +158,10 @@ def test_writing_through_symlinks(d):
             d.api("DELETE", "/images/hostile:1", status=200)
         wait_for(lambda: (rows(d), tree(d)) == before, "the store to be as before")
         equal(os.listdir(outside), [], target)
+        # The outer archive's links are made last, as links to its own files.
+        load(d, layer({"out": link(target), "out/escaped": b"x", "manifest.json": b"[]"}))
+        wait_for(lambda: (rows(d), tree(d)) == before, "the store to be as before")
+        equal(os.listdir(outside), [], target)
     with open(f"{outside}/victim", "w") as file:
         file.write("victim")
     for files in contained(d, archive(entries({"f": link(f"{outside}/victim")}) + layer({"f": b"new"}))):
@@ -340,3 +344,31 @@ def test_types_that_nobody_knows(d):
             d.api("DELETE", "/images/hostile:1", status=200)
         wait_for(lambda: (rows(d), tree(d)) == before, "the store to be as before")
     equal(d.ok("run", "--rm", "busybox", "echo", "alive"), "alive")
+
+
+# The configuration is foreign input, too, and is told to everybody who lists images.
+
+def with_config(**members):
+    """An archive whose image has these members at the top of its configuration."""
+    one = layer({"f": b"x"})
+    description = json.dumps(json.loads(config_of([one])) | members).encode()
+    return layer({"manifest.json": json.dumps([{"Config": "c.json", "RepoTags": ["hostile:1"], "Layers": ["l.tar"]}]).encode(),
+                  "c.json": description, "l.tar": one})
+
+
+def test_configurations_of_other_types(d):
+    for name, value in {"Labels": {"a": 5}, "Env": ["A=b", 5], "Entrypoint": [["sh"]], "Cmd": 5, "ExposedPorts": ["80/tcp"],
+                        "Volumes": {"/v": "x"}, "User": 0, "WorkingDir": ["/"], "Healthcheck": {"Test": "true"},
+                        "OnBuild": {"a": "b"}, "StopSignal": 15, "StopTimeout": "5", "Shell": [None], "Tty": "yes"}.items():
+        refused(d, with_config(config={name: value}), f"Image.config.{name}")
+    for name, value in {"config": [], "author": 5, "architecture": ["amd64"], "os": 1, "variant": {}, "os.features": "x",
+                        "history": {"a": "b"}}.items():
+        refused(d, with_config(**{name: value}), f"Image.{name}")
+    refused(d, with_config(history=[{"created_by": 5}]), "Image.history.created_by")
+    # What the registries have in it, though it means nothing here.
+    for config in {"Memory": 0, "Entrypoint": "sh", "Cmd": None, "Labels": None, "ArgsEscaped": True, "Volumes": {"/v": {}}}, None:
+        if config:
+            config = dict.fromkeys(["OnBuild", "Env", "Shell"]) | config
+        for files in contained(d, with_config(config=config, container_config={"Cmd": ["#(nop)"]}, history=None, docker_version="1",
+                                              container="0" * 64)):
+            equal(os.listdir(files), ["f"])

@@ -43,6 +43,24 @@ def test_images_table(d):
     equal(d.ok("images", "-q", "nope"), "")
 
 
+def test_images_tree(d):
+    """Each image once, under all its names, and its platform below; what docker does not show with it neither."""
+    if STOCK:
+        return
+    d.ok("tag", "busybox", "tree:2")
+    d.ok("create", "--name", "user", "busybox")
+    arch = d.api("GET", "/images/busybox/json").json["Architecture"]
+    lines = [line.split() for line in d.ok("images", "--tree").splitlines()]
+    short = d.ok("images", "-q", "busybox").strip()
+    size = lines[2][2]
+    equal(lines, [["IMAGE", "ID", "DISK", "USAGE", "EXTRA", "(U:", "in", "use)"], ["busybox:latest"], ["tree:2", short, size, "U"], ["└─", f"linux/{arch}", short, size]])
+    equal(len(d.ok("image", "ls", "--tree", "busybox").splitlines()), 3)
+    d.ok("rm", "user")
+    d.ok("rmi", "tree:2")
+    for option, name in (("-q", "quiet"), ("--no-trunc", "no-trunc"), ("--digests", "show-digest"), ("--format=x", "format")):
+        has(d.fails(1, "images", "--tree", option), f"--{name} is not yet supported with --tree")
+
+
 def test_load_docker_archive(d):
     for number, options in enumerate(({}, {"compress": True}, {"old_names": True})):
         tag = f"loaded{number}:v1"
@@ -208,8 +226,9 @@ def test_import_by_docker_and_export_of_a_directory(d):
     path = f"{d.root}/rootfs.tar"
     with open(path, "wb") as file:
         file.write(runnable())
-    d.docker_ok("import", path, "dimported:1")
-    equal(d.docker_ok("run", "--rm", "dimported:1", "/bin/busybox", "echo", "x"), "x")
+    for n, client in enumerate((d.docker_ok, d.ok)):
+        client("import", "-c", "ENV FROM=file", path, f"dimported:{n}")
+        equal(client("run", "--rm", f"dimported:{n}", "/bin/busybox", "sh", "-c", "echo $FROM"), "file")
 
 
 def test_image_config_is_merged(d):

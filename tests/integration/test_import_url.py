@@ -7,7 +7,7 @@ import os
 import threading
 
 import imagemaker
-from harness import IMAGE, equal, has, wait_for
+from harness import IMAGE, SLOW, equal, has, wait_for
 from imagemaker import layer
 
 
@@ -158,7 +158,7 @@ def endless(event):
         with contextlib.suppress(OSError):
             handler.wfile.write(rootfs(big=bytes(1 << 20))[:-2000])
             handler.wfile.flush()
-            event.wait(60)
+            event.wait(60 * SLOW)
         handler.close_connection = True
     return answer
 
@@ -174,7 +174,7 @@ def test_client_leaves_and_daemon_ends(d):
         client = d.spawn_client("import", f"{s.url}/endless", "left:2")
         wait_for(lambda: stages(d), "the import")
         equal(d.stop(), 0)
-        equal(client.wait(60), 1)
+        equal(client.wait(60 * SLOW), 1)
         client.communicate()
         done.set()
     d.start()
@@ -186,9 +186,10 @@ def test_a_password_is_not_told(d):
     """Neither in the error of a request nor in what is kept in the image."""
     url = "http://somebody:secret@127.0.0.1:1/x.tar?token=secret"
     reply = d.api("POST", "/images/create", fromSrc=url, status=503)
-    has(reply.message, 'Get "http://somebody:xxxxx@127.0.0.1:1/x.tar": ', "connection refused")
-    assert "token" not in reply.message, reply.message
-    has(d.ctl("import", url, "x").err, "somebody:xxxxx@127.0.0.1:1/")
+    has(reply.message, 'Get "http://127.0.0.1:1/x.tar": ', "connection refused")
+    err = d.ctl("import", url, "x").err
+    has(err, '"http://127.0.0.1:1/x.tar"')
+    assert "token" not in reply.message + err and "somebody" not in reply.message + err, (reply, err)
     with server({"/x.tar": rootfs()}) as s:
         out = d.ok("import", s.url.replace("http://", "http://somebody:secret@") + "/x.tar?token=secret", "secretive:1")
         assert "secret@" not in out and "token" not in out, out

@@ -227,6 +227,17 @@ if not STOCK:
             result = d.ctl("create", *option, "busybox")
             assert result.code == 125 and re.search(r"bad format for", result.err), result
 
+    def test_a_limit_of_rdma(d):
+        """A device that is not there is refused; a kernel without the controller warned of."""
+        kept = any("rdma" in key.split(",") or "rdma" in host.read(f"{mount}/cgroup.controllers").split()
+                   for key, mount in host.hierarchies().items())
+        limit = {"RdmaLimits": [{"Device": "none0", "HcaHandles": 1}]}
+        if kept:
+            check(d, limit, 400, 'no such RDMA device: "none0"')
+        else:
+            equal(warnings(d, limit), ["Your kernel does not support RDMA limit capabilities or the cgroup is not "
+                                       "mounted. Limitation discarded."])
+
     def test_the_command_line_round_trip(d):
         id = d.ok("create", "-m", "64m", "--memory-swap", "100m", "--memory-reservation", "32m", "--memory-swappiness",
                   "20", "--oom-kill-disable", "--oom-score-adj", "100", "--cpu-shares", "512", "--cpu-period", "50000",

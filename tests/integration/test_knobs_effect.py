@@ -191,6 +191,18 @@ if not V2:
         container = d.sleeper("--memory-swappiness", "33", "-m", "64m", "--memory-reservation", "32m")
         equal(value(d, container, "memory", "memory.swappiness"), "33")
         equal(value(d, container, "memory", "memory.soft_limit_in_bytes"), str(32 * MIB))
+
+    def test_kernel_memory_of_tcp(d):
+        """The number, or a warning where the kernel does not keep it."""
+        made = d.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["sleep", "1000"],
+                                                    "HostConfig": {"KernelMemoryTCP": 32 * MIB}}, status=201).json
+        d.ok("start", made["Id"])
+        kept = int(value(d, made["Id"], "memory", "memory.kmem.tcp.limit_in_bytes")) == 32 * MIB
+        if STOCK:
+            return
+        equal(made["Warnings"], [] if kept else [
+            "Your kernel does not support kernel memory TCP limit capabilities or the cgroup is not mounted. "
+            "Limitation discarded."])
 elif not STOCK:
     def test_memory_high(d):
         """Above it a container is slowed down and its cache reclaimed, but nothing is killed."""

@@ -1,14 +1,15 @@
-"""net_cls and net_prio: v1 alone has them, and few machines mount them, so the daemon gets a mount namespace
+"""net_cls, net_prio and perf_event of v1: few machines mount them, so the daemon gets a mount namespace
 of its own that has."""
 import contextlib
 import os
 import subprocess
+import tempfile
 
 import host
-from harness import Daemon, Skip, equal
+from harness import Daemon, Skip, equal, wait_for
 
 CLASS = 0x10002
-MOUNTS = ("net_cls", "net_prio")
+MOUNTS = ("net_cls", "net_prio", "perf_event")
 
 
 def inside(d, path):
@@ -38,6 +39,16 @@ def daemon():
                         with contextlib.suppress(OSError):
                             os.rmdir(directory)
         d.close()
+        # One that had cgroups when its last mount went is still there, and keeps its controller from cgroup v2.
+        for name in MOUNTS:
+            with tempfile.TemporaryDirectory() as place:
+                subprocess.run(["unshare", "-m", "sh", "-c", f"mount -t cgroup -o {name} {name} {place} && umount {place}"],
+                               check=True)
+
+
+def bound(name):
+    """Is the controller one of a hierarchy of cgroup v1?"""
+    return next(line.split()[1] for line in host.read("/proc/cgroups").splitlines() if line.startswith(name)) != "0"
 
 
 def own_file(d, cgroups, container, controller, name):
@@ -85,6 +96,7 @@ def test_class_without_net_cls(d):
 
 
 def test_class_and_priority():
+    ours = [name for name in MOUNTS if not bound(name)]
     with daemon() as (d, cgroups):
         plain = d.sleeper()
         classed = d.sleeper("--net-classid", str(CLASS), "--net-prio", "lo:5")
@@ -95,8 +107,12 @@ def test_class_and_priority():
         assert "lo 5" in host.read(file).splitlines(), host.read(file)
         equal(marked(d, plain), 0)
         assert marked(d, classed) >= 3
+        # perf_event has no limits: to be in it, as `perf stat --for-each-cgroup` wants, is all.
+        for container in (plain, classed):
+            assert own_file(d, cgroups, container, "perf_event", "cgroup.procs")[1].endswith(container)
         # One that was started without joins when it is given one.
         equal(own_file(d, cgroups, plain, "net_cls", "net_cls.classid")[1], "/")
         d.api("POST", f"/containers/{plain}/update", {"NetClassId": CLASS}, status=200)
         assert marked(d, plain) >= 3
         equal(d.inspect(plain)["HostConfig"]["NetClassId"], CLASS)
+    wait_for(lambda: not any(map(bound, ours)), "the hierarchies to be gone")

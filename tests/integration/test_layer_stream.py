@@ -13,9 +13,10 @@ import tempfile
 import threading
 import zlib
 
+import host
 import layerworker
-from harness import equal, has
-from layerworker import run, small
+from harness import equal, has, wait_for
+from layerworker import FD_REPORT, run, sanitized, small
 
 FOLLOW_FD, FOLLOW_END = 5, 1 << 62
 with open(layerworker.WORKER, "rb") as worker:
@@ -89,6 +90,41 @@ def test_all_forms_give_the_same():
             check(*unpack(form), form)
         except AssertionError as e:
             raise AssertionError(f"{name}: {e}") from e
+
+
+def test_formats_of_tar():
+    """Those that tar, pax, GNU tar and what came before them write."""
+    long = "/".join(["d" * 60] * 5)
+    for form, names in ((tarfile.GNU_FORMAT, ["f" * 99, f"{long}/{'g' * 200}"]), (tarfile.PAX_FORMAT, ["f" * 99, f"{long}/é{'g' * 200}"]),
+                        (tarfile.USTAR_FORMAT, ["f" * 99, f"{'d' * 60}/{'e' * 60}/{'g' * 90}"])):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=form) as tar:
+            for name in names:
+                info = tarfile.TarInfo(name)
+                info.size, info.uid, info.mtime = 3, info_uid(form), 1500000000
+                tar.addfile(info, io.BytesIO(b"abc"))
+            info = tarfile.TarInfo("link")
+            info.type, info.linkname = tarfile.SYMTYPE, names[0] if form == tarfile.USTAR_FORMAT else names[1]
+            tar.addfile(info)
+        with tempfile.TemporaryDirectory(prefix="ctl-test-stream-") as directory:
+            done = run("unpack", directory, input=out.getvalue())
+            equal(done.ok[:2], (digest(out.getvalue()), 6))
+            for name in names:
+                found = os.stat(f"{directory}/{name}")
+                equal((found.st_size, found.st_uid, int(found.st_mtime)), (3, info_uid(form), 1500000000), name)
+            equal(os.readlink(f"{directory}/link"), info.linkname)
+    # Before POSIX: no magic, no prefix.
+    old = bytearray(tarfile.TarInfo("old").tobuf(tarfile.USTAR_FORMAT))
+    old[257:265] = bytes(8)
+    old[148:156] = b" " * 8
+    old[148:156] = b"%06o\0 " % sum(old)
+    with tempfile.TemporaryDirectory(prefix="ctl-test-stream-") as directory:
+        equal(run("unpack", directory, input=bytes(old) + bytes(1024)).ok[1], 0)
+        equal(os.listdir(directory), ["old"])
+
+
+def info_uid(form):
+    return 100000 if form == tarfile.USTAR_FORMAT else 3000000
 
 
 def in_pieces(form, sizes):
@@ -186,18 +222,25 @@ def test_windows():
 class Growing:
     """A file that grows, and the worker that follows it."""
 
-    def __init__(self):
+    def __init__(self, *args, **more_fds):
         self.directory = tempfile.TemporaryDirectory(prefix="ctl-test-stream-")
         self.file = tempfile.NamedTemporaryFile(prefix="ctl-test-stream-")
         self.counter = os.eventfd(0)
-        self.found = []
-        self.thread = threading.Thread(target=self.work)
+        self.found, self.pid = [], None
+        self.thread = threading.Thread(target=self.work, args=args, kwargs=more_fds)
         self.thread.start()
 
-    def work(self):
+    def work(self, *args, report=None):
         source = os.open(self.file.name, os.O_RDONLY)
-        self.found.append(run("unpack", self.directory.name, "--blob", "--follow", input_fd=source,
-                              more_fds={FOLLOW_FD: self.counter}))
+        fds = {FOLLOW_FD: self.counter, **({FD_REPORT: report} if report else {})}
+        self.found.append(run("unpack", self.directory.name, "--blob", "--follow", *args, input_fd=source,
+                              more_fds=fds, started=lambda pid: setattr(self, "pid", pid)))
+
+    def status(self, field):
+        for line in host.read(f"/proc/{self.pid}/status").splitlines():
+            if line.startswith(f"{field}:"):
+                return line.split()[1]
+        return None
 
     def add(self, data, told=None, end=False):
         os.pwrite(self.file.fileno(), data, os.fstat(self.file.fileno()).st_size)
@@ -243,6 +286,49 @@ def test_lies_about_what_is_valid():
     growing = Growing()
     growing.add(FORMS["gzip"][:5000], end=True)
     assert growing.done()[0].error
+
+
+def waits(growing):
+    """It has locked itself in, and waits for its first byte."""
+    wait_for(lambda: growing.pid and growing.status("NoNewPrivs") == "1" and
+             (sanitized() or growing.status("Seccomp") == "2") and growing.status("Threads") == "5",
+             "the sandbox")
+
+
+def test_the_sandbox():
+    growing = Growing("--max-bytes=3000000")
+    waits(growing)
+    proc = f"/proc/{growing.pid}"
+    kept = sum(1 << bit for bit in (0, 1, 3, 4, 21, 27, 31))  # chown ... mknod, setfcap; sys_admin: trusted.*
+    for field in ("CapEff", "CapPrm", "CapBnd"):
+        equal(int(growing.status(field), 16), kept, field)
+    equal(int(growing.status("CapInh"), 16) | int(growing.status("CapAmb"), 16), 0)
+    equal(os.readlink(f"{proc}/root"), growing.directory.name)
+    equal(os.readlink(f"{proc}/cwd"), growing.directory.name)
+    for kind in ("net", "ipc", "mnt"):
+        assert os.readlink(f"{proc}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}"), kind
+    limits = {line[:26].strip(): line[26:].split()[:2] for line in host.read(f"{proc}/limits").splitlines()}
+    equal(limits["Max file size"], ["3000000"] * 2)
+    equal(limits["Max core file size"], ["0"] * 2)
+    equal(limits["Max open files"], ["512"] * 2)
+    if not sanitized():
+        equal(limits["Max address space"], [str(1 << 30)] * 2)
+    growing.add(TAR[:-1], end=True)
+    has(growing.done()[0].error, "larger than")
+
+
+def test_it_ends_with_who_started_it():
+    """Also if that one was gone before it could be said to; then nothing is touched."""
+    reader, report = os.pipe()
+    growing = Growing(report=report)
+    waits(growing)
+    os.close(reader)
+    equal(growing.done()[0].code, 1)
+    with tempfile.TemporaryDirectory(prefix="ctl-test-stream-") as directory:
+        os.chmod(directory, 0o700)
+        equal(run("unpack", directory, input=TAR, more_fds={FD_REPORT: report}).code, 1)
+        equal(os.listdir(directory), [])
+    os.close(report)
 
 
 def test_keep_and_follow_exclude_each_other():

@@ -1,9 +1,12 @@
 """create, start, stop, kill, restart, pause, rename, wait, rm, prune, top."""
 import json
+import os
+import signal
 import threading
 import time
 
-from harness import STOCK, equal, has, wait_for
+import host
+from harness import SLOW, STOCK, equal, has, wait_for
 
 STUBBORN = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"]
 POLITE = ["sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"]
@@ -76,7 +79,7 @@ def test_stop_waits_for_ever(d):
         time.sleep(0.3)
         equal((stop.poll(), d.state(container)["Running"]), (None, True))
         d.exec(container, "touch", "/go")
-        stop.communicate(timeout=60)
+        stop.communicate(timeout=60 * SLOW)
         equal((stop.returncode, d.state(container)["ExitCode"]), (0, 5))
         equal(len([e for e in d.events(since, container=[container]) if e["Action"] == "kill"]), 1)
 
@@ -88,7 +91,7 @@ def test_a_shorter_stop_overtakes(d):
     patient = d.spawn_client("stop", "-t", "-1", container)
     wait_for(lambda: any(e["Action"] == "kill" for e in d.events(time.time() - 60, container=[container])), "its signal")
     d.ok("stop", "-t", "0", container)
-    patient.communicate(timeout=60)
+    patient.communicate(timeout=60 * SLOW)
     equal((patient.returncode, d.state(container)["ExitCode"]), (0, 137))
 
 
@@ -118,6 +121,18 @@ def test_kill_with_signals(d):
         ready(d, container)
         d.ok("kill", "-s", signal, container)
         equal(d.ok("wait", container), "6", signal)
+
+
+if not STOCK:
+    def test_signals_to_the_shim_are_nobodys(d):
+        """The host's PID 1 alone is listened to, at a shutdown: tests/vm."""
+        container = d.run_detached("busybox", *POLITE)
+        ready(d, container)
+        shim = int(host.read(f"/proc/{d.state(container)['Pid']}/stat").rpartition(")")[2].split()[1])
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            os.kill(shim, signum)
+        equal(d.exec(container, "echo", "here"), "here")
+        equal(d.state(container)["Running"], True)
 
 
 def test_kill_of_a_stopped_one_is_409(d):
@@ -237,11 +252,11 @@ def test_wait_conditions(d):
     time.sleep(0.2)
     equal(replies, {}, "waiters that returned before the start")
     d.ok("start", container)
-    threads[0].join(30)
+    threads[0].join(30 * SLOW)
     equal(replies["next-exit"].json["StatusCode"], 8)
     assert "removed" not in replies
     d.ok("rm", container)
-    threads[1].join(30)
+    threads[1].join(30 * SLOW)
     equal(replies["removed"].json["StatusCode"], 8)
     d.api("POST", "/containers/none/wait", status=404)
 
@@ -282,6 +297,16 @@ def test_top(d):
     stopped = d.ok("create", "busybox", "true")
     has(d.api("GET", f"/containers/{stopped}/top", status=409 if not STOCK else None).message,
         "is not running")
+
+
+def test_top_with_words_for_ps(d):
+    container = d.sleeper()
+    table = d.api("GET", f"/containers/{container}/top", ps_args="-o pid,comm,nice", status=200).json
+    equal((table["Titles"], [row[:2] for row in table["Processes"]]),
+          (["PID", "COMMAND", "NI"], [[str(d.state(container)["Pid"]), "sleep"]]))
+    has(d.ok("top", container, "-o", "pid,comm"), "sleep")
+    has(d.docker_ok("top", container, "-eo", "pid,comm"), "sleep")
+    has(d.api("GET", f"/containers/{container}/top", ps_args="-o comm", status=500).message, "find PID field in ps output")
 
 
 def test_prune(d):
@@ -329,3 +354,26 @@ def test_start_stop_in_parallel(d):
     assert set(codes) <= {204, 304, 409}, codes
     d.ok("stop", "-t", "0", container)
     equal(d.state(container)["Status"], "exited")
+
+
+def shim_of(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("PPid:"))
+
+
+def test_a_shim_that_does_not_read(d):
+    """What it is told meanwhile waits, in its order; of a terminal's sizes the last one counts."""
+    if STOCK:
+        return
+    container = d.run_detached("-t", "busybox", "sh", "-c",
+                               "trap 'stty size; exit 7' TERM; touch /set; while :; do sleep 0.05; done")
+    wait_for(lambda: d.ctl("exec", container, "test", "-e", "/set").code == 0, "the trap")
+    shim = shim_of(d.state(container)["Pid"])
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        for n in range(1000):
+            d.api("POST", f"/containers/{container}/resize?h={n % 100 + 1}&w=80", status=200)
+        d.api("POST", f"/containers/{container}/kill?signal=TERM", status=204)
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    equal((d.ok("wait", container), d.ctl("logs", container).out), ("7", "100 80\r\n"))

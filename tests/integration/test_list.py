@@ -98,6 +98,10 @@ def test_size(d):
     assert entry["SizeRootFs"] > entry["SizeRw"]
     details = d.api("GET", "/containers/big/json", size=1, status=200).json
     equal(details["SizeRw"], entry["SizeRw"])
+    assert "SizeRw" not in d.inspect("big")
+    for client in (d.ok, d.docker_ok):
+        shown = json.loads(client("inspect", "--size", "big"))[0]
+        equal((shown["SizeRw"], shown["SizeRootFs"]), (entry["SizeRw"], entry["SizeRootFs"]))
 
 
 def test_inspect_shape(d):

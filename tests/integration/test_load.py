@@ -8,7 +8,7 @@ import tarfile
 import threading
 import time
 
-from harness import STOCK, equal, has, wait_for
+from harness import SLOW, STOCK, equal, has, wait_for
 from imagemaker import archive, config_of, docker_archive, layer, link, sha256
 from registries import Fake, Image, digest
 
@@ -171,6 +171,46 @@ def test_the_client_goes_away(d):
         d.api("GET", "/images/away:1/json", status=404)
 
 
+def test_an_import_of_what_a_pull_brings(d):
+    """Which layer it is shows at the end only: both unpack it, and whoever is first puts it in its place."""
+    if STOCK:
+        return
+    data = layer({"f": noise(600_000, 77)})
+    pulled, gate = Image([data]), threading.Event()
+    blob = pulled.layers[0]
+
+    def half(request):
+        request.answer(200, blob[:300_000], headers={"Content-Length": str(len(blob))})
+        gate.wait(60 * SLOW)
+        request.wfile.write(blob[300_000:])
+        return True
+
+    with Fake() as fake:
+        fake.add("app", "v1", pulled)
+        for packed in (blob, data):  # the bytes that the pull wants, and others
+            gate.clear()
+            fake.fail("blobs", digest(blob), half)
+            client = d.spawn_client("pull", f"{fake.host}/app:v1")
+            try:
+                wait_for(lambda: [s for s in os.listdir(f"{d.data}/tmp") if os.path.exists(f"{d.data}/tmp/{s}/l/diff/f")],
+                         "the pull to unpack")
+                d.ok("import", "-", "imported:1", input=packed)
+                equal(content(d, "imported:1"), [["f"]])
+            finally:
+                gate.set()
+                client.communicate(timeout=60 * SLOW)
+            equal(client.returncode, 0)
+            equal(directories(d, "imported:1"), directories(d, f"{fake.host}/app:v1"))
+            with open(f"{directories(d, 'imported:1')[0]}/f", "rb") as file:
+                assert file.read() == noise(600_000, 77)
+            d.ok("system", "fsck")
+            remove(d, "imported:1")
+            equal(content(d, f"{fake.host}/app:v1"), [["f"]])
+            only(d, f"{fake.host}/app:v1")
+            remove(d, f"{fake.host}/app:v1")
+            equal(os.listdir(f"{d.data}/blobs/partial"), [])
+
+
 def test_a_pull_has_the_same_layers(d):
     """What it is through with is not unpacked again; what it still waits for is not waited for."""
     if STOCK:
@@ -180,7 +220,7 @@ def test_a_pull_has_the_same_layers(d):
     with Fake() as fake:
         fake.add("same", "v1", pulled)
         last = digest(pulled.layers[1])
-        fake.fail("blobs", last, lambda request: gate.wait(60) and False)
+        fake.fail("blobs", last, lambda request: gate.wait(60 * SLOW) and False)
         try:
             client = d.spawn_client("pull", f"{fake.host}/same:v1")
             wait_for(lambda: os.path.exists(f"{d.data}/blobs/partial/{digest(pulled.layers[0])[7:]}")
@@ -194,7 +234,7 @@ def test_a_pull_has_the_same_layers(d):
             equal(content(d, "same:1"), [["f0"], ["f1"]])
         finally:
             gate.set()
-            client.communicate(timeout=60)
+            client.communicate(timeout=60 * SLOW)
         equal(client.returncode, 0)
     with open(d.log) as log:
         equal(log.read().count("taken from a pull"), 1)

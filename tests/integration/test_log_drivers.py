@@ -7,16 +7,17 @@ import shutil
 import socket
 import subprocess
 
-from harness import STOCK, equal, has, wait_for
+from harness import SLOW, STOCK, equal, has, wait_for
 
 JOURNAL = "/run/systemd/journal/socket"
+SO_RCVBUFFORCE = 33
 
 
 @contextlib.contextmanager
 def logger(family, address):
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.bind(address)
-    sock.settimeout(20)
+    sock.settimeout(20 * SLOW)
     try:
         yield sock
     finally:
@@ -57,19 +58,21 @@ def test_syslog_by_rfc5424_over_udp(d):
 def test_syslog_over_tcp(d):
     """A line each, in order; a connection that is cut is made anew."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(20 * SLOW)
+        # Room for all of it: a slow reader would have lines dropped, as it should.
+        server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
         port = server.getsockname()[1]
         container = run(d, "syslog", [f"syslog-address=tcp://127.0.0.1:{port}", "tag=app"], "sh", "-c",
                         "seq 20000; while [ ! -e /go ]; do sleep 0.05; done; n=0; while :; do echo more $n; n=$((n+1)); sleep 0.1; done")
         with server.accept()[0] as sock:
-            sock.settimeout(20)
+            sock.settimeout(20 * SLOW)
             with sock.makefile() as stream:
                 for n in range(1, 20001):
                     line = stream.readline()
                     assert re.fullmatch(rf"<30>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d \S+ app\[\d+\]: {n}\n", line), (n, line)
         d.exec(container, "touch", "/go")
         with server.accept()[0] as sock:
-            sock.settimeout(20)
+            sock.settimeout(20 * SLOW)
             with sock.makefile() as stream:
                 has(stream.readline(), "]: more ")
 
@@ -78,11 +81,11 @@ def test_a_stuck_connection_loses_whole_lines(d):
     if STOCK:
         return
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(20 * SLOW)
         container = run(d, "syslog", [f"syslog-address=tcp://127.0.0.1:{server.getsockname()[1]}", "mode=non-blocking",
                                       "max-buffer-size=64k", "tag=app"], "sh", "-c", "seq 1000000; echo end; sleep 100000")
         with server.accept()[0] as sock:
-            sock.settimeout(20)
+            sock.settimeout(20 * SLOW)
             wait_for(lambda: d.inspect(container).get("LogDropped", {}).get("Lines", 0) > 100000, "the lines to be dropped")
             d.ok("kill", container)
             with sock.makefile() as stream:

@@ -4,7 +4,7 @@ import subprocess
 import threading
 import time
 
-from harness import STOCK, Daemon, equal, has, wait_for
+from harness import SLOW, STOCK, Daemon, equal, has, wait_for
 
 TINY = ("--log-driver", "local", "--log-opt", "max-size=8k", "--log-opt", "max-file=100")
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -102,7 +102,7 @@ def test_follow_over_rotations(d):
     reader = threading.Thread(target=lambda: found.append(d.ctl("logs", "-f", container).out))
     reader.start()
     d.exec(container, "touch", "/go")
-    reader.join(60)
+    reader.join(60 * SLOW)
     equal(found, [numbers(1, 3000)])
 
 

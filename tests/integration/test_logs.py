@@ -3,7 +3,7 @@ import json
 import re
 import time
 
-from harness import STOCK, demultiplex, equal, has, wait_for
+from harness import SLOW, STOCK, demultiplex, equal, has, wait_for
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
 
@@ -74,7 +74,7 @@ def test_follow_shows_lines_as_they_come(d):
     client = d.spawn_client("logs", "-f", "--tail", "1", container)
     equal(client.stdout.readline(), b"first\n")
     d.ok("kill", container)
-    equal(client.wait(30), 0)
+    equal(client.wait(30 * SLOW), 0)
     client.communicate()
 
 
@@ -82,7 +82,7 @@ def test_many_followers(d):
     container = d.run_detached("busybox", "sh", "-c", "sleep 0.3; seq 1 2000")
     clients = [d.spawn_client("logs", "-f", container) for _ in range(5)]
     for client in clients:
-        out, _ = client.communicate(timeout=60)
+        out, _ = client.communicate(timeout=60 * SLOW)
         equal(len(out.split()), 2000)
 
 

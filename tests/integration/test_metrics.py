@@ -1,5 +1,8 @@
 """/metrics: the text format of Prometheus, and that the figures are those of the containers."""
+import contextlib
+import os
 import re
+import threading
 
 from harness import equal, has, wait_for
 
@@ -80,6 +83,37 @@ def test_the_daemon(d):
                  "process_open_fds", "process_threads", "engine_daemon_images", "engine_daemon_engine_cpus_cpus"):
         assert metrics[name][0][1] > 0, name
     equal(metrics["engine_daemon_events_lost_total"], [({}, 0)])
+
+
+def open_files(d, container):
+    """How many of the container's cgroup the daemon has open."""
+    links = []
+    for name in os.listdir(f"/proc/{d.pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink(f"/proc/{d.pid}/fd/{name}"))
+    return sum(link.startswith("/sys/fs/cgroup/") and container in link for link in links)
+
+
+def test_files_stay_open_as_long_as_the_run(d):
+    """Figures are those of now all the same, also of a container that was started anew."""
+    spinner = d.run_detached("busybox", "sh", "-c", "while :; do :; done")
+    idle = open_files(d, spinner)
+    name = "container_cpu_usage_seconds_total"
+    first = of(scrape(d), name, spinner)
+    kept = open_files(d, spinner)
+    assert kept > idle + 5, (idle, kept)
+    wait_for(lambda: of(scrape(d), name, spinner) > first + 0.5, "it to be seen to spin")
+    equal(open_files(d, spinner), kept)
+    d.ok("restart", "-t", "0", spinner)
+    assert 0 < of(scrape(d), name, spinner) < first + 0.5, "the figures of the run before"
+    threads = [threading.Thread(target=scrape, args=(d,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(open_files(d, spinner), kept)
+    d.ok("kill", spinner)
+    equal(open_files(d, spinner), 0)
 
 
 def test_names_that_need_quoting(d):

@@ -8,7 +8,7 @@ import threading
 import urllib.request
 
 import host
-from harness import STOCK, Daemon, equal, has, wait_for
+from harness import SLOW, STOCK, Daemon, equal, has, wait_for
 
 SERVER = "echo served-by-$HOSTNAME >/index.html; httpd -f -p 80 -h /"
 
@@ -80,7 +80,7 @@ def test_container_reaches_the_host(d):
         thread.start()
         container = d.sleeper()
         out = d.exec(container, "sh", "-c", f"sleep 1 | nc {endpoint(d, container)['Gateway']} {port}")
-        thread.join(10)
+        thread.join(10 * SLOW)
     equal(out, "from the host")
 
 
@@ -174,7 +174,7 @@ def test_host_network(d):
         thread = threading.Thread(target=lambda: listener.accept()[0].close())
         thread.start()
         d.shell(f"nc 127.0.0.1 {port} </dev/null", "--network", "host")
-        thread.join(10)
+        thread.join(10 * SLOW)
     equal(d.inspect(d.sleeper("--network", "host"))["NetworkSettings"]["Networks"]["host"]["IPAddress"], "")
 
 
@@ -194,7 +194,7 @@ def test_addresses_are_given_back(d):
 def test_addresses_are_unique_in_parallel(d):
     clients = [d.spawn_client("run", "-d", "busybox", "sleep", "100000") for _ in range(20)]
     for client in clients:
-        client.communicate(timeout=120)
+        client.communicate(timeout=120 * SLOW)
         equal(client.returncode, 0)
     entries = d.api("GET", "/containers/json", status=200).json
     addresses = {e["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] for e in entries}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.request
 
-from harness import equal, has, wait_for
+from harness import SLOW, equal, has, wait_for
 from outside import HERE, THERE, Outside
 
 POSTGRES = max(glob.glob("/usr/lib/postgresql/*"))
@@ -111,7 +111,7 @@ def start_shop(d):
     app = d.ok("create", "--name", "app", "--hostname", "app-1", "--network", "front", "shop/app", PYTHON, "/app.py")
     d.ok("network", "connect", "back", app)
     d.ok("cp", f"{d.root}/app.py", f"{app}:/app.py")
-    proxy = d.ok("create", "--name", "proxy", "--network", "front", "-p", "8091:80", "shop/proxy", "nginx", "-c", "/nginx.conf")
+    proxy = d.ok("create", "--name", "proxy", "--network", "front", "-p", "8591:80", "shop/proxy", "nginx", "-c", "/nginx.conf")
     d.ok("cp", f"{d.root}/nginx.conf", f"{proxy}:/nginx.conf")
     d.ok("start", app, proxy)
     return db, cache, app, proxy
@@ -119,7 +119,7 @@ def start_shop(d):
 
 def question(text=None, limit=5):
     return ["/usr/bin/python3", "-c", f"""import urllib.request
-print(urllib.request.urlopen("http://{HERE}:8091/", data={text and text.encode()!r}, timeout={limit}).read().decode())"""]
+print(urllib.request.urlopen("http://{HERE}:8591/", data={text and text.encode()!r}, timeout={limit}).read().decode())"""]
 
 
 def ask(outside, text=None):
@@ -169,7 +169,7 @@ def test_shop(d):
         d.kill9()
         waiting = outside.start(*question(limit=60))
         d.start()
-        has(waiting.communicate(timeout=90)[0], "first")
+        has(waiting.communicate(timeout=90 * SLOW)[0], "first")
         equal(d.ok("stop", "-t", "30", db), db)
         equal(d.state(db)["ExitCode"], 0, "PostgreSQL was told to stop, and did")
         d.ok("start", db)
@@ -195,7 +195,7 @@ def test_traffic_seen_from_outside(d):
             found = json.loads(out)["end"]
             assert (found.get("sum_received") or found["sum"])["bytes"] > 1 << 20, found
         wait_for(lambda: outside.run("sh", "-c", f"echo word | socat -t 2 - UDP:{HERE}:7007") == "word\n", "an answer by UDP")
-        dump.wait(60)
+        dump.wait(60 * SLOW)
         lines = subprocess.run(["tcpdump", "-n", "-r", capture], capture_output=True, text=True, check=True).stdout.splitlines()
         ends = {a for line in lines for a in re.findall(r"(\d+\.\d+\.\d+\.\d+)(?:\.\d+)?(?= >|:)", line)}
         equal(ends, {HERE, THERE}, "no address of a container is seen outside")
@@ -229,7 +229,7 @@ services:
     command: ["nginx", "-c", "/nginx.conf"]
     volumes: ["%(root)s/nginx.conf:/nginx.conf:ro"]
     depends_on: [app]
-    ports: ["127.0.0.1:8092:80"]
+    ports: ["127.0.0.1:8592:80"]
     networks: [front]
 networks:
   front: {}
@@ -241,7 +241,7 @@ volumes:
 
 def visit(data=None):
     try:
-        with urllib.request.urlopen("http://127.0.0.1:8092/", data=data, timeout=5) as reply:
+        with urllib.request.urlopen("http://127.0.0.1:8592/", data=data, timeout=5) as reply:
             return reply.read().decode()
     except OSError:
         return None
@@ -253,7 +253,7 @@ def test_compose(d):
     write(path, COMPOSE % {"db": json.dumps(DB.replace("$", "$$")), "bin": f"{POSTGRES}/bin", "python": PYTHON, "root": d.root})
 
     def compose(*args):
-        done = subprocess.run(["docker-compose", "-p", "shop", "-f", path, *args], capture_output=True, text=True, timeout=150,
+        done = subprocess.run(["docker-compose", "-p", "shop", "-f", path, *args], capture_output=True, text=True, timeout=150 * SLOW,
                               env={**d.environment(), "COMPOSE_ANSI": "never"}, stdin=subprocess.DEVNULL, check=False)
         equal(done.returncode, 0, (args, done.stdout, done.stderr))
         return done.stdout

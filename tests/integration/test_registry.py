@@ -141,6 +141,12 @@ def test_pull_by_digest(d):
         equal(out[0], f"{manifest}: Pulling from app")
         equal(out[-2], f"Status: Downloaded newer image for {name}")
         equal(d.ok("run", "--rm", name), "pinned")
+        # With a tag too the digest decides, and the tag is not looked at.
+        both = f"{fake.host}/app:none@{manifest}"
+        has(d.ok("pull", both), f"Digest: {manifest}")
+        equal(d.api("GET", f"/images/{both}/json", status=200).json["RepoDigests"], [name])
+        equal(d.ok("run", "--rm", both), "pinned")
+        equal(fake.asked("GET", "/manifests/none"), [])
         other = small("x")
         fake.add("app", "v2", other)
         fake.manifests["app", manifest] = (other.manifest, other.media_type)
@@ -252,6 +258,15 @@ def test_a_pull_goes_on_where_another_broke(d):
         fake.requests.clear()
         d.ok("pull", f"{fake.host}/app:v1")
         equal([r[2].get("Range") for r in fake.asked("GET", digest(blob))], ["bytes=1000000-"])
+        # The same where ranges are not known: what is here already is left out.
+        d.ok("rmi", f"{fake.host}/app:v1")
+        fake.fail("blobs", digest(blob), cut_after(blob, 1_000_000), *[status(404)] * 2)
+        has(error_of(pull(d, f"{fake.host}/app", tag="v1")), "try later")
+        fake.faults.clear()
+        fake.fail("blobs", digest(blob), body(blob))
+        fake.requests.clear()
+        d.ok("pull", f"{fake.host}/app:v1")
+        equal([r[2].get("Range") for r in fake.asked("GET", digest(blob))], ["bytes=1000000-"])
 
 
 def test_a_server_without_ranges(d):
@@ -262,6 +277,31 @@ def test_a_server_without_ranges(d):
         fake.fail("blobs", digest(blob), cut_after(blob, 500_000), body(blob))
         d.ok("pull", f"{fake.host}/app:v1")
         equal(len(fake.asked("GET", digest(blob))), 2)
+
+
+def answer_to_a_range(code, data, **headers):
+    """Whatever the range is."""
+    return lambda request: request.headers.get("Range") and (request.answer(
+        code, data, "application/octet-stream", {k.replace("_", "-"): v for k, v in headers.items()}) or True)
+
+
+def test_a_server_with_wrong_ranges(d):
+    """Another range than was asked for, none at all, a refusal: all of the blob is asked for then."""
+    image = Image([layer({"noise": noise(1_000_000)})])
+    blob = image.layers[0]
+    size = len(blob)
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        for wrong in (answer_to_a_range(206, blob, Content_Range=f"bytes 0-{size - 1}/{size}"),
+                      answer_to_a_range(206, blob[700_000:], Content_Range=f"bytes 700000-{size - 1}/{size}"),
+                      answer_to_a_range(206, blob[500_000:]), answer_to_a_range(206, blob[500_000:], Content_Range="x"),
+                      answer_to_a_range(416, b"")):
+            fake.fail("blobs", digest(blob), cut_after(blob, 500_000), wrong)
+            fake.requests.clear()
+            d.ok("pull", f"{fake.host}/app:v1")
+            ranges = [r[2].get("Range") for r in fake.asked("GET", digest(blob))]
+            equal([bool(one) for one in ranges], [False, True, False], ranges)
+            d.ok("rmi", f"{fake.host}/app:v1")
 
 
 def test_wrong_bytes(d):
@@ -369,6 +409,22 @@ def all_succeed(clients):
     for client in clients:
         out, err = client.communicate(timeout=60 * SLOW)
         equal(client.returncode, 0, (out, err))
+
+
+def test_three_layers_at_a_time(d):
+    image = Image([layer({f"l{n}": noise(2000)}) for n in range(6)])
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        fake.gate = threading.Event()
+        fake.fail("blobs", digest(image.config), body(image.config))
+        client = d.spawn_client("pull", f"{fake.host}/app:v1")
+        wait_for(lambda: len(fake.asked("GET", "/blobs/")) >= 4, "the config and three layers to be asked for")
+        for _ in range(20):
+            d.api("GET", "/_ping", status=200)
+        equal(len(fake.asked("GET", "/blobs/")), 4)
+        fake.gate.set()
+        all_succeed([client])
+        equal(len(fake.asked("GET", "/blobs/")), 7)
 
 
 def test_pulls_at_once_share_their_layers(d):
@@ -555,7 +611,7 @@ def test_a_client_that_leaves_ends_its_pull(d):
         fake.fail("blobs", digest(image.config), body(image.config))
         fake.fail("blobs", digest(image.layers[0]),
                   lambda request: request.answer(200, image.layers[0][:100_000], headers={
-                      "Content-Length": str(len(image.layers[0]))}) or fake.gate.wait(30))
+                      "Content-Length": str(len(image.layers[0]))}) or fake.gate.wait(30 * SLOW))
         client = d.spawn_client("pull", f"{fake.host}/app:v1")
         wait_for(lambda: partial(d, image), "the blob to begin")
         client.kill()
@@ -575,7 +631,7 @@ def test_daemon_killed_in_a_pull(d):
         fake.add("app", "v1", image)
         fake.fail("blobs", digest(image.config), body(image.config))
         fake.fail("blobs", digest(blob), lambda request: request.answer(
-            200, blob[:600_000], headers={"Content-Length": str(len(blob))}) or fake.gate.wait(30))
+            200, blob[:600_000], headers={"Content-Length": str(len(blob))}) or fake.gate.wait(30 * SLOW))
         client = d.spawn_client("pull", f"{fake.host}/app:v1")
         wait_for(lambda: partial(d, image).get(sha256(blob), 0) >= 500_000, "the blob to come in")
         d.kill9()

@@ -1,16 +1,20 @@
 """Registries that want to know who comes: TLS with an authority of one's own, client certificates,
 Basic, tokens, identity tokens; login, logout and credential helpers; mirrors and proxies."""
 import base64
+import contextlib
 import json
 import os
 import shutil
+import socket
 import tempfile
+import threading
 
 import imagemaker
-from harness import BUILD, IMAGE, Daemon, equal, has
+from harness import BUILD, IMAGE, SLOW, Daemon, equal, has
 from imagemaker import layer, link
-from registries import (Fake, Image, Registry, Server, TokenServer, digest, free_port, htpasswd,
-                        make_certificates, skopeo, status)
+from registries import (DOCKER_LIST, OCI_INDEX, Fake, Image, Registry, Server, TokenServer, digest, free_port, htpasswd,
+                        index, make_certificates, skopeo, status)
+from test_build import context
 
 DAEMON_ARGS = ("--insecure-registry", "registry.test:5000", "--registry-certs", "/nonexistent")
 
@@ -192,6 +196,19 @@ def test_login_and_logout(d):
             equal(d.api("POST", "/auth", {"serveraddress": "bad host/"}).status, 400)
 
 
+def test_credentials_of_a_build(d):
+    """X-Registry-Config: those of all registries, of which the build takes the one that FROM names."""
+    with Place() as place, Registry(f"{place}/basic", auth=htpasswd(f"{place}/users", ann="s3cret")) as registry:
+        busybox_to(registry, "app:v1", "--dest-creds", "ann:s3cret")
+        body = context({"Dockerfile": f"FROM {registry.host}/app:v1\nCMD true\n"})
+        for password, worked in (("wrong", False), ("s3cret", True)):
+            known = {"https://index.docker.io/v1/": {"username": "x", "password": "y"}, registry.host: {"username": "ann", "password": password}}
+            reply = d.api("POST", "/build?t=private", body, headers={
+                "Content-Type": "application/x-tar", "X-Registry-Config": base64.urlsafe_b64encode(json.dumps(known).encode()).decode()})
+            equal(b"Successfully built" in reply.body, worked, reply.body)
+        d.ok("rmi", "private", f"{registry.host}/app:v1")
+
+
 def test_login_on_a_terminal(d):
     with Place() as place:
         auth = htpasswd(f"{place}/users", ann="s3cret")
@@ -218,35 +235,41 @@ esac
 """
 
 
+@contextlib.contextmanager
+def helper_in(place):
+    """The path of docker-credential-test, which is in PATH."""
+    helper = f"{place}/docker-credential-test"
+    with open(helper, "w") as file:
+        file.write(HELPER)
+    os.chmod(helper, 0o755)
+    os.makedirs(f"{place}/docker", exist_ok=True)
+    path, os.environ["PATH"] = os.environ["PATH"], f"{place}:{os.environ['PATH']}"
+    try:
+        yield helper
+    finally:
+        os.environ["PATH"] = path
+
+
 def test_credential_helpers(d):
-    with Place() as place:
+    with Place() as place, helper_in(place) as helper:
         auth = htpasswd(f"{place}/users", ann="s3cret")
-        helper = f"{place}/docker-credential-test"
-        with open(helper, "w") as file:
-            file.write(HELPER)
-        os.chmod(helper, 0o755)
-        os.makedirs(f"{place}/docker")
-        path, os.environ["PATH"] = os.environ["PATH"], f"{place}:{os.environ['PATH']}"
-        try:
-            with Registry(f"{place}/basic", auth=auth) as registry:
-                busybox_to(registry, "app:v1", "--dest-creds", "ann:s3cret")
-                for settings in ({"credsStore": "test"}, {"credHelpers": {registry.host: "test"}}):
-                    with open(f"{place}/docker/config.json", "w") as file:
-                        json.dump({**settings, "psFormat": "{{.ID}}"}, file)
-                    assert d.ctl("pull", f"{registry.host}/app:v1").code == 1
-                    done = d.ctl("login", "-u", "ann", "--password-stdin", registry.host, input="s3cret")
-                    assert done.code == 0 and "unencrypted" not in done.err, done
-                    equal(config(place), {**settings, "psFormat": "{{.ID}}",
-                                          "auths": {registry.host: {}}})
-                    with open(f"{helper}.{registry.host}") as file:
-                        equal(json.load(file), {"ServerURL": registry.host, "Username": "ann",
-                                                "Secret": "s3cret"})
-                    d.ok("pull", "-q", f"{registry.host}/app:v1")
-                    d.ok("rmi", f"{registry.host}/app:v1")
-                    d.ok("logout", registry.host)
-                    assert not os.path.exists(f"{helper}.{registry.host}")
-        finally:
-            os.environ["PATH"] = path
+        with Registry(f"{place}/basic", auth=auth) as registry:
+            busybox_to(registry, "app:v1", "--dest-creds", "ann:s3cret")
+            for settings in ({"credsStore": "test"}, {"credHelpers": {registry.host: "test"}}):
+                with open(f"{place}/docker/config.json", "w") as file:
+                    json.dump({**settings, "psFormat": "{{.ID}}"}, file)
+                assert d.ctl("pull", f"{registry.host}/app:v1").code == 1
+                done = d.ctl("login", "-u", "ann", "--password-stdin", registry.host, input="s3cret")
+                assert done.code == 0 and "unencrypted" not in done.err, done
+                equal(config(place), {**settings, "psFormat": "{{.ID}}",
+                                      "auths": {registry.host: {}}})
+                with open(f"{helper}.{registry.host}") as file:
+                    equal(json.load(file), {"ServerURL": registry.host, "Username": "ann",
+                                            "Secret": "s3cret"})
+                d.ok("pull", "-q", f"{registry.host}/app:v1")
+                d.ok("rmi", f"{registry.host}/app:v1")
+                d.ok("logout", registry.host)
+                assert not os.path.exists(f"{helper}.{registry.host}")
 
 
 def test_tokens(d):
@@ -285,6 +308,21 @@ def test_identity_tokens(d):
         equal([r[0] for r in tokens.requests], ["POST"])
         tokens.refresh_tokens.clear()
         d.ok("rmi", f"{registry.host}/app:v1")
+        d.ok("logout", registry.host)
+        with helper_in(place):
+            with open(f"{place}/docker/config.json", "w") as file:
+                json.dump({"credsStore": "test"}, file)
+            done = d.ctl("login", "-u", "ann", "--password-stdin", registry.host, input="s3cret\n")
+            assert done.code == 0, done
+            with open(f"{place}/docker-credential-test.{registry.host}") as file:
+                kept = json.load(file)
+            equal(kept["Username"], "<token>")
+            assert kept["Secret"] in tokens.refresh_tokens, kept
+            tokens.requests.clear()
+            d.ok("pull", "-q", f"{registry.host}/app:v1")
+            equal([r[0] for r in tokens.requests], ["POST"])
+            d.ok("rmi", f"{registry.host}/app:v1")
+            d.ok("logout", registry.host)
 
 
 def test_tokens_that_expire_in_a_pull(d):
@@ -312,6 +350,28 @@ def test_tokens_that_expire_in_a_pull(d):
         fake.add("app", "v1", image)
         d.ok("pull", "-q", f"{fake.host}/app:v1")
         assert fake.refused >= 2, fake.refused
+
+
+def test_the_better_of_two_challenges(d):
+    """A token, although Basic is named first: the password is not for the registry."""
+    image = Image([layer({"f": b"both"})])
+
+    class Both(Fake):
+        def handle(self, request):
+            if request.path.startswith("/token"):
+                return request.answer(200, {"token": "good"})
+            if request.headers.get("Authorization") != "Bearer good":
+                return request.answer(401, headers={  # two headers: names differ in case for Python only
+                    "WWW-Authenticate": 'Basic realm="x"',
+                    "Www-authenticate": f'Negotiate, Bearer realm="http://{self.host}/token",service="x"'})
+            return super().handle(request)
+
+    with Both() as fake:
+        fake.add("app", "v1", image)
+        has(last(pull(d, f"{fake.host}/app", "v1", username="ann", password="s3cret"))["status"],
+            "Downloaded newer image")
+        for _, path, headers in fake.requests:
+            assert path.startswith("/token") or "Basic" not in headers.get("Authorization", ""), path
 
 
 def test_credentials_stay_at_home(d):
@@ -347,6 +407,15 @@ def test_credentials_stay_at_home(d):
                 "WWW-Authenticate": 'Bearer realm="http://token.example/token"'}) or True] * 4)
             has(pull(d, f"{home.host}/app", "v1", 500, username="a", password="b").message,
                 "without TLS")
+            # What came by TLS is not asked for without.
+            image = Image([layer({"f": b"redirected too"})])
+            for blob in image.blobs:
+                home.fail("blobs", digest(blob), *[lambda request: request.answer(
+                    307, headers={"Location": "http://store.example/blob"}) or True] * 2)
+            home.faults.pop(("manifests", "v1"))
+            home.add("app", "v1", image)
+            has(pull(d, f"{home.host}/app", "v1", username="a", password="b").body.decode(),
+                "redirected from https to plain http")
 
 
 def test_mirrors():
@@ -373,9 +442,20 @@ def test_mirrors():
         broken.blobs[digest(image.config)] = image.config
         d.ok("pull", "-q", "mirrored")
         equal(len(broken.asked("GET", digest(image.layers[0]))), 1)
+        # Who we are at the registry is nothing for a mirror.
+        d.ok("rmi", "-f", "mirrored")
+        broken.requests.clear()
+        good.requests.clear()
+        for fake in (broken, good):
+            fake.fail("manifests", "latest", *[lambda request: request.answer(
+                401, headers={"WWW-Authenticate": 'Basic realm="x"'}) or True] * 4)
+        has(pull(d, "mirrored", "latest", None, username="ann", password="s3cret").body.decode(), "registry-1.docker.io")
+        for fake in (broken, good):
+            equal(len(fake.requests), 1)
+            assert "Authorization" not in fake.requests[0][2]
     for bad in ("mirror.example", "ftp://mirror.example"):
         with Daemon("--registry-mirror", bad, start=False) as d:
-            assert d.spawn().wait(30) != 0
+            assert d.spawn().wait(30 * SLOW) != 0
             with open(d.log) as log:
                 has(log.read(), "invalid registry mirror")
 
@@ -399,6 +479,56 @@ def test_proxy():
         proxy.add("app", "v1", image)
         d.ok("pull", "-q", "registry.test:5000/app:v1")
         assert proxy.asked("GET", "http://registry.test:5000/v2/app/manifests/v1")
+        proxy.requests.clear()
+        has(d.fails(1, "pull", "other.test/app:v1"), "other.test: no such host")
+        equal(proxy.requests, [], "what goes there directly")
+        has(d.fails(1, "pull", "secure.test:5000/app:v1"), "https://secure.test:5000")
+        equal(proxy.requests, [], "plain HTTP to a registry that was not said to be insecure")
+
+
+class Tunnel(Server):
+    """CONNECT to whatever, which is one port of ours."""
+
+    def __init__(self, port):
+        self.target = port
+        super().__init__()
+
+    def handle(self, request):
+        if request.command != "CONNECT":
+            return request.answer(502)
+        request.send_response_only(200)
+        request.end_headers()
+        with socket.create_connection(("127.0.0.1", self.target)) as other:
+            back = threading.Thread(target=self.pump, args=(other, request.connection))
+            back.start()
+            self.pump(request.connection, other)
+            back.join()
+        request.close_connection = True
+        return None
+
+    @staticmethod
+    def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+def test_proxy_of_tls():
+    """The proxy sees a name and a port, and who asks; what is said goes through it unread."""
+    image = Image([layer({"f": b"tunnelled"})])
+    with Place() as place:
+        make_certificates(place)
+        with Fake((f"{place}/server.crt", f"{place}/server.key")) as fake, Tunnel(fake.port) as proxy, \
+                Daemon("--insecure-registry", "registry.test:5000", env={
+                    "HTTPS_PROXY": f"http://me:pass@{proxy.host}"}) as d:
+            fake.add("app", "v1", image)
+            d.ok("pull", "-q", "registry.test:5000/app:v1")
+            equal({(method, path) for method, path, _ in proxy.requests}, {("CONNECT", "registry.test:5000")})
+            equal(proxy.requests[0][2]["Proxy-Authorization"], "Basic " + base64.b64encode(b"me:pass").decode())
+            for _, _, headers in fake.requests:
+                assert "Proxy-Authorization" not in headers, headers
 
 
 def test_distribution(d):
@@ -412,6 +542,40 @@ def test_distribution(d):
         equal(d.api("GET", f"/distribution/{fake.host}/app:v2/json").status, 401)
         equal(d.api("GET", "/distribution/UPPER/json").status, 400)
         equal(d.api("GET", f"/distribution/127.0.0.1:{free_port()}/app/json").status, 503)
+
+
+def test_manifest_inspect(d):
+    """ctlc shows what the docker command shows, which asks the registry by itself."""
+    images = [Image([layer({"f": arch.encode()})], oci=oci, arch=arch) for oci in (True, False) for arch in ("amd64", "arm64")]
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        make_certificates(place)
+        fake = stack.enter_context(Fake((f"{place}/server.crt", f"{place}/server.key")))
+        for n, image in enumerate(images):
+            fake.add("app", f"v{n}", image)
+        fake.add_manifest("app", "oci", index(images[:2]), OCI_INDEX)
+        fake.add_manifest("app", "list", index(images[2:], oci=False), DOCKER_LIST)
+        # What builders put beside the images: no image, but a manifest that can be shown.
+        proof = Image([b'{"_type":"https://in-toto.io/Statement/v0.1"}'], oci=True, packing=None, arch="unknown")
+        proof.config = proof.config.replace(b'"linux"', b'"unknown"')
+        proof.document["config"] = Image.descriptor(proof.document["config"]["mediaType"], proof.config)
+        proof.document["layers"][0]["mediaType"] = "application/vnd.in-toto+json"
+        fake.add("app", "proof", proof)
+        fake.add_manifest("app", "proven", index([images[0], proof]), OCI_INDEX)
+        names = [f"app:{tag}" for tag in ("v0", "v1", "v2", "v3", "oci", "list", "proof", "proven")] + [f"app@{digest(images[0].manifest)}", f"app@{digest(index(images[:2]))}"]
+        old = " 20." in d.docker_ok("--version")
+        for name in names:
+            for options in ([], ["--verbose"]):
+                command = ["manifest", "inspect", "--insecure", *options, f"{fake.host}/{name}"]
+                ours = d.ok(*command)
+                if not old:
+                    equal(ours, d.docker_ok(*command), f"{command}")
+        plain = json.loads(d.ok("manifest", "inspect", f"{fake.host}/app:oci"))
+        equal([entry["platform"]["architecture"] for entry in plain["manifests"]], ["amd64", "arm64"])
+        equal([entry["Descriptor"]["platform"]["architecture"] for entry in json.loads(d.ok("manifest", "inspect", "-v", f"{fake.host}/app:list"))], ["amd64", "arm64"])
+        has(d.fails(1, "manifest", "inspect", f"{fake.host}/app:none"), f"no such manifest: {fake.host}/app:none")
+        has(d.fails(1, "manifest", "inspect", "UPPER"), "invalid reference format")
+        got = d.api("GET", f"/distribution/{fake.host}/app:v0/json", manifest=1, status=200).json
+        equal(got["Manifest"].encode(), images[0].manifest)
 
 
 def test_search(d):

@@ -1,10 +1,11 @@
 """Pushing: to docker-registry, plain and with tokens, and to a registry that fails on the way."""
 import json
 import os
+import threading
 import urllib.parse
 
 import imagemaker
-from harness import IMAGE, equal, has
+from harness import IMAGE, SLOW, equal, has, wait_for
 from imagemaker import docker_archive, layer, oci_layout, sha256
 from registries import Fake, Image, Registry, TokenServer, digest, skopeo, status
 from test_registry import noise, runnable
@@ -64,7 +65,7 @@ class Receiving(Fake):
             self.blobs[digest(data)] = data
             return request.answer(201)
         return request.answer(204 if request.command == "GET" else 202, headers={
-            "Location": f"{path}?state=y", "Range": f"0-{len(self.uploads[number]) - 1}"})
+            "Location": f"{path}?state=y", "Range": f"0-{max(len(self.uploads[number]) - 1, 0)}"})
 
 
 def test_push_what_was_pulled(d):
@@ -191,6 +192,35 @@ def test_large_blobs_go_in_chunks(d):
         assert max(sizes) > 70 << 20, sizes
         starts = [int(r[2]["Content-Range"].split("-")[0]) for r in fake.asked("PATCH", "uploads")]
         equal(starts, [0, 32 << 20, 32 << 20, 64 << 20])
+        # Of an upload that has nothing yet registries say what they say of one byte.
+        fake.blobs.clear()
+        fake.faults["PATCH", "uploads"] = [status(503)]
+        fake.requests.clear()
+        got = push(d, name)
+        assert got[-1].get("aux"), got[-1]
+        starts = [int(r[2]["Content-Range"].split("-")[0]) for r in fake.asked("PATCH", "uploads")]
+        equal(starts, [0, 0, 32 << 20, 64 << 20])
+    with Place() as place, Registry(f"{place}/r") as registry:
+        d.ok("tag", "large:v1", f"{registry.host}/large:v1")
+        d.ok("push", "-q", f"{registry.host}/large:v1", timeout=120)
+        skopeo("copy", "--src-tls-verify=false", f"docker://{registry.host}/large:v1", f"dir:{place}/read")
+
+
+def test_a_client_that_leaves_ends_its_push(d):
+    d.ok("load", input=docker_archive([layer({"noise": noise(40 << 20)})], ["left:v1"]))
+    gate = threading.Event()
+    with Receiving() as fake:
+        d.ok("tag", "left:v1", f"{fake.host}/left:v1")
+        before = d.settled_census()
+        fake.faults["PATCH", "uploads"] = [lambda request: gate.wait(60 * SLOW) and False]
+        client = d.spawn_client("push", f"{fake.host}/left:v1")
+        wait_for(lambda: fake.asked("PATCH", "uploads"), "the first chunk")
+        client.kill()
+        client.communicate()
+        d.assert_counts(before)
+        gate.set()
+        equal((len(fake.asked("PATCH", "uploads")), fake.asked("PUT", "/manifests/")), (1, []))
+        assert push(d, f"{fake.host}/left")[-1].get("aux")
 
 
 def test_failing_uploads(d):

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 
-from harness import CTLC, Daemon, Result, Skip, equal, has, wait_for
+from harness import CTLC, SLOW, Daemon, Result, Skip, equal, has, wait_for
 
 SSHD = "/usr/sbin/sshd"
 
@@ -71,14 +71,14 @@ class Ssh:
         return env | {"PATH": f"{self.bin}:{env['PATH']}"} | more
 
     def command(self, *argv, stdin=None, **more):
-        done = subprocess.run(argv, env=self.environment(**more), input=stdin, timeout=120, check=False,
+        done = subprocess.run(argv, env=self.environment(**more), input=stdin, timeout=120 * SLOW, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=not isinstance(stdin, bytes),
                               **({} if stdin is not None else {"stdin": subprocess.DEVNULL}))
         return Result(done.returncode, done.stdout, done.stderr)
 
     def close(self):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(30 * SLOW)
 
 
 @contextlib.contextmanager
@@ -163,12 +163,12 @@ def test_forwarded_socket(d):
                 equal((done.code, len(done.out)), (0, 99999))
         finally:
             tunnel.terminate()
-            tunnel.wait(30)
+            tunnel.wait(30 * SLOW)
 
 
 def test_dial_stdio(d):
     request = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    done = subprocess.run([CTLC, "system", "dial-stdio"], input=request, env=d.environment(), timeout=60,
+    done = subprocess.run([CTLC, "system", "dial-stdio"], input=request, env=d.environment(), timeout=60 * SLOW,
                           stdout=subprocess.PIPE, check=True)
     has(done.stdout.decode(), "HTTP/1.1 200 OK", "\r\n\r\nOK")
     # one whose reader goes away ends by itself
@@ -177,7 +177,7 @@ def test_dial_stdio(d):
     client.stdin.flush()
     client.stdout.close()
     d.ok("run", "--rm", "busybox", "true")
-    client.wait(30)
+    client.wait(30 * SLOW)
     client.stdin.close()
 
 
@@ -244,7 +244,7 @@ def test_names_of_a_hostile_daemon(d):
         offered = d.ok("-H", f"unix://{path}", "__complete", "start", "").splitlines()
         equal([line.split("\t")[0] for line in offered], ["good-1", "good_2"])
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(20)
+        thread.join(20 * SLOW)
 
 
 def complete_in_bash(d, line):

@@ -4,7 +4,7 @@ import re
 import signal
 
 import host
-from harness import equal, has, wait_for
+from harness import SLOW, equal, has, wait_for
 
 
 def test_output_of_both_streams(d):
@@ -29,7 +29,7 @@ def test_kill_from_outside_is_137(d):
     wait_for(lambda: d.request("GET", "/containers/victim/json").status == 200
              and d.state("victim")["Running"], "it to run")
     d.ok("kill", "victim")
-    equal(client.wait(30), 137)
+    equal(client.wait(30 * SLOW), 137)
     client.communicate()
     equal(d.state("victim")["ExitCode"], 137)
 
@@ -206,7 +206,7 @@ def test_signal_proxy(d):
                             "trap 'echo caught; exit 9' USR1; echo ready; while :; do sleep 0.05; done")
     equal(client.stdout.readline(), b"ready\n")
     client.send_signal(signal.SIGUSR1)
-    out, err = client.communicate(timeout=60)
+    out, err = client.communicate(timeout=60 * SLOW)
     equal((client.returncode, out), (9, b"caught\n"), err)
 
 

@@ -91,16 +91,23 @@ def test_no_new_privileges(d):
 
 
 def test_masked_and_read_only_paths(d):
+    # Where AppArmor is, its profile says no before the mount does.
+    guarded = "name=apparmor" in d.api("GET", "/info", status=200).json["SecurityOptions"]
+
+    def said(script, text):
+        done = d.ctl("run", "--rm", "busybox", "sh", "-c", script)
+        assert done.out == text or text in done.err or (guarded and "Permission denied" in done.err), (script, done)
+
     for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list"):
         if os.path.exists(path):
-            equal(d.shell(f"wc -c <{path}"), "0", path)
+            said(f"wc -c <{path}", "0\n")
     for path in ("/proc/acpi", "/proc/scsi", "/sys/firmware"):
         if os.path.exists(path):
-            equal(d.shell(f"ls {path} | wc -l"), "0", path)
-    out = d.ctl("run", "--rm", "busybox", "sh", "-c", "(echo 1 >/proc/sys/kernel/panic); (echo x >/proc/irq/x)").err
-    has(out, "/proc/sys/kernel/panic: Read-only file system")
-    assert "/proc/irq/x" in out, out
-    has(d.ctl("run", "--rm", "busybox", "touch", "/sys/x").err, "Read-only file system")
+            said(f"ls {path} | wc -l", "0\n")
+    said("echo 1 >/proc/sys/kernel/panic", "/proc/sys/kernel/panic: Read-only file system")
+    said("touch /sys/x", "Read-only file system")
+    said("echo x >/proc/irq/x", "/proc/irq/x: ")
+    assert d.ctl("run", "--rm", "busybox", "sh", "-c", "echo x >/proc/irq/x").code != 0
 
 
 def test_sysctls(d):

@@ -1,6 +1,7 @@
 """What containers use, as the API and its clients tell it."""
 import json
 import os
+import re
 import time
 
 from harness import equal, has, wait_for
@@ -60,6 +61,37 @@ def test_many_streams_tick_together(d):
         seconds.append(third["read"])
     for connection in connections:
         connection.close()
+
+
+def test_one_that_wakes_up(d):
+    """What is not read while a container sleeps is read again when it runs."""
+    container = d.sleeper("--cpus", "0.5")
+    connection = d.connect()
+    connection.request("GET", f"/v1.51/containers/{container}/stats")
+    reply = connection.getresponse()
+
+    def until(condition, what):
+        for _ in range(20):
+            found = json.loads(reply.readline())
+            if condition(found):
+                return found
+        raise AssertionError(f"{what}: {found}")
+
+    slept = [until(lambda s: s["cpu_stats"] == {**s["precpu_stats"], "system_cpu_usage": s["cpu_stats"]["system_cpu_usage"]}, "sleep")
+             for _ in range(5)][-1]["cpu_stats"]
+    d.ok("update", "-m", "77m", "--memory-swap", "77m", "--pids-limit", "66", container)
+    reply.readline()  # it may be older
+    told = json.loads(reply.readline())
+    equal((told["memory_stats"]["limit"], told["pids_stats"]["limit"]), (77 * MIB, 66), "limits of one that sleeps")
+    d.exec(container, "sh", "-c", "i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done")
+    until(lambda s: s["precpu_stats"]["cpu_usage"]["total_usage"] > slept["cpu_usage"]["total_usage"], "it to run")
+    ran = json.loads(reply.readline())["cpu_stats"]
+    used = ran["cpu_usage"]
+    assert used["total_usage"] > slept["cpu_usage"]["total_usage"] + 10**7, (slept, ran)
+    assert used["usage_in_usermode"] > slept["cpu_usage"]["usage_in_usermode"], (slept, ran)
+    assert ran["throttling_data"]["periods"] > slept["throttling_data"]["periods"], (slept, ran)
+    equal(sum(used.get("percpu_usage", [used["total_usage"]])), used["total_usage"])
+    connection.close()
 
 
 def test_an_interface_of_any_name(d):
@@ -123,6 +155,16 @@ def test_readers_that_leave(d):
         time.sleep(0.02 * (n % 4))
         connection.close()
     equal(d.request("GET", "/_ping").status, 200)
+
+
+def test_memory_without_cache(d):
+    """What is only cached is no use of memory to those who look: the clients take it off."""
+    container = d.run_detached("busybox", "sh", "-c", "dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null; echo done; sleep 1000")
+    wait_for(lambda: "done" in d.ctl("logs", container).out, "the file")
+    assert sample(d, container, "stream=0&one-shot=1")["memory_stats"]["usage"] > 64 * MIB
+    for client in (d.ctl, d.docker):
+        shown = client("stats", "--no-stream", "--format", "{{.MemUsage}}", container).out.split("/")[0].strip()
+        assert re.fullmatch(r"[0-9.]+(K|k|M)iB", shown) and (not shown.endswith("MiB") or float(shown[:-3]) < 32), shown
 
 
 def test_clients(d):

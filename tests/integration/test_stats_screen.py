@@ -2,10 +2,11 @@
 import time
 
 from harness import equal, wait_for
+from test_knobs_effect import loop_device
 
 
 def open_screen(d, *args, **options):
-    terminal = d.terminal("stats", *args, rows=24, columns=140, **options)
+    terminal = d.terminal("stats", *args, **{"rows": 24, "columns": 140, **options})
     terminal.expect(r"containers, by")
     return terminal
 
@@ -49,6 +50,27 @@ def test_details_and_log(d):
     screen.send("q")
     screen.expect(r"c m n i p N")
     leaves_the_terminal_as_it_was(screen, "\x03")
+
+
+def shows(d, bars, *run):
+    """One of these bars comes up in the row of such a container."""
+    container = d.run_detached(*run)
+    screen = open_screen(d, container, columns=220)
+    screen.expect(f"[{bars}]")
+    screen.send("q")
+    equal(screen.wait(), 0)
+    d.ok("rm", "-f", container)
+
+
+def test_sparklines(d):
+    """Each of the four draws: the others of such a container have nothing, or never as much."""
+    shows(d, "▂▃▄▅", "--network", "none", "--cpus", "0.4", "busybox", "sh", "-c", "while :; do :; done")
+    shows(d, "▅▆▇", "--network", "none", "-m", "16m", "busybox", "sh", "-c",
+          "dd if=/dev/zero of=/dev/shm/x bs=1M count=12 2>/dev/null; sleep 1000")
+    shows(d, "█", "busybox", "sh", "-c", "ping -q -i 0.2 -s 1000 $(ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p')")
+    with loop_device() as device:
+        shows(d, "█", "--network", "none", "--device", device, "--device-write-bps", f"{device}:1mb", "busybox", "sh", "-c",
+              f"while :; do dd if=/dev/zero of={device} bs=128k count=32 oflag=direct 2>/dev/null || exit 1; done")
 
 
 def test_one_by_name_only(d):

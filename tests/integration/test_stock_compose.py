@@ -96,7 +96,7 @@ def test_project(d):
         wait_for(lambda: "common data" in p.ok("logs", "web"), "web to have asked store by its alias")
         has(p.ok("logs", "--no-color", "--tail=1", "-t", "store"), "store_1", "store up")
         address = p.ok("port", "web", "80").strip()
-        equal(urllib.request.urlopen(f"http://{address}/", timeout=20).read(), b"page\n")
+        equal(urllib.request.urlopen(f"http://{address}/", timeout=20 * SLOW).read(), b"page\n")
         has(p.ok("ps"), "tested_web_1", "Up (healthy)", address)
         equal(p.ok("ps", "-q", "web").strip(), web["Id"])
         has(p.ok("images"), "busybox", "tested_store_1")

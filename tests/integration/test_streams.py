@@ -10,12 +10,13 @@ import socket
 import threading
 import time
 
-from harness import SLOW, STOCK, equal, has, wait_for
+from harness import SLOW, STOCK, demultiplex, equal, has, wait_for
 from test_abuse import create
 
 STREAMS = 1000 if SLOW <= 1 else 300
 REQUESTS = 10000 if SLOW <= 1 else 2000
 IN_FLIGHT = 32
+ATTACHED_MAX = 1024  # SHIM_ATTACH_MAX
 EVENTS = 28  # of 60 kB: more than one reader may be behind, less than a file of the journal with those of the end
 
 
@@ -146,6 +147,28 @@ def test_a_thousand_streams(d):
         wait_for(lambda: not d.state(container)["Running"], "its end")
     d.ok("start", container)
     unchanged(d, before)
+
+
+def test_no_more_clients_than_there_is_room_for(d):
+    """The one too many is told so in its stream; the others do not notice."""
+    if STOCK:
+        return
+    container = d.run_detached("busybox", "sleep", "1000")
+    with many_descriptors(), contextlib.ExitStack() as stack:
+        def opened():
+            sock = stack.enter_context(connected(d))
+            sock.sendall(f"POST /containers/{container}/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
+            return sock
+        room = [opened() for _ in range(ATTACHED_MAX)]
+        read_all(room, lambda data, _: b"\r\n\r\n" in data)
+        data = read_all([opened()], lambda _, ended: ended).popitem()[1].partition(b"\r\n\r\n")[2]
+        out, err = demultiplex(data)
+        equal((out, err.endswith(b"too many clients are attached: cut off\n")), (b"", True))
+        ready = select.poll()
+        for sock in room:
+            ready.register(sock, select.POLLIN)
+        equal(ready.poll(0), [])
+    d.ok("rm", "-f", container)
 
 
 def test_requests_side_by_side(d):

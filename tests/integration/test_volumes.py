@@ -296,6 +296,21 @@ def test_read_only_all_the_way_down(d):
                                (",bind-recursive=readonly,bind-propagation=rprivate", "sub")):
             equal(d.ok("run", "--rm", "--mount", base + option, "busybox", "sh", "-c", script), wanted, option)
         equal(d.ok("run", "--rm", "-v", f"{d.root}/top:/t:ro", "busybox", "sh", "-c", script), "sub")
+        # What cannot be kept is refused, by the clients and by the daemon.
+        for options, told in (("bind-recursive=readonly", "requires 'readonly'"), ("bind-recursive=writable", "requires 'readonly'"),
+                              ("readonly,bind-recursive=readonly", "requires 'bind-propagation=rprivate'"),
+                              ("readonly,bind-recursive=readonly,bind-propagation=rshared", "requires 'bind-propagation=rprivate'")):
+            for program in ("ctlc", "docker"):
+                done = d.command(program, ["run", "--rm", "--mount", f"type=bind,src={d.root}/top,dst=/t,{options}", "busybox", "true"])
+                equal(done.code, 125, (program, options))
+                if program == "ctlc" or "unexpected key" not in done.err:  # older ones do not know the option
+                    has(done.err, told)
+        for readonly, options in ((False, {"ReadOnlyForceRecursive": True}), (False, {"ReadOnlyNonRecursive": True}),
+                                  (True, {"ReadOnlyForceRecursive": True, "ReadOnlyNonRecursive": True}),
+                                  (True, {"ReadOnlyForceRecursive": True, "Propagation": "rshared"})):
+            mount = {"Type": "bind", "Source": f"{d.root}/top", "Target": "/t", "ReadOnly": readonly, "BindOptions": options}
+            reply = d.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"Mounts": [mount]}}, status=400)
+            has(reply.message, "mount options conflict")
         out = d.ok("run", "--rm", "--mount", base + ",bind-recursive=disabled", "busybox", "sh", "-c",
                    "grep -c /t/sub /proc/mounts; true")
         equal(out, "0")
@@ -357,6 +372,9 @@ def test_bad_requests(d):
     equal(d.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": {
         "Mounts": [{"Type": "volume", "Source": "vv", "Target": "/v", "VolumeOptions": {"DriverConfig": {"Name": "no"}}}]}},
         status=404).message, 'error looking up volume plugin no: plugin "no" not found')
+    if not STOCK:
+        has(d.api("POST", "/volumes/create", {"Name": "x1", "Labels": {"a": 5}}, status=400).message,
+            "json: cannot unmarshal number into Go struct field CreateOptions.Labels of type string")
     equal(names(d), before, "nothing is left of a create that failed")
     equal(d.ctl("run", "--rm", "busybox", "true").code, 0)
 

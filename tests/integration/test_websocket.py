@@ -176,17 +176,43 @@ def test_refused(d):
         has(ws.head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
 
 
+def test_both_close(d):
+    """RFC 6455, 7.1.1: who closes waits for the other's close frame, but not for ever."""
+    wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "what was removed before to be deleted")
+    before = d.settled_census()
+    container = started(d, "read x; echo got $x; read y; echo got $y", StdinOnce=False)
+    with attach(d, container) as ws, attach(d, container) as silent:
+        ws.send(TEXT, b"one\n")
+        ws.read_until(b"got one\n")
+        ws.send(TEXT, b"two\n")
+        while (seen := ws.receive())[0] != CLOSE:
+            pass
+        equal(seen, (CLOSE, b"\x03\xe8"))
+        time.sleep(0.2)
+        for kind in (TEXT, PING, BINARY):  # it is not heard any more, but may still be on its way
+            ws.send(kind, b"late\n")
+        ws.send(CLOSE, b"\x03\xe8")
+        equal(ws.sock.recv(100), b"")
+        equal(silent.read_close(answer=False)[1], 1000)
+    # The last message before its close frame comes through.
+    container = started(d, "read x; echo got $x; read y; exec sleep 1000", StdinOnce=False)
+    with attach(d, container, early=frame(TEXT, b"last\n") + frame(CLOSE, b"\x0b\xb8")) as ws:
+        equal(ws.read_close(answer=False)[1], 3000)
+    wait_for(lambda: d.ok("logs", container) == "got last", "the message")
+    for status in (999, 1004, 1005, 1006, 1015, 2999, 5000):
+        with attach(d, container, early=frame(CLOSE, status.to_bytes(2, "big"))) as ws:
+            equal(ws.read_close(answer=False)[1], 1002)
+    d.clean()
+    d.assert_counts(before)
+
+
 def test_the_daemon_stops(d):
     """The session ends with it; the container does not."""
     container = started(d, "while :; do echo tick; sleep 0.05; done", StdinOnce=False)
     with attach(d, container) as ws:
         ws.read_until(b"tick")
         d.stop()
-        try:
-            while True:
-                ws.more()
-        except (EOFError, ConnectionResetError):
-            pass
+        equal(ws.read_close()[1], 1001)
     d.start()
     equal(d.state(container)["Running"], True)
     time.sleep(0.1)

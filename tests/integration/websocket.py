@@ -1,5 +1,6 @@
 """A WebSocket client (RFC 6455) small enough to send what a client must not."""
 import base64
+import contextlib
 import hashlib
 import os
 import socket
@@ -85,8 +86,8 @@ class WebSocket:
             seen += data
         return seen
 
-    def read_close(self):
-        """The output that is left, and the status of the close frame; then the daemon hangs up."""
+    def read_close(self, answer=True):
+        """The output that is left, and the status of the close frame, which is answered; then the daemon hangs up."""
         seen = b""
         while True:
             kind, data = self.receive()
@@ -94,6 +95,9 @@ class WebSocket:
                 break
             if kind in (TEXT, BINARY):
                 seen += data
+        if answer:
+            with contextlib.suppress(BrokenPipeError):  # hung up already: it was our turn to close first
+                self.send(CLOSE, data[:2])
         try:
             self.more()
             raise AssertionError("something follows the close frame")

@@ -1,0 +1,103 @@
+"""Networks beside the host, on a link of its own."""
+import os
+import signal
+
+import host
+from harness import STOCK, equal, has, wait_for
+from netlib import NET4, PARENT, PEER, links, network, on, remove, server, wait_reaches
+
+
+def test_macvlan(d):
+    host.tool("ip", "link", "add", PARENT, "type", "veth", "peer", "name", PEER)
+    host.tool("ip", "link", "set", PEER, "up")
+    try:
+        host.tool("ip", "link", "set", PARENT, "up")
+        has(d.ctl("network", "create", "-d", "macvlan", "--subnet", f"{NET4}.8.0/24", "-o", "parent=ctl-none", "mac").err, "ctl-none")
+        d.ok("network", "create", "-d", "macvlan", "--subnet", f"{NET4}.8.0/24", "-o", f"parent={PARENT}", "mac")
+        equal(network(d, "mac")["Driver"], "macvlan")
+        s, c = server(d, "--network", "mac", "-p", "80"), d.sleeper()
+        address = on(d, s, "mac")["IPAddress"]
+        d.ok("network", "connect", "mac", c)
+        wait_reaches(d, c, address)
+        has(d.exec(s, "ip", "route"), f"default via {NET4}.8.1 dev eth0")
+        if not STOCK:
+            equal(d.inspect(s)["NetworkSettings"]["Ports"], {"80/tcp": None}, "nothing is published")
+        d.ok("network", "disconnect", "mac", c)
+        equal(links(d, c), ["eth0", "lo"])
+        if not STOCK:
+            # A container may call its links what it likes, also by the name of another.
+            hostile = d.sleeper("--cap-add", "NET_ADMIN")
+            d.ok("network", "connect", "mac", hostile)
+            for words in ("set eth1 down", "set eth1 name hidden", "set hidden address 02:00:00:00:00:77", "add eth1 type bridge"):
+                d.exec(hostile, "ip", "link", *words.split())
+            d.ok("network", "disconnect", "mac", hostile)
+            equal(links(d, hostile), ["eth0", "eth1", "lo"], "its own link stays")
+            equal(d.exec(hostile, "ip", "-o", "link").count("hidden"), 0)
+            d.ok("rm", "-f", hostile)
+            # The parent is made again, and has another index.
+            d.ok("rm", "-f", s)
+            host.tool("ip", "link", "del", PARENT)
+            has(d.ctl("run", "--rm", "--network", "mac", "busybox", "true").err, f"parent interface {PARENT} does not exist")
+            for args in (("add", PARENT, "type", "veth", "peer", "name", PEER), ("set", PEER, "up"), ("set", PARENT, "up")):
+                host.tool("ip", "link", *args)
+            s = server(d, "--network", "mac", "-p", "80")
+            address = on(d, s, "mac")["IPAddress"]
+            d.kill9()
+            d.start()
+            equal(on(d, s, "mac")["IPAddress"], address)
+        remove(d, s, c, networks=["mac"])
+    finally:
+        host.tool("ip", "link", "del", PARENT)
+
+
+def links_of(netns):
+    """What is in a network namespace that lives on."""
+    listed = host.tool("nsenter", f"--net=/proc/{os.getpid()}/fd/{netns}", "ip", "-o", "link")
+    return [line.split(": ")[1].split("@")[0] for line in listed.splitlines()]
+
+
+def test_macvlan_of_a_namespace_that_lives_on(d):
+    """Its link would go on answering for an address that others have by then."""
+    if STOCK:
+        return
+    host.tool("ip", "link", "add", PARENT, "type", "veth", "peer", "name", PEER)
+    host.tool("ip", "link", "set", PEER, "up")
+    kept = []
+    try:
+        host.tool("ip", "link", "set", PARENT, "up")
+        d.ok("network", "create", "-d", "macvlan", "--subnet", f"{NET4}.8.0/24", "-o", f"parent={PARENT}", "mac")
+
+        def run(*args):
+            c = d.sleeper("--network", "mac", "--ip", f"{NET4}.8.9", "--mac-address", "02:42:0a:63:08:09", *args)
+            kept.append(os.open(f"/proc/{d.inspect(c)['State']['Pid']}/ns/net", os.O_RDONLY))
+            return c
+
+        c = run("--cap-add", "NET_ADMIN")
+        # It may have another name by then, and others may look like it.
+        for words in ("set eth0 down", "set eth0 name hidden", "add name decoy index 2000000000 type bridge", "set hidden up"):
+            d.exec(c, "ip", "link", *words.split())
+        equal(sorted(links_of(kept[0])), ["decoy", "hidden", "lo"])
+        d.ok("rm", "-f", c)
+        equal(sorted(links_of(kept[0])), ["decoy", "lo"])
+        # Whoever has its addresses next, at once; the end is seen by the shim alone.
+        c = run()
+        pid = d.inspect(c)["State"]["Pid"]
+        d.kill9()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: links_of(kept[1]) == ["lo"], "the link to go")
+        d.start()
+        wait_for(lambda: not d.inspect(c)["State"]["Running"], "the end")
+        for _ in range(5):
+            d.ok("restart", "-t", "0", c)
+        d.ok("rm", "-f", c)
+        # The end is seen by the daemon alone.
+        c = run()
+        with open(f"/proc/{d.inspect(c)['State']['Pid']}/stat") as file:
+            os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        wait_for(lambda: links_of(kept[2]) == ["lo"], "the link to go")
+        wait_for(lambda: not d.inspect(c)["State"]["Running"], "the end")
+        remove(d, c, networks=["mac"])
+    finally:
+        for fd in kept:
+            os.close(fd)
+        host.tool("ip", "link", "del", PARENT)
