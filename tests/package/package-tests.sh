@@ -40,7 +40,12 @@ use_package() { # what follows the installation, in namespaces of its own
     check conffile grep -q '^Conffiles:' <(inside dpkg -s containerd-lite)
     check files inside dpkg --verify containerd-lite
     check completion inside bash -n /usr/share/bash-completion/completions/ctlc
-    check manual test -s "$root/usr/share/man/man1/ctlc.1.gz"
+    for file in zsh/vendor-completions/_ctlc fish/vendor_completions.d/ctlc.fish man/man1/ctlc.1.gz man/man8/containerd-lite.8.gz \
+        containerd-lite/images/busybox.tar; do
+        check "$file" test -s "$root/usr/share/$file"
+    done
+    check configuration inside containerd-lite --validate
+    check modes test "$(stat -c '%a %U' "$root"/{etc,var/lib}/containerd-lite)" = $'755 root\n711 root'
 
     mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
@@ -88,7 +93,8 @@ installed() {
     for file in bin/ctlc sbin/containerd-lite libexec/containerd-lite/containerd-lite-{shim,layer} \
         share/containerd-lite/images/busybox.tar lib/systemd/system/containerd-lite.{service,socket} \
         lib/sysusers.d/containerd-lite.conf lib/tmpfiles.d/containerd-lite.conf \
-        share/man/man1/ctlc.1 share/man/man8/containerd-lite.8 share/bash-completion/completions/ctlc; do
+        share/man/man1/ctlc.1 share/man/man8/containerd-lite.8 share/bash-completion/completions/ctlc \
+        share/zsh/site-functions/_ctlc share/fish/vendor_completions.d/ctlc.fish; do
         [ -s "$where/$file" ] || fail "install $name: no $file"
     done
     while read -r file; do fail "install $name: $file is outside"; done < <(find "$top" ! -type d ! -path "$where/*")

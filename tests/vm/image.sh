@@ -1,10 +1,10 @@
 #!/bin/bash
-# image.sh DIR
-# Builds the guest that run.sh boots, a small Debian 12 with systemd: DIR/vmlinuz and DIR/root.img,
-# and its disks for storage tests, DIR/xfs.img (project quota) and DIR/btrfs.img.
+# image.sh DIR [PACKAGE...]
+# Builds the guest that boot.sh boots, a small Debian 12 with systemd, and more packages in it: DIR/vmlinuz and
+# DIR/root.img, and its disks for storage tests, DIR/xfs.img (project quota) and DIR/btrfs.img.
 # Does nothing when DIR holds the same guest already.  Runs as root; needs mmdebstrap and e2fsprogs.
 set -euo pipefail
-[ $# -eq 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 for tool in mmdebstrap mke2fs; do
     command -v $tool >/dev/null || { echo "image.sh: $tool is missing" >&2; exit 2; }
 done
@@ -13,9 +13,9 @@ packages=(linux-image-cloud-amd64 systemd-sysv dbus udev kmod iproute2 nftables 
     e2fsprogs quota xfsprogs
     libmicrohttpd12 libjansson4 libuv1 libnl-3-200 libnl-route-3-200 libnftnl11 libmnl0
     libsqlite3-0 libseccomp2 libarchive13 libzstd1 libssl3 libnettle8 libisal2
-    apparmor xfsprogs btrfs-progs criu
-    python3-minimal python3-docker python3-yaml python3-jsonschema socat)
-disk_size=4G # of the root file system; the files are sparse
+    apparmor btrfs-progs criu lxcfs zstd
+    python3-minimal python3-docker python3-yaml python3-jsonschema socat "${@:2}")
+disk_size=6G # of the root file system; the files are sparse
 data_size=2G # of the other disks
 
 mkdir -p "$1"
@@ -43,11 +43,13 @@ echo '/dev/nvme0n1 / ext4 rw,noatime 0 0' >"$root/etc/fstab"
 mkdir -p "$root/srv/xfs" "$root/srv/btrfs"
 for unit in getty@tty1.service serial-getty@ttyS0.service systemd-timesyncd.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer \
-    e2scrub_all.timer e2scrub_reap.service; do
+    e2scrub_all.timer e2scrub_reap.service lxcfs.service \
+    docker.service docker.socket containerd.service docker-registry.service \
+    nginx.service redis-server.service postgresql.service ssh.service named.service iperf3.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 
-# The guest's end of run.sh: unpack the job, run it, send back its output and its status.  Where the
+# The guest's end of boot.sh: unpack the job, run it, send back its output and its status.  Where the
 # command left the file /job/again before it reset the machine, it runs again; without it a second
 # boot is a crash.
 cat >"$root/usr/local/sbin/vm-job" <<'JOB'
@@ -76,7 +78,7 @@ JOB
 chmod 755 "$root/usr/local/sbin/vm-job"
 cat >"$root/etc/systemd/system/vm-job.service" <<'UNIT'
 [Unit]
-Description=The command given to run.sh
+Description=The command given to boot.sh
 After=basic.target dbus.socket
 [Service]
 Type=exec

@@ -20,6 +20,6 @@ cp "${packages[0]}" "$work/old.deb"
 dpkg-deb -R "$work/old.deb" "$work/next"
 sed -i 's/^Version: .*/&+next/' "$work/next/DEBIAN/control"
 dpkg-deb --root-owner-group -Zgzip -z1 -b "$work/next" "$work/new.deb" >/dev/null
-bash "$here/run.sh" -t "${VM_TIMEOUT:-600}" -k "${VM_KERNEL_ARGS-}" -l "$build/vm/console-package" \
+bash "$here/boot.sh" -t "${VM_TIMEOUT:-600}" -k "${VM_KERNEL_ARGS-}" -l "$build/vm/console-package" \
     -a "$here/package_test.sh" -a "$work/old.deb" -a "$work/new.deb" "$build/vm" "$work/tree" \
     bash ./package_test.sh /job/old.deb /job/new.deb
