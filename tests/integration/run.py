@@ -262,7 +262,12 @@ class Run:
             print(f"\n--- at first: {name}\n{detail.rstrip()}")
         for name, detail in self.failures:
             print(f"\n--- {name}\n{detail.rstrip()}")
-        print(f"\n{self.counts['ok']} passed, {self.counts['FAIL']} failed,"
+        # Whoever sees the end of a log only sees what failed, and why.
+        print()
+        for when, failures in (("at first", self.unsteady), ("FAIL", self.failures)):
+            for name, detail in failures:
+                print(f"{when} {name}: {reason(detail)}")
+        print(f"{self.counts['ok']} passed, {self.counts['FAIL']} failed,"
               f" {self.counts['skip']} skipped", flush=True)
         return 1 if self.counts["FAIL"] or not self.counts["ok"] else 0
 
