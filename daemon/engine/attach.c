@@ -369,7 +369,7 @@ int engine_container_resize(struct engine *e, const char *ref, uint16_t rows, ui
     m.resize.columns = columns;
     r = shim_post(c, &m, NULL, 0);
     if (r < 0)
-        return err_sys(reterr, -r, "cannot resize the terminal of container %s", c->id);
+        return shim_post_failed(c, r, "resize the terminal of", reterr);
     snprintf(height, sizeof(height), "%u", rows);
     snprintf(width, sizeof(width), "%u", columns);
     container_event(c, "resize", json_pack("{s:s, s:s}", "height", height, "width", width));

@@ -261,7 +261,7 @@ static int send_exec(struct exec *x, int fd, const void *extra, size_t extra_len
     fds[0] = plan;
     fds[1] = fd;
     r = shim_post(x->container, &m, fds, fd >= 0 ? 2 : 1);
-    return r < 0 ? err_sys(reterr, -r, "cannot reach the shim") : 0;
+    return r < 0 ? shim_post_failed(x->container, r, "start a process in", reterr) : 0;
 }
 
 void engine_exec_start(struct engine *e, const char *id, int fd, const void *extra,
@@ -279,7 +279,7 @@ void engine_exec_start(struct engine *e, const char *id, int fd, const void *ext
         x->started = true;
         x->detached = fd < 0;
         r = send_exec(x, client, extra, extra_len, framed, rows, columns, &err);
-        if (r < 0) {
+        if (r < 0 && find(e, id, &x, NULL) >= 0) {
             x->exit_code = 126;
             x->finished_ns = time_now_ns();
         }
@@ -373,7 +373,7 @@ int engine_exec_resize(struct engine *e, const char *id, uint16_t rows, uint16_t
     m.resize.rows = rows;
     m.resize.columns = columns;
     r = shim_post(x->container, &m, NULL, 0);
-    return r < 0 ? err_sys(reterr, -r, "cannot resize the terminal") : 0;
+    return r < 0 ? shim_post_failed(x->container, r, "resize a terminal of", reterr) : 0;
 }
 
 static json_t *process_config(const struct exec *x)

@@ -531,8 +531,12 @@ void shim_watch(struct container *c);
 /* ---- shim_post.c ---- */
 
 /* As shim_send(), to a connected shim; what it has no room for is sent later, and the descriptors
- * copied for that.  -EAGAIN: too much waits already. */
+ * copied for that.  -EAGAIN: too much waits already; -EPIPE: there is none. */
 int shim_post(struct container *c, const struct shim_msg *m, const int *fds, size_t n);
+/* Says why a shim did not take a message: `r` of shim_post(), `what` was wanted.  Where it has hung
+ * up that is the container's end, which is handled here: records of it may be gone after this.
+ * Returns what err_set() does. */
+int shim_post_failed(struct container *c, int r, const char *what, struct err *reterr);
 /* There may be room now. */
 void shim_posts_send(struct container *c);
 void shim_posts_free(struct shim_conn *s);

@@ -82,13 +82,21 @@ static int wait_in_line(struct shim_conn *s, const struct shim_msg *m, const int
 
 int shim_post(struct container *c, const struct shim_msg *m, const int *fds, size_t n)
 {
-    int r = c->shim.posts ? -EAGAIN : shim_send(c->shim.fd, m, fds, n);
+    int r = c->shim.fd < 0 ? -EPIPE : c->shim.posts ? -EAGAIN : shim_send(c->shim.fd, m, fds, n);
 
     if (r != -EAGAIN || !c->shim.poll)
         return r;
     r = wait_in_line(&c->shim, m, fds, n);
     shim_watch(c);
     return r;
+}
+
+int shim_post_failed(struct container *c, int r, const char *what, struct err *reterr)
+{
+    if (r != -EPIPE && r != -ECONNRESET)
+        return err_sys(reterr, -r, "cannot %s container %s", what, c->id);
+    shim_sync(c); /* it ended a moment ago */
+    return container_not_running(c, reterr);
 }
 
 /* A connection that is over is noticed where it is read. */

@@ -136,14 +136,10 @@ static void kill_event(struct container *c, int signo)
 int container_signal(struct container *c, int signo, struct err *reterr)
 {
     struct shim_msg m = {.type = SHIM_SIGNAL, .signal = (uint32_t)signo};
-    int r = c->shim.fd < 0 ? -EPIPE : shim_post(c, &m, NULL, 0);
+    int r = shim_post(c, &m, NULL, 0);
 
-    if (r == -EPIPE || r == -ECONNRESET) {
-        shim_sync(c); /* it ended a moment ago */
-        return container_not_running(c, reterr);
-    }
     if (r < 0)
-        return err_sys(reterr, -r, "cannot signal container %s", c->id);
+        return shim_post_failed(c, r, "signal", reterr);
     if (signo == SIGKILL) {
         c->killed = true;
         thaw_if_frozen(c); /* or nobody dies of it */
