@@ -298,6 +298,8 @@ def main():
     files = sorted((os.path.join(HERE, os.path.basename(n)) for n in names),
                    key=os.path.getsize, reverse=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A shell starts what it puts in the background with this ignored, and programs under test would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run = Run(options, files)
     try:
         run.all()
