@@ -99,7 +99,7 @@ class Layers:
         with tarfile.open(tar) as source:
             for _ in source:
                 pass
-            end = source.offset - 512
+            end = source.offset  # of the last member
         with open(tar, "rb") as source, open(self.base, "wb") as out:
             while end > 0:
                 data = source.read(min(1 << 20, end))
