@@ -424,7 +424,7 @@ def test_three_layers_at_a_time(d):
         equal(len(fake.asked("GET", "/blobs/")), 4)
         fake.gate.set()
         all_succeed([client])
-        equal(len(fake.asked("GET", "/blobs/")), 7)
+        equal(len(fake.asked("GET", "/blobs/")), 7, [request[:2] for request in fake.requests])
 
 
 def test_pulls_at_once_share_their_layers(d):

@@ -49,6 +49,7 @@ mkdir -p "$tree/opt/repository/"{tests,api} "$tree/opt/build/bin" "$tree/opt/bui
 cp -r "$repository/tests/integration" "$tree/opt/repository/tests/"
 cp "$repository/api/openapi.yaml" "$tree/opt/repository/api/"
 cp -r "$build/share/containerd-lite" "$tree/opt/build/share/"
+cp -r "$build/docs" "$tree/opt/build/" # the manual that is made of the program
 for program in containerd-lite containerd-lite-shim containerd-lite-layer ctlc; do
     strip -o "$tree/opt/build/bin/$program" "$build/bin/$program"
 done
