@@ -379,7 +379,6 @@ static int check_routes(const json_t *options, const json_t *ipam, bool ipv6, st
 static int check_macvlan(const json_t *options, const json_t *ipam, struct err *reterr)
 {
     const char *parent = json_get_str(options, "parent", "");
-    const json_t *first = json_array_get(json_get(ipam, "Config"), 0);
 
     if (!*parent || strlen(parent) >= IFNAMSIZ || !str_is_filename(parent))
         return err_set(reterr, ERR_INVALID, EINVAL,
@@ -388,7 +387,7 @@ static int check_macvlan(const json_t *options, const json_t *ipam, struct err *
     if (net_macvlan_mode(options) < 0)
         return err_set(reterr, ERR_INVALID, EINVAL, "unknown macvlan mode: %s",
                        json_get_str(options, "macvlan_mode", ""));
-    if (!first || strchr(json_get_str(first, "Subnet", ":"), ':'))
+    if (!*subnet_of(ipam, false))
         return err_set(reterr, ERR_INVALID, EINVAL, "a macvlan network needs an IPv4 subnet");
     return 0;
 }

@@ -4,7 +4,7 @@ import signal
 
 import host
 from harness import STOCK, equal, has, wait_for
-from netlib import NET4, PARENT, PEER, links, network, on, remove, server, wait_reaches
+from netlib import NET4, NET6, PARENT, PEER, links, network, on, remove, server, wait_reaches
 
 
 def test_macvlan(d):
@@ -46,6 +46,27 @@ def test_macvlan(d):
             d.start()
             equal(on(d, s, "mac")["IPAddress"], address)
         remove(d, s, c, networks=["mac"])
+    finally:
+        host.tool("ip", "link", "del", PARENT)
+
+
+def test_macvlan_of_both_families(d):
+    """Their subnets come in any order, as the stock client sends them."""
+    host.tool("ip", "link", "add", PARENT, "type", "veth", "peer", "name", PEER)
+    try:
+        host.tool("ip", "link", "set", PEER, "up")
+        host.tool("ip", "link", "set", PARENT, "up")
+        pools = [{"Subnet": f"{NET6}:8::/64"}, {"Subnet": f"{NET4}.8.0/24"}]
+        for order in (pools, pools[::-1]):
+            d.api("POST", "/networks/create", {"Name": "mac", "Driver": "macvlan", "EnableIPv6": True, "Options": {"parent": PARENT},
+                                               "IPAM": {"Config": order}}, status=201)
+            c, beside = d.sleeper("--network", "mac"), d.sleeper("--network", "mac")
+            for family, key in (("-4", "IPAddress"), ("-6", "GlobalIPv6Address")):
+                has(d.exec(c, "ping", family, "-c", "1", "-W", "5", on(d, beside, "mac")[key]), "1 packets received")
+            remove(d, c, beside, networks=["mac"])
+        if not STOCK:
+            d.api("POST", "/networks/create", {"Name": "mac", "Driver": "macvlan", "EnableIPv6": True, "Options": {"parent": PARENT},
+                                               "IPAM": {"Config": pools[:1]}}, status=400)
     finally:
         host.tool("ip", "link", "del", PARENT)
 
