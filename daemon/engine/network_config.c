@@ -8,6 +8,7 @@
 #define NAME_MAX_LEN 255
 #define POOLS_MAX 16
 #define AUX_MAX 1024
+#define IPV6_MTU_MIN 1280
 
 static int bad(struct err *reterr, const char *what, const char *value)
 {
@@ -323,6 +324,14 @@ static int check_booleans(const json_t *options, struct err *reterr)
     return 0;
 }
 
+/* What the kernel calls a name (dev_valid_name()) and has no other use for: it replaces "%d", and
+ * has directories of these names beside those of links. */
+static bool is_link_name(const char *name)
+{
+    return *name && strlen(name) < IFNAMSIZ && str_is_filename(name) &&
+           !strpbrk(name, "%: \t\n\v\f\r") && !streq(name, "all") && !streq(name, "default");
+}
+
 static int check_options(const json_t *options, struct err *reterr)
 {
     const char *ip = json_get_str(options, "com.docker.network.bridge.host_binding_ipv4", ""),
@@ -335,9 +344,23 @@ static int check_options(const json_t *options, struct err *reterr)
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid default binding address: %s", ip);
     if (*mtu && (str_parse_u64(mtu, 65535, &n) < 0 || n < 68))
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid mtu: %s", mtu);
-    if (*bridge && (strlen(bridge) >= IFNAMSIZ || !str_is_filename(bridge)))
+    if (*bridge && !is_link_name(bridge))
         return err_set(reterr, ERR_INVALID, EINVAL, "invalid bridge name: %s", bridge);
     return check_booleans(options, reterr);
+}
+
+/* Of a link with a smaller MTU the kernel takes IPv6 away. */
+static int check_mtu6(struct engine *e, const json_t *options, struct err *reterr)
+{
+    const char *text = json_get_str(options, "com.docker.network.driver.mtu", "");
+    uint64_t mtu = (uint64_t)e->config.mtu;
+
+    if (*text)
+        str_parse_u64(text, UINT16_MAX, &mtu);
+    return mtu == 0 || mtu >= IPV6_MTU_MIN
+               ? 0
+               : err_set(reterr, ERR_INVALID, EINVAL, "invalid mtu: %u: IPv6 needs %d at least",
+                         (unsigned)mtu, IPV6_MTU_MIN);
 }
 
 static const char *subnet_of(const json_t *ipam, bool six)
@@ -380,7 +403,7 @@ static int check_macvlan(const json_t *options, const json_t *ipam, struct err *
 {
     const char *parent = json_get_str(options, "parent", "");
 
-    if (!*parent || strlen(parent) >= IFNAMSIZ || !str_is_filename(parent))
+    if (!is_link_name(parent))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "a macvlan network needs the option parent, the name of a link: '%s'",
                        parent);
@@ -460,12 +483,15 @@ int net_settle_config(struct engine *e, const char *id, const json_t *body, json
     if (r < 0)
         return r;
     snprintf(own, sizeof(own), "br-%.12s", id);
-    bridge = json_get_str(options, "com.docker.network.bridge.name", own);
+    bridge = json_get_str(options, "com.docker.network.bridge.name", "");
+    bridge = *bridge ? bridge : own;
     if (streq(driver, "macvlan")) {
         bridge = "";
         r = check_macvlan(options, ipam, reterr);
     } else {
         r = check_bridge_name(e, bridge, reterr);
+        if (r >= 0 && ipv6)
+            r = check_mtu6(e, options, reterr);
     }
     if (r < 0)
         return r;

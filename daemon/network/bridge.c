@@ -68,9 +68,11 @@ static int create_bridge(struct network *network, struct rtnl_link *link, struct
      * go, and every neighbour's ARP entry for the gateway goes stale. */
     mac_from_address(c->address.address, mac);
     r = bridge_link_create(c->bridge, mac, c->mtu, &c->address, reterr);
-    if (r >= 0)
-        tune_bridge(c->bridge);
-    return r < 0 ? r : rtnl_get_link(network->fabric->route_fd, c->bridge, link, reterr);
+    if (r < 0)
+        return r;
+    network->bridge_is_new = true;
+    tune_bridge(c->bridge);
+    return rtnl_get_link(network->fabric->route_fd, c->bridge, link, reterr);
 }
 
 /* Our bridge has the one address and is up. */

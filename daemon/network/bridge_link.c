@@ -57,6 +57,17 @@ static int add_address(struct nl_sock *sk, const char *name, const struct inet4 
     return r;
 }
 
+static void delete_link(struct nl_sock *sk, const char *name)
+{
+    struct rtnl_link *link = rtnl_link_alloc();
+
+    if (!link)
+        return;
+    rtnl_link_set_name(link, name);
+    rtnl_link_delete(sk, link);
+    rtnl_link_put(link);
+}
+
 int bridge_link_create(const char *name, const uint8_t mac[MAC_LEN], uint32_t mtu,
                        const struct inet4 *address, struct err *reterr)
 {
@@ -65,8 +76,11 @@ int bridge_link_create(const char *name, const uint8_t mac[MAC_LEN], uint32_t mt
 
     if (r >= 0)
         r = add_link(sk, name, mac, mtu);
-    if (r >= 0)
+    if (r >= 0) {
         r = add_address(sk, name, address);
+        if (r < 0)
+            delete_link(sk, name);
+    }
     if (sk)
         nl_socket_free(sk);
     return r < 0 ? fail(r, name, reterr) : 0;

@@ -41,6 +41,7 @@ struct network {
     struct fabric *fabric;        /* borrowed */
     struct network_config config; /* address and mtu filled in by bridge_open() */
     uint32_t bridge_index;        /* none of macvlan */
+    bool bridge_is_new;           /* made by this bridge_open() */
 };
 
 static inline bool network_is_macvlan(const struct network *network)

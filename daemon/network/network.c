@@ -59,6 +59,21 @@ static int make(struct network *network, struct err *reterr)
     return r < 0 ? r : bridge_set_sysctls(network, reterr);
 }
 
+/* Of one that could not be made nothing stays: nobody would look for it again. */
+static void unmake(struct network *network)
+{
+    struct fabric *fabric = network->fabric;
+
+    {
+        LOCKED(&fabric->filter_lock);
+        fabric_remove(fabric, network, true, NULL);
+    }
+    if (network->bridge_is_new) {
+        LOCKED(&fabric->route_lock);
+        bridge_delete(network, NULL);
+    }
+}
+
 int network_open(struct fabric *fabric, const struct network_config *config, struct network **ret,
                  struct err *reterr)
 {
@@ -75,8 +90,10 @@ int network_open(struct fabric *fabric, const struct network_config *config, str
     r = make(network, reterr);
     network->config.reserved = NULL;
     network->config.n_reserved = 0;
-    if (r < 0)
+    if (r < 0) {
+        unmake(network);
         return err_wrap(reterr, "network");
+    }
     *ret = TAKE_PTR(network);
     return 0;
 }

@@ -8,7 +8,7 @@ import time
 
 import host
 from harness import SLOW, STOCK, Daemon, equal, has, wait_for
-from netlib import FOREIGN, NET4, NET6, fetch, links, names, network, on, port_of, reaches, remove, server, wait_reaches
+from netlib import FOREIGN, NET4, NET6, SLOT, fetch, links, names, network, on, port_of, reaches, remove, server, wait_reaches
 
 
 def test_life_of_a_network(d):
@@ -243,6 +243,43 @@ def test_bridge_of_somebody_else(d):
         assert os.path.exists(f"/sys/class/net/{FOREIGN}"), "what is not ours stays"
     finally:
         host.tool("ip", "link", "del", FOREIGN)
+
+
+def test_options_of_the_bridge(d):
+    """The kernel's rules for names of links, and what IPv6 asks for."""
+    if STOCK:
+        return
+
+    def create(status, options, **more):
+        d.api("POST", "/networks/create", {"Name": "odd", "Options": {f"com.docker.network.{k}": v for k, v in options.items()}, **more}, status=status)
+
+    for name in (f"ctl-{SLOT}-%d", "%", "a:b", "a b", "a/b", "a\tb", "..", "all", "default", "sixteen-letters-"):
+        create(400, {"bridge.name": name})
+    create(400, {"driver.mtu": "1279"}, EnableIPv6=True)
+    assert not os.path.exists(f"/sys/class/net/ctl-{SLOT}-0")
+    create(201, {"bridge.name": "", "driver.mtu": "1280"}, EnableIPv6=True)
+    d.ok("network", "rm", "odd")
+    create(201, {"driver.mtu": "1279"})
+    d.ok("network", "rm", "odd")
+
+
+def test_one_that_cannot_be_made(d):
+    """It leaves nothing: here some of its subnet is in the table already."""
+    if STOCK:
+        return
+    d.ok("network", "create", "other")
+    elements = host.nft_elements(d.names["table"])
+    foreign = (*d.names["table"], "subnets", f"{{ {NET4}.5.128-{NET4}.6.5 }}")
+    host.tool("nft", "add", "element", *foreign)
+    try:
+        d.fails(1, "network", "create", "--ipv6", "--subnet", f"{NET4}.5.0/24", "late")
+        equal(host.tool("ip", "-o", "addr", "show", "to", f"{NET4}.5.0/24"), "")
+    finally:
+        host.tool("nft", "delete", "element", *foreign)
+    d.ok("network", "create", "--ipv6", "--subnet", f"{NET4}.5.0/24", "late")
+    d.ok("network", "rm", "late")
+    wait_for(lambda: host.nft_elements(d.names["table"]) == elements, "the table")
+    d.ok("network", "rm", "other")
 
 
 def test_flushed_table_comes_back(d):
