@@ -425,21 +425,13 @@ static int check(const struct container *c, const struct net *net, bool connects
 static int check_connect(const struct container *c, const struct net *net, const json_t *config,
                          struct err *reterr)
 {
-    const char *ip = json_get_str(json_get(config, "IPAMConfig"), "IPv4Address", "");
-    struct inet4 own = network_address(net->network);
-    uint32_t address;
-
     if (container_endpoint(c, net))
         return err_set(reterr, ERR_FORBIDDEN, EEXIST,
                        "endpoint with name %s already exists in network %s", c->name, net->name);
     if (json_object_size(c->networking) >= ENDPOINTS_MAX)
         return err_set(reterr, ERR_INVALID, E2BIG,
                        "a container can be connected to at most %d networks", ENDPOINTS_MAX);
-    if (*ip && (inet4_parse_address(ip, &address) < 0 || !inet4_contains(&own, address)))
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "invalid endpoint settings:\nno configured subnet contains IP address %s",
-                       ip);
-    return 0;
+    return endpoint_check(net, config, reterr);
 }
 
 static void do_request(struct request *q, struct container *c, struct net *net)

@@ -84,6 +84,22 @@ static json_t *settle_endpoints(struct engine *e, const char *mode, const json_t
     return out;
 }
 
+/* Of networks that are there; the others are the start's question. */
+static int check_endpoints(const struct container *c, struct err *reterr)
+{
+    const char *name;
+    struct net *net;
+    json_t *v;
+
+    json_object_foreach (c->networking, name, v) {
+        if (net_find(c->engine, name, &net, NULL) < 0 || net_check_usable(net, NULL) < 0)
+            continue;
+        if (endpoint_check(net, v, reterr) < 0)
+            return err_wrap(reterr, "invalid config for network %s", name);
+    }
+    return 0;
+}
+
 static int settle_network(struct container *c, const json_t *endpoints, int api, struct err *reterr)
 {
     const char *mode = json_get_str(c->host_config, "NetworkMode", "");
@@ -103,7 +119,7 @@ static int settle_network(struct container *c, const json_t *endpoints, int api,
                        "Container cannot be created with multiple network endpoints");
     c->networking =
         settle_endpoints(c->engine, json_get_str(c->host_config, "NetworkMode", ""), endpoints);
-    return 0;
+    return check_endpoints(c, reterr);
 }
 
 /* "container:NAME" is stored by id, so that a rename does not break it; one that is not there (yet)

@@ -248,28 +248,59 @@ static int choose_address6(const struct endpoint *ep, uint8_t ret[INET6_LEN], st
                    ep->net->name);
 }
 
+/* Of a checked configuration. */
 static int settle_address6(const json_t *config, struct endpoint *ep, struct err *reterr)
 {
     const char *text = json_get_str(json_get(config, "IPAMConfig"), "IPv6Address", "");
     struct inet6 net = network_address6(ep->net->network);
 
     if (!net.prefix)
-        return !*text ? 0
-                      : err_set(reterr, ERR_INVALID, EINVAL,
-                                "invalid endpoint settings:\nno configured subnet contains IP "
-                                "address %s",
-                                text);
+        return 0;
     ep->address6.prefix = net.prefix;
     if (!*text)
         return choose_address6(ep, ep->address6.address, reterr);
-    if (inet6_parse_address(text, ep->address6.address) < 0 ||
-        !inet6_contains(&net, ep->address6.address))
-        return err_set(reterr, ERR_INVALID, EINVAL,
-                       "invalid endpoint settings:\nno configured subnet contains IP address %s",
-                       text);
+    inet6_parse_address(text, ep->address6.address);
     if (address6_is_taken(ep->net, ep->address6.address))
         return err_set(reterr, ERR_FORBIDDEN, EADDRINUSE, "Address already in use");
     return 0;
+}
+
+/* Neither of a group nor of nobody (is_valid_ether_addr()): the kernel gives a link no other. */
+static int parse_mac(const char *text, uint8_t ret[MAC_LEN], struct err *reterr)
+{
+    static const uint8_t none[MAC_LEN];
+
+    if (mac_parse(text, ret) < 0 || (ret[0] & 1) || memcmp(ret, none, MAC_LEN) == 0)
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid MAC address: %s", text);
+    return 0;
+}
+
+static int no_subnet(const char *address, struct err *reterr)
+{
+    return err_set(reterr, ERR_INVALID, EINVAL,
+                   "invalid endpoint settings:\nno configured subnet contains IP address %s",
+                   address);
+}
+
+int endpoint_check(const struct net *net, const json_t *config, struct err *reterr)
+{
+    const json_t *ipam = json_get(config, "IPAMConfig");
+    const char *four = json_get_str(ipam, "IPv4Address", ""),
+               *six = json_get_str(ipam, "IPv6Address", ""),
+               *mac = json_get_str(config, "MacAddress", "");
+    struct inet4 own = network_address(net->network), link_local[LINK_LOCAL_MAX];
+    struct inet6 own6 = network_address6(net->network);
+    uint8_t address6[INET6_LEN], bytes[MAC_LEN];
+    uint32_t address;
+
+    if (*four && (inet4_parse_address(four, &address) < 0 || !inet4_contains(&own, address)))
+        return no_subnet(four, reterr);
+    if (*six && (!own6.prefix || inet6_parse_address(six, address6) < 0 ||
+                 !inet6_contains(&own6, address6)))
+        return no_subnet(six, reterr);
+    if (*mac && parse_mac(mac, bytes, reterr) < 0)
+        return -EINVAL;
+    return link_local_of(config, link_local, reterr);
 }
 
 static int settle_mac(const struct container *c, const json_t *config, struct endpoint *ep,
@@ -280,9 +311,7 @@ static int settle_mac(const struct container *c, const json_t *config, struct en
     if (!*mac && streq(json_get_str(c->host_config, "NetworkMode", ""), ep->net->name))
         mac = json_get_str(c->config, "MacAddress", ""); /* where clients before API 1.44 put it */
     mac_from_address(ep->address, ep->mac);
-    if (*mac && mac_parse(mac, ep->mac) < 0)
-        return err_set(reterr, ERR_INVALID, EINVAL, "invalid MAC address: %s", mac);
-    return 0;
+    return *mac ? parse_mac(mac, ep->mac, reterr) : 0;
 }
 
 /* The lowest number that no other has. */
@@ -302,8 +331,7 @@ static void name_link(const struct container *c, char ret[IFNAMSIZ])
 int endpoint_take(struct container *c, struct net *net, struct endpoint *ret, struct err *reterr)
 {
     const json_t *config = container_endpoint_config(c, net->name);
-    struct inet4 link_local[LINK_LOCAL_MAX];
-    int r = link_local_of(config, link_local, reterr);
+    int r = endpoint_check(net, config, reterr);
 
     if (r < 0)
         return r;

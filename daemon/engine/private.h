@@ -336,6 +336,9 @@ int endpoints_take(struct container *c, struct err *reterr);
 int endpoints_take_ports(struct container *c, struct err *reterr);
 /* Give back all (rows). */
 void endpoints_release(struct container *c);
+/* Whether what a request says of an endpoint can be had on that usable network, if nobody else has
+ * it by then. */
+int endpoint_check(const struct net *net, const json_t *config, struct err *reterr);
 /* Inside a transaction: an endpoint on one more network; not appended yet. */
 int endpoint_take(struct container *c, struct net *net, struct endpoint *ret, struct err *reterr);
 struct endpoint *endpoint_append(struct container *c, const struct endpoint *ep);

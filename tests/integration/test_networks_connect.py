@@ -1,7 +1,7 @@
 """Connecting and disconnecting, and what a container has of several networks."""
 import host
 from harness import STOCK, equal, has, wait_for
-from netlib import NET4, links, network, on, remove, server
+from netlib import NET4, NET6, links, network, on, remove, server
 
 
 def test_connect_and_disconnect_while_it_runs(d):
@@ -192,6 +192,38 @@ def test_host_by_name(d):
         assert [gateway, "outside"] in [line.split() for line in hosts.splitlines()], hosts
         assert ["192.0.2.7", "there"] in [line.split() for line in hosts.splitlines()], hosts
     remove(d, networks=["own"])
+
+
+def test_addresses_that_nobody_can_have(d):
+    """They are refused when they are asked for, not passed over, and not at the start alone."""
+    if STOCK:
+        return
+    d.ok("network", "create", "--ipv6", "--subnet", f"{NET4}.9.0/24", "--subnet", f"{NET6}:9::/64", "n")
+    d.ok("network", "create", "four")
+    up, down = d.sleeper(), d.ok("create", "busybox", "true")
+    no_subnet, group = "no configured subnet contains IP address ", "01:02:03:04:05:06"
+    for net, config, told in (
+            *(("n", {"IPAMConfig": {"IPv4Address": a}}, no_subnet + a) for a in ("junk", f"{NET4}.9.5/24", f"{NET6}:9::5", "192.0.2.1")),
+            *(("n", {"IPAMConfig": {"IPv6Address": a}}, no_subnet + a) for a in ("junk", f"{NET6}:9::5/64", f"{NET4}.9.5", "2001:db8::1")),
+            ("four", {"IPAMConfig": {"IPv6Address": f"{NET6}:9::5"}}, no_subnet),
+            *(("n", {"MacAddress": a}, f"invalid MAC address: {a}") for a in ("junk", group, "00:00:00:00:00:00")),
+            ("n", {"IPAMConfig": {"LinkLocalIPs": ["192.0.2.1"]}}, "invalid link-local IP address: 192.0.2.1")):
+        for c in (up, down):
+            has(d.api("POST", f"/networks/{net}/connect", {"Container": c, "EndpointConfig": config}, status=400).message, told)
+        body = {"Image": "busybox", "HostConfig": {"NetworkMode": net}, "NetworkingConfig": {"EndpointsConfig": {net: config}}}
+        has(d.api("POST", "/containers/create", body, status=400).message, f"invalid config for network {net}: ", told)
+    has(d.fails(125, "run", "--rm", "--mac-address", group, "busybox", "true"), f"invalid MAC address: {group}")
+    equal(list(d.inspect(down)["NetworkSettings"]["Networks"]), ["bridge"])
+    d.ok("start", "-a", down)
+    # A network that is not there yet may have any subnet; what fits is as good as ever.
+    later = d.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"NetworkMode": "later"}, "NetworkingConfig": {
+        "EndpointsConfig": {"later": {"IPAMConfig": {"IPv4Address": f"{NET4}.10.5"}}}}}, status=201).json["Id"]
+    d.ok("network", "create", "--subnet", f"{NET4}.11.0/24", "later")
+    has(d.fails(1, "start", later), no_subnet + f"{NET4}.10.5")
+    c = d.sleeper("--network", "n", "--ip", f"{NET4}.9.9", "--ip6", f"{NET6}:9::9", "--mac-address", "02:42:00:00:00:09")
+    told = on(d, c, "n")
+    equal((told["IPAddress"], told["GlobalIPv6Address"], told["MacAddress"]), (f"{NET4}.9.9", f"{NET6}:9::9", "02:42:00:00:00:09"))
+    remove(d, up, down, later, c, networks=["n", "four", "later"])
 
 
 def test_members_of_another_type(d):
