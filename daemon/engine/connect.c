@@ -24,6 +24,7 @@ struct connect_job {
     struct endpoint_spec spec; /* of the one that comes or goes */
     struct endpoint_spec next; /* disconnect: the new gateway, if has_next */
     struct port_lease *ports;  /* owned */
+    bool took_ports;           /* they were leased for this change */
     bool has_next;
     int next_r;
     engine_done_fn *done;
@@ -150,11 +151,16 @@ static int save(struct container *c, struct err *reterr)
     return r;
 }
 
+static void forget_ports(struct container *c)
+{
+    free(TAKE_PTR(c->ports));
+    c->n_ports = 0;
+}
+
 static void drop_ports(struct container *c)
 {
     ports_release(c->engine->ports, c->id, NULL);
-    free(TAKE_PTR(c->ports));
-    c->n_ports = 0;
+    forget_ports(c);
 }
 
 static void set_gateway(struct container *c, struct endpoint *gateway)
@@ -172,7 +178,7 @@ static void connected(struct connect_job *j)
     if (j->r < 0) {
         ipam_release(j->net->ipam, c->id, NULL);
         json_object_del(c->networking, j->net->name);
-        if (!container_gateway(c) && c->n_ports > 0)
+        if (j->took_ports)
             drop_ports(c);
         return;
     }
@@ -192,6 +198,8 @@ static void disconnected(struct connect_job *j)
     struct endpoint *ep = container_endpoint(c, j->net);
     struct err err;
 
+    if (j->r < 0 && j->took_ports)
+        drop_ports(c);
     if (j->r < 0 || !ep)
         return;
     if (j->next_r < 0)
@@ -271,30 +279,39 @@ static void job_start(struct connect_job *j)
     job_run(j->container->engine, connect_run, after_connect, j);
 }
 
+/* There was no gateway, or none that publishes (macvlan): now it can. */
+static int take_first_ports(struct container *c, const struct endpoint *next, struct err *reterr)
+{
+    struct endpoint *now = container_gateway(c);
+    size_t before = now ? (size_t)(now - c->endpoints) : c->n_endpoints, last = c->n_endpoints;
+    int r;
+
+    set_gateway(c, endpoint_append(c, next));
+    r = endpoints_take_ports(c, reterr);
+    endpoint_remove(c, &c->endpoints[last]);
+    if (before < last)
+        c->endpoints[before].gateway = true;
+    return r;
+}
+
 static int take(struct container *c, struct net *net, struct endpoint *ret, struct err *reterr)
 {
     struct db *db = c->engine->db;
+    bool has_ports = c->n_ports > 0;
     int r = db_begin(db, reterr);
 
     if (r < 0)
         return r;
     r = endpoint_take(c, net, ret, reterr);
     ret->gateway = endpoint_takes_gateway(c, net);
-    if (r >= 0 && ret->gateway && !container_gateway(c)) {
-        /* The first that leads anywhere: now it can publish. */
-        struct endpoint *ep = endpoint_append(c, ret);
-
-        r = endpoints_take_ports(c, reterr);
-        endpoint_remove(c, ep);
-    }
+    if (r >= 0 && ret->gateway && !has_ports)
+        r = take_first_ports(c, ret, reterr);
     if (r >= 0)
         r = db_commit(db, reterr);
     if (r < 0) {
         db_rollback(db);
-        if (!container_gateway(c)) {
-            free(TAKE_PTR(c->ports));
-            c->n_ports = 0;
-        }
+        if (!has_ports)
+            forget_ports(c);
     }
     return r;
 }
@@ -303,6 +320,7 @@ static void connect_running(struct container *c, struct net *net, engine_done_fn
 {
     struct connect_job *j;
     struct endpoint ep;
+    bool has_ports = c->n_ports > 0;
     struct err err;
     int fd = open_netns(c, &err);
 
@@ -314,6 +332,7 @@ static void connect_running(struct container *c, struct net *net, engine_done_fn
     }
     j = job_new(c, net, fd, done, arg);
     j->connects = true;
+    j->took_ports = !has_ports && c->n_ports > 0;
     j->endpoint = ep;
     c->coming = &j->endpoint;
     j->wants_names = net_has_names(net) && !c->dns && c->shim.fd >= 0;
@@ -327,10 +346,50 @@ static void connect_running(struct container *c, struct net *net, engine_done_fn
     job_start(j);
 }
 
+/* Of a gateway that comes in the place of one that could not publish.  That it is left without
+ * ports is no reason to keep it where it was. */
+static void take_late_ports(struct container *c)
+{
+    struct db *db = c->engine->db;
+    struct err err;
+    int r = db_begin(db, &err);
+
+    if (r >= 0) {
+        r = endpoints_take_ports(c, &err);
+        if (r >= 0)
+            r = db_commit(db, &err);
+        if (r < 0)
+            db_rollback(db);
+    }
+    if (r >= 0)
+        return;
+    forget_ports(c);
+    log_error("container %s: its ports are not published: %s", c->id, err.message);
+}
+
+/* The gateway once this endpoint is gone. */
+static bool choose_next(struct container *c, struct endpoint *ep, struct endpoint *ret)
+{
+    struct endpoint gone = *ep, *next;
+
+    endpoint_remove(c, ep); /* for the choice only */
+    next = endpoint_choose_gateway(c);
+    if (next) {
+        next->gateway = true;
+        if (c->n_ports == 0)
+            take_late_ports(c);
+        *ret = *next;
+        next->gateway = false;
+    }
+    endpoint_append(c, &gone);
+    return next;
+}
+
 static void disconnect_running(struct container *c, struct net *net, engine_done_fn *done,
                                void *arg)
 {
-    struct endpoint *ep = container_endpoint(c, net);
+    struct endpoint *ep = container_endpoint(c, net), gone = *ep, next;
+    bool has_ports = c->n_ports > 0, has_next = false;
     struct connect_job *j;
     struct err err;
     int fd = open_netns(c, &err);
@@ -339,22 +398,19 @@ static void disconnect_running(struct container *c, struct net *net, engine_done
         done(arg, &err);
         return;
     }
+    if (gone.gateway)
+        has_next = choose_next(c, ep, &next);
     j = job_new(c, net, fd, done, arg);
-    endpoint_spec_of(c, ep, &j->spec);
-    if (ep->gateway) {
-        struct endpoint gone = *ep, *next;
-
+    j->took_ports = !has_ports && c->n_ports > 0;
+    endpoint_spec_of(c, &gone, &j->spec);
+    if (gone.gateway)
         j->spec.ports = j->ports;
-        endpoint_remove(c, ep); /* for the choice only */
-        next = endpoint_choose_gateway(c);
-        if (next) {
-            next->gateway = true;
-            endpoint_spec_of(c, next, &j->next);
-            next->gateway = false;
-            j->next.ports = j->ports;
-            j->has_next = true;
-        }
-        endpoint_append(c, &gone);
+    if (j->took_ports)
+        j->spec.n_ports = 0; /* it never had them */
+    if (has_next) {
+        endpoint_spec_of(c, &next, &j->next);
+        j->next.ports = j->ports;
+        j->has_next = true;
     }
     job_start(j);
 }

@@ -4,7 +4,7 @@ import signal
 
 import host
 from harness import STOCK, equal, has, wait_for
-from netlib import NET4, NET6, PARENT, PEER, links, network, on, remove, server, wait_reaches
+from netlib import NET4, NET6, PARENT, PEER, PORT, fetch, links, network, on, remove, server, wait_reaches
 
 
 def test_macvlan(d):
@@ -67,6 +67,49 @@ def test_macvlan_of_both_families(d):
         if not STOCK:
             d.api("POST", "/networks/create", {"Name": "mac", "Driver": "macvlan", "EnableIPv6": True, "Options": {"parent": PARENT},
                                                "IPAM": {"Config": pools[:1]}}, status=400)
+    finally:
+        host.tool("ip", "link", "del", PARENT)
+
+
+def test_ports_when_another_network_leads_out(d):
+    """A macvlan network publishes nothing; what takes its place as the gateway does."""
+    if STOCK:
+        return
+    host.tool("ip", "link", "add", PARENT, "type", "veth", "peer", "name", PEER)
+    try:
+        host.tool("ip", "link", "set", PEER, "up")
+        host.tool("ip", "link", "set", PARENT, "up")
+        d.ok("network", "create", "-d", "macvlan", "--subnet", f"{NET4}.8.0/24", "-o", f"parent={PARENT}", "mac")
+        for name in ("plain", "inside"):
+            d.ok("network", "create", *(("--internal",) if name == "inside" else ()), name)
+        s = server(d, "--network", "mac", "-p", f"{PORT}:80")
+        equal(d.ctl("port", s).out, "")
+        d.ok("network", "connect", "plain", s)  # 'mac' is the first by name
+        equal((d.ctl("port", s).out, fetch("127.0.0.1", PORT)), ("", None))
+        d.ok("network", "disconnect", "mac", s)
+        wait_for(lambda: fetch("127.0.0.1", PORT) == "served-by-server", "the port, after a disconnection")
+        d.ok("network", "connect", "--gw-priority", "9", "mac", s)
+        equal(fetch("127.0.0.1", PORT), None)
+        d.ok("network", "disconnect", "mac", s)
+        wait_for(lambda: fetch("127.0.0.1", PORT) == "served-by-server", "the port again")
+        remove(d, s)
+        s = server(d, "--network", "mac", "-p", f"{PORT}:80")
+        # What somebody else has by then: one cannot have it, the other goes without.
+        other = server(d, "-p", f"{PORT}:80", host_name="other")
+        has(d.fails(1, "network", "connect", "--gw-priority", "9", "plain", s), "port is already allocated")
+        equal((links(d, s), d.exec(s, "ip", "route", "show", "default").split()[2]), (["eth0", "lo"], f"{NET4}.8.1"))
+        d.ok("network", "connect", "inside", s)
+        d.ok("network", "connect", "plain", s)
+        d.ok("network", "disconnect", "mac", s)
+        equal((d.ctl("port", s).out, fetch("127.0.0.1", PORT)), ("", "served-by-other"))
+        d.ok("network", "disconnect", "plain", s)
+        remove(d, other)
+        d.ok("network", "connect", "mac", s)
+        d.ok("network", "connect", "--gw-priority", "9", "plain", s)
+        wait_for(lambda: fetch("127.0.0.1", PORT) == "served-by-server", "the port, after a connection")
+        d.restart()
+        equal(fetch("127.0.0.1", PORT), "served-by-server")
+        remove(d, s, networks=["mac", "plain", "inside"])
     finally:
         host.tool("ip", "link", "del", PARENT)
 
