@@ -237,20 +237,21 @@ static void after_connect(void *arg)
     job_free(j);
 }
 
-/* The namespace of the container's process, for certain: it still runs after the opening. */
+/* The namespace of the container's process, for certain: it still runs after the opening.  -ESRCH:
+ * it has ended. */
 static int open_netns(struct container *c, struct err *reterr)
 {
     _cleanup_free_ char *path = xasprintf("/proc/%d/ns/net", c->pid);
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     int saved = errno;
 
     shim_sync(c);
     /* Its end may be seen here before the shim has told it. */
-    if (!container_is_up(c) || (fd < 0 && (saved == ENOENT || saved == ESRCH)))
-        return container_not_running(c, reterr);
-    if (fd < 0)
-        return err_sys(reterr, saved, "open %s", path);
-    return TAKE_FD(fd);
+    if (!container_is_up(c) || (fd < 0 && (saved == ENOENT || saved == ESRCH))) {
+        fd_close(fd);
+        return -ESRCH;
+    }
+    return fd < 0 ? err_sys(reterr, saved, "open %s", path) : fd;
 }
 
 static struct connect_job *job_new(struct container *c, struct net *net, int netns_fd,
@@ -316,15 +317,16 @@ static int take(struct container *c, struct net *net, struct endpoint *ret, stru
     return r;
 }
 
-static void connect_running(struct container *c, struct net *net, engine_done_fn *done, void *arg)
+/* These take the namespace over. */
+static void connect_running(struct container *c, struct net *net, int fd, engine_done_fn *done,
+                            void *arg)
 {
     struct connect_job *j;
     struct endpoint ep;
     bool has_ports = c->n_ports > 0;
     struct err err;
-    int fd = open_netns(c, &err);
 
-    if (fd < 0 || take(c, net, &ep, &err) < 0) {
+    if (take(c, net, &ep, &err) < 0) {
         fd_close(fd);
         json_object_del(c->networking, net->name);
         done(arg, &err);
@@ -385,19 +387,13 @@ static bool choose_next(struct container *c, struct endpoint *ep, struct endpoin
     return next;
 }
 
-static void disconnect_running(struct container *c, struct net *net, engine_done_fn *done,
+static void disconnect_running(struct container *c, struct net *net, int fd, engine_done_fn *done,
                                void *arg)
 {
     struct endpoint *ep = container_endpoint(c, net), gone = *ep, next;
     bool has_ports = c->n_ports > 0, has_next = false;
     struct connect_job *j;
-    struct err err;
-    int fd = open_netns(c, &err);
 
-    if (fd < 0) {
-        done(arg, &err);
-        return;
-    }
     if (gone.gateway)
         has_next = choose_next(c, ep, &next);
     j = job_new(c, net, fd, done, arg);
@@ -493,9 +489,21 @@ static int check_connect(const struct container *c, const struct net *net, const
 static void do_request(struct request *q, struct container *c, struct net *net)
 {
     json_t *config = json_get(q->body, "EndpointConfig");
+    _cleanup_close_ int fd = -EBADF;
     struct err err;
     int r;
 
+    if (container_is_up(c)) {
+        fd = open_netns(c, &err);
+        if (fd == -ESRCH) {
+            pending_add(&c->exit_pending, again, q);
+            return;
+        }
+        if (fd < 0) {
+            request_end(q, &err);
+            return;
+        }
+    }
     if (!c->networking) { /* of a container that was made before there were other networks */
         c->networking = json_object();
         json_object_set_new(c->networking, json_get_str(c->host_config, "NetworkMode", "bridge"),
@@ -513,7 +521,7 @@ static void do_request(struct request *q, struct container *c, struct net *net)
                           "container %s is not connected to the network %s", c->id, net->name);
     }
     if (r >= 0 && container_is_up(c) && (q->connects || container_endpoint(c, net))) {
-        (q->connects ? connect_running : disconnect_running)(c, net, request_done, q);
+        (q->connects ? connect_running : disconnect_running)(c, net, TAKE_FD(fd), request_done, q);
         return;
     }
     if (r >= 0 && !q->connects)

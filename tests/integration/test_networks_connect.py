@@ -1,4 +1,8 @@
 """Connecting and disconnecting, and what a container has of several networks."""
+import os
+import signal
+import time
+
 import host
 from harness import STOCK, equal, has, wait_for
 from netlib import NET4, NET6, links, network, on, remove, server
@@ -52,6 +56,30 @@ def test_who_ends_with_words_unheard(d):
     d.ok("rm", "-f", talker)
     wait_for(lambda: not links(), "the link to go", limit=10)
     remove(d, peer, networks=["unheard"])
+
+
+def test_who_ends_at_this_moment(d):
+    """Its end is not told yet, and it can be connected as one that is down: that is waited for."""
+    if STOCK:
+        return
+    for name in ("one", "two"):
+        d.ok("network", "create", name)
+    for words, left in ((("connect", "two"), ["one", "two"]), (("disconnect", "one"), [])):
+        c = d.sleeper("--network", "one")
+        pid = d.inspect(c)["State"]["Pid"]
+        shim = int(host.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
+        os.kill(shim, signal.SIGSTOP)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: host.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] == "Z", "the end")
+            client = d.spawn_client("network", *words, c)
+            time.sleep(0.3)  # or it would be told first
+        finally:
+            os.kill(shim, signal.SIGCONT)
+        err = client.communicate(timeout=60)[1]
+        equal((client.returncode, sorted(d.inspect(c)["NetworkSettings"]["Networks"])), (0, left), err)
+        d.ok("rm", c)
+    remove(d, networks=["one", "two"])
 
 
 def test_several_networks_from_the_start(d):
