@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "fd.h"
 #include "log.h"
@@ -16,6 +17,8 @@ struct connect_job {
     struct endpoint endpoint;
     json_t *config;   /* what the client asked for; connect only */
     int netns_fd;     /* owned */
+    pid_t pid;        /* whose it is */
+    bool beside_host; /* its link has no end out here (macvlan) */
     bool wants_names; /* it has no name server yet, but needs one now */
     int control;      /* of its shim, owned; with wants_names */
     struct dns_sockets dns;
@@ -54,6 +57,22 @@ static int open_inside(struct connect_job *j)
     return fd < 0 ? err_sys(&j->err, -fd, "enter network namespace") : fd;
 }
 
+static bool has_ended(const struct connect_job *j)
+{
+    _cleanup_free_ char *path = xasprintf("/proc/%d/ns/net", j->pid);
+    struct stat now, then;
+
+    return stat(path, &now) < 0 || fstat(j->netns_fd, &then) < 0 || now.st_ino != then.st_ino;
+}
+
+/* The shim deletes what is there when the process has ended; of what comes later nobody on the host
+ * would know, if the namespace lives on. */
+static void delete_late_link(struct connect_job *j, int fd)
+{
+    if (j->beside_host && has_ended(j))
+        endpoint_down(&j->spec, ENDPOINT_DELETE_LINK, fd, NULL);
+}
+
 static int do_connect(struct connect_job *j, int fd)
 {
     struct endpoint_spec *old = j->old_gateway < j->all.n ? &j->all.list[j->old_gateway] : NULL;
@@ -70,6 +89,8 @@ static int do_connect(struct connect_job *j, int fd)
         if (r < 0)
             endpoint_down(&j->spec, ENDPOINT_DELETE_LINK, fd, NULL);
     }
+    if (r >= 0)
+        delete_late_link(j, fd);
     if (r < 0 && old && j->spec.gateway) {
         old->gateway = true;
         endpoint_set_gateway(old, fd, NULL);
@@ -262,6 +283,8 @@ static struct connect_job *job_new(struct container *c, struct net *net, int net
     j->container = container_ref(c);
     j->net = net;
     j->netns_fd = netns_fd;
+    j->pid = c->pid;
+    j->beside_host = !net_publishes(net);
     j->control = -EBADF;
     j->dns = DNS_SOCKETS_NONE;
     j->done = done;

@@ -1,9 +1,13 @@
 """Networks beside the host, on a link of its own."""
+import fcntl
 import os
+import re
 import signal
+import sqlite3
+from contextlib import closing
 
 import host
-from harness import STOCK, equal, has, wait_for
+from harness import STOCK, Daemon, equal, has, wait_for
 from netlib import NET4, NET6, PARENT, PEER, PORT, fetch, links, network, on, remove, server, wait_reaches
 
 
@@ -164,4 +168,40 @@ def test_macvlan_of_a_namespace_that_lives_on(d):
     finally:
         for fd in kept:
             os.close(fd)
+        host.tool("ip", "link", "del", PARENT)
+
+
+def leases(d, container):
+    with closing(sqlite3.connect(f"file:{d.data}/db.sqlite?mode=ro", uri=True)) as db:
+        return db.execute("SELECT count(*) FROM addresses WHERE container_id=?", (container,)).fetchone()[0]
+
+
+def test_macvlan_of_one_that_ends_meanwhile():
+    """Its link is made when the shim has looked already, in a namespace that lives on: here while the pool is busy."""
+    if STOCK:
+        return
+    host.tool("ip", "link", "add", PARENT, "type", "veth", "peer", "name", PEER)
+    try:
+        host.tool("ip", "link", "set", PARENT, "up")
+        with Daemon(env={"UV_THREADPOOL_SIZE": "1"}) as d, open("/run/containerd-lite.network.lock", "a") as choice:
+            d.ok("network", "create", "-d", "macvlan", "--subnet", f"{NET4}.8.0/24", "-o", f"parent={PARENT}", "mac")
+            d.ok("network", "create", "plain")
+            c = d.sleeper("--network", "plain")
+            pid = d.inspect(c)["State"]["Pid"]
+            kept = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+            try:
+                fcntl.flock(choice, fcntl.LOCK_EX)
+                clients = [d.spawn_client("network", "create", "busy")]
+                wait_for(lambda: re.search(f"-> FLOCK .* {d.pid} ", host.read("/proc/locks")), "the pool to be busy")
+                clients.append(d.spawn_client("network", "connect", "mac", c))
+                wait_for(lambda: leases(d, c) == 2, "the connection to begin")
+                os.kill(pid, signal.SIGKILL)
+                d.wait_state(c, "exited")
+                fcntl.flock(choice, fcntl.LOCK_UN)
+                equal([client.communicate(timeout=60) and client.returncode for client in clients], [0, 0])
+                wait_for(lambda: leases(d, c) == 0, "its addresses to be given back")
+                wait_for(lambda: links_of(kept) == ["lo"], "the links to go")
+            finally:
+                os.close(kept)
+    finally:
         host.tool("ip", "link", "del", PARENT)
