@@ -133,6 +133,7 @@ def test_a_namespace_is_held_no_longer_than_the_run(d):
     with streamed(d, container) as read:
         read()
         equal(watched(d), 1)
+        d.exec(container, "ping", "-c", "1", d.inspect(container)["NetworkSettings"]["Gateway"])
         before = until(read, lambda n: n["eth0"]["rx_bytes"] > 0, "any packet")["eth0"]["rx_bytes"]
         d.ok("stop", "-t", "0", container)
         wait_for(lambda: watched(d) == 0, "its network namespace to be let go")
