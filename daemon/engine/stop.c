@@ -257,8 +257,11 @@ static void on_kill_timer(uv_timer_t *t)
     }
 }
 
+/* Of several stops the one that is least patient decides. */
 static void arm_kill_timer(struct container *c, int64_t seconds)
 {
+    uint64_t ms = (uint64_t)seconds * 1000;
+
     if (seconds < 0)
         return; /* wait for ever */
     if (!c->kill_timer) {
@@ -266,7 +269,8 @@ static void arm_kill_timer(struct container *c, int64_t seconds)
         uv_timer_init(c->engine->loop, c->kill_timer);
         c->kill_timer->data = c;
     }
-    uv_timer_start(c->kill_timer, on_kill_timer, (uint64_t)seconds * 1000, 0);
+    if (!uv_is_active((uv_handle_t *)c->kill_timer) || ms < uv_timer_get_due_in(c->kill_timer))
+        uv_timer_start(c->kill_timer, on_kill_timer, ms, 0);
 }
 
 static int64_t stop_timeout(const struct container *c, int64_t wanted)

@@ -95,6 +95,16 @@ def test_a_shorter_stop_overtakes(d):
     equal((patient.returncode, d.state(container)["ExitCode"]), (0, 137))
 
 
+def test_a_longer_stop_does_not_put_it_off(d):
+    container = d.run_detached("busybox", *STUBBORN)
+    ready(d, container)
+    first = d.spawn_client("stop", "-t", "2", container)
+    wait_for(lambda: any(e["Action"] == "kill" for e in d.events(time.time() - 60, container=[container])), "its signal")
+    d.ok("stop", "-t", "6000", container)
+    first.communicate(timeout=60 * SLOW)
+    equal((first.returncode, d.state(container)["ExitCode"]), (0, 137))
+
+
 def test_stop_signal(d):
     container = d.run_detached("--stop-signal", "USR1", "busybox", "sh", "-c",
                                "trap 'exit 4' USR1; echo ready; while :; do sleep 0.05; done")
