@@ -108,6 +108,7 @@ struct container {
     bool exit_waits;               /* it has ended meanwhile */
     bool updating;                 /* its limits change: one request at a time */
     bool freezing;                 /* a pause or unpause is on the pool */
+    bool thaw_next;                /* and what that freezes is thawed again, to be stopped */
     bool checkpointing;   /* a checkpoint of it is made, on the pool: one at a time, and no pause */
     bool frozen_for_us;   /* by a commit: whoever finds it so later thaws it */
     bool killed;          /* SIGKILL is sent: it must not be frozen before it has died of it */

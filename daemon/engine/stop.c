@@ -51,8 +51,10 @@ static void after_freeze(void *arg)
         container_not_running(c, &j->err);
     if (j->done)
         j->done(j->arg, j->r < 0 ? &j->err : NULL);
-    if (c->killed)
+    if (c->thaw_next) {
+        c->thaw_next = false;
         thaw_if_frozen(c);
+    }
     free(j->parent);
     free(j);
     container_unref(c);
@@ -76,9 +78,12 @@ static void freeze(struct container *c, bool on, engine_done_fn *done, void *arg
     job_run(c->engine, freeze_run, after_freeze, j);
 }
 
+/* Or about to be. */
 static void thaw_if_frozen(struct container *c)
 {
-    if (c->status == STATUS_PAUSED && !c->freezing)
+    if (c->freezing)
+        c->thaw_next = true;
+    else if (c->status == STATUS_PAUSED)
         freeze(c, false, NULL, NULL);
 }
 

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -103,6 +104,18 @@ def test_a_longer_stop_does_not_put_it_off(d):
     d.ok("stop", "-t", "6000", container)
     first.communicate(timeout=60 * SLOW)
     equal((first.returncode, d.state(container)["ExitCode"]), (0, 137))
+
+
+def test_stop_of_one_that_is_being_paused(d):
+    """The signal arrives, whatever comes first."""
+    for _ in range(4):
+        container = d.run_detached("busybox", *POLITE)
+        ready(d, container)
+        with socket.socket(socket.AF_UNIX) as pause:
+            pause.connect(d.sock)
+            pause.sendall(f"POST /containers/{container}/pause HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            d.api("POST", f"/containers/{container}/stop", t=-1, status=204)
+        equal((d.state(container)["Status"], d.state(container)["ExitCode"]), ("exited", 3))
 
 
 def test_stop_signal(d):
