@@ -235,8 +235,10 @@ void engine_container_kill(struct engine *e, const char *ref, const char *signal
         done(arg, &err);
         return;
     }
-    if (signo == SIGKILL || signo == stop_signal(c))
+    if (signo == SIGKILL || signo == stop_signal(c)) {
         restart_stopped_by_user(c);
+        thaw_if_frozen(c);
+    }
     kill_event(c, signo);
     if (signo == SIGKILL)
         /* Docker's clients rely on a KILL being over when the call is. */

@@ -118,6 +118,19 @@ def test_stop_of_one_that_is_being_paused(d):
         equal((d.state(container)["Status"], d.state(container)["ExitCode"]), ("exited", 3))
 
 
+def test_stop_signal_by_kill_thaws(d):
+    """As the stop would; other signals wait for the unpause."""
+    container = d.run_detached("--stop-signal", "USR1", "busybox", "sh", "-c",
+                               "trap 'exit 4' USR1; trap 'touch /told' USR2; echo ready; while :; do sleep 0.05; done")
+    ready(d, container)
+    d.ok("pause", container)
+    d.ok("kill", "-s", "USR2", container)
+    equal(d.state(container)["Status"], "paused")
+    d.ok("kill", "-s", "USR1", container)
+    d.wait_state(container, "exited")
+    equal(d.state(container)["ExitCode"], 4)
+
+
 def test_stop_signal(d):
     container = d.run_detached("--stop-signal", "USR1", "busybox", "sh", "-c",
                                "trap 'exit 4' USR1; echo ready; while :; do sleep 0.05; done")
