@@ -282,9 +282,9 @@ static void arm_kill_timer(struct container *c, int64_t seconds)
 
 static int64_t stop_timeout(const struct container *c, int64_t wanted)
 {
-    if (wanted != ENGINE_TIMEOUT_DEFAULT)
-        return wanted > INT32_MAX ? INT32_MAX : wanted;
-    return json_get_int(c->config, "StopTimeout", 10);
+    if (wanted == ENGINE_TIMEOUT_DEFAULT)
+        wanted = json_get_int(c->config, "StopTimeout", 10);
+    return wanted > INT32_MAX ? INT32_MAX : wanted;
 }
 
 int container_stop(struct container *c, int64_t timeout, const char *signal, struct err *reterr)

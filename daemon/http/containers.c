@@ -108,11 +108,11 @@ void containers_start(struct http_req *req)
                                 http_query(req, "checkpoint-dir"), reply_204, req);
 }
 
-/* t: seconds, absent for the container's own */
+/* t: seconds, negative to wait for ever, absent for the container's own */
 static int parse_timeout(struct http_req *req, int64_t *ret, struct err *reterr)
 {
     if (!str_empty(http_query(req, "t")))
-        return http_query_int(req, "t", -1, INT32_MAX, 0, ret, reterr);
+        return http_query_int(req, "t", INT64_MIN + 1, INT64_MAX, 0, ret, reterr);
     *ret = ENGINE_TIMEOUT_DEFAULT;
     return 0;
 }

@@ -131,6 +131,22 @@ def test_stop_signal_by_kill_thaws(d):
     equal(d.state(container)["ExitCode"], 4)
 
 
+def test_times_out_of_range(d):
+    """However long, and however negative."""
+    for t in (-2, -1 << 40, 1 << 40):
+        container = d.run_detached("busybox", *POLITE)
+        ready(d, container)
+        d.api("POST", f"/containers/{container}/stop", t=t, status=204)
+        equal(d.state(container)["ExitCode"], 3)
+    d.api("POST", f"/containers/{container}/stop", t="soon", status=400)
+    body = {"Image": "busybox", "Cmd": POLITE, "StopTimeout": 1 << 62}
+    container = d.api("POST", "/containers/create", body, status=201).json["Id"]
+    d.ok("start", container)
+    ready(d, container)
+    d.ok("stop", container)
+    equal(d.state(container)["ExitCode"], 3)
+
+
 def test_stop_signal(d):
     container = d.run_detached("--stop-signal", "USR1", "busybox", "sh", "-c",
                                "trap 'exit 4' USR1; echo ready; while :; do sleep 0.05; done")
