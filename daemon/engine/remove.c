@@ -299,7 +299,7 @@ static bool prunable(struct container *c, const json_t *filters, int64_t until)
 {
     const json_t *labels = json_get(c->config, "Labels");
 
-    if (container_is_active(c) || c->starting || c->exiting || c->removing)
+    if (container_is_active(c) || c->starting || c->exiting || c->removing || c->building)
         return false;
     if (until > 0 && c->created_ns > until)
         return false;

@@ -468,3 +468,15 @@ def test_docker_py(d):
         client.images.build(fileobj=packed, custom_context=True, encoding="gzip" if kind == "gz" else None, tag="py2")
         equal(run(d, "py2", "cat", "/y"), "1")
     client.close()
+
+
+def test_prune_spares_what_is_built(d):
+    """Containers of a build look stopped between its steps."""
+    files = {f"f{i}": bytes(1 << 20) for i in range(6)}
+    text = "FROM busybox\n" + "".join(f"COPY {name} /\nRUN echo {name} >/last\n" for name in files)
+    with ThreadPoolExecutor(1) as pool:
+        built = pool.submit(good, d, text, files, nocache=1)
+        while not built.done():
+            equal(d.request("POST", "/containers/prune").json["ContainersDeleted"], None)
+            time.sleep(0.002)
+        built.result()
