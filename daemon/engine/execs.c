@@ -3,12 +3,14 @@
 #include <stdlib.h>
 
 #include "fd.h"
+#include "frame.h"
 #include "log.h"
 #include "private.h"
 
 /* Finished ones are remembered so long for clients that ask for the exit code. */
 #define EXEC_KEEP_NS (INT64_C(300) * 1000000000)
 #define EXEC_PER_CONTAINER_MAX 256
+#define EXIT_NOT_STARTED 126
 
 struct exec {
     struct exec *next;
@@ -264,6 +266,26 @@ static int send_exec(struct exec *x, int fd, const void *extra, size_t extra_len
     return r < 0 ? shim_post_failed(x->container, r, "start a process in", reterr) : 0;
 }
 
+/* The answer's head has been sent: as dockerd, the words go into the stream. */
+static void say_to_client(int fd, bool framed, const struct err *err)
+{
+    _cleanup_free_ char *text = xasprintf("%s\r\n", err->message);
+    uint8_t head[FRAME_HEAD_LEN];
+    struct iovec parts[] = {{head, framed ? sizeof(head) : 0}, {text, strlen(text)}};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts)};
+
+    frame_head_encode(head, FRAME_STDOUT, (uint32_t)strlen(text));
+    (void)!sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Its client asks for the exit code next, and would take none for success. */
+static void exec_not_started(struct exec *x)
+{
+    x->started = true;
+    x->exit_code = EXIT_NOT_STARTED;
+    x->finished_ns = time_now_ns();
+}
+
 void engine_exec_start(struct engine *e, const char *id, int fd, const void *extra,
                        size_t extra_len, bool framed, uint16_t rows, uint16_t columns,
                        engine_done_fn *done, void *arg)
@@ -271,20 +293,20 @@ void engine_exec_start(struct engine *e, const char *id, int fd, const void *ext
     _cleanup_close_ int client = fd;
     struct exec *x;
     struct err err;
-    bool tty;
+    bool tty, begun = false;
     int r = engine_exec_start_check(e, id, fd < 0, &tty, &err);
 
     if (r >= 0) {
         find(e, id, &x, &err);
-        x->started = true;
+        x->started = begun = true;
         x->detached = fd < 0;
         r = send_exec(x, client, extra, extra_len, framed, rows, columns, &err);
-        if (r < 0 && find(e, id, &x, NULL) >= 0) {
-            x->exit_code = 126;
-            x->finished_ns = time_now_ns();
-        }
     }
     if (r < 0) {
+        if (find(e, id, &x, NULL) >= 0 && (begun || (fd >= 0 && !x->started)))
+            exec_not_started(x);
+        if (fd >= 0)
+            say_to_client(fd, framed, &err);
         if (done)
             done(arg, &err);
         return;

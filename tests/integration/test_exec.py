@@ -188,3 +188,29 @@ def test_working_directory_must_be_there(d):
     assert done.code in (126, 127), done
     has(done.out + done.err, 'chdir to cwd ("/not/there")', "no such file or directory")
     d.fails(1, "exec", container, "ls", "/not")
+
+
+def send(d, method, path, body=b"{}"):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(60 * SLOW)
+    sock.connect(d.sock)
+    sock.sendall(f"{method} /{VERSION}{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+                 "Connection: close\r\n\r\n".encode() + body)
+    return sock
+
+
+def test_start_beside_a_pause(d):
+    """The process runs, or its client is told why not: what is paused behind the answer's head is no success."""
+    container = d.sleeper()
+    for _ in range(40):
+        exec_id = prepare(d, container, "echo", "done")
+        with send(d, "POST", f"/containers/{container}/pause") as pause, send(d, "POST", f"/exec/{exec_id}/start") as start:
+            pause.makefile("rb").read()
+            d.ok("unpause", container)
+            head, _, output = start.makefile("rb").read().partition(b"\r\n\r\n")
+        if b" 200 " not in head.split(b"\r\n")[0]:
+            has(head, b" 409 ")
+            continue
+        wait_for(lambda: d.api("GET", f"/exec/{exec_id}/json").json["ExitCode"] is not None, "its exit code")
+        code = d.api("GET", f"/exec/{exec_id}/json").json["ExitCode"]
+        assert (code, b"done" in output) == (0, True) or (code, b"is paused" in output) == (126, True), (code, output)
