@@ -98,17 +98,81 @@ int engine_container_attach_check(struct engine *e, const char *ref,
 #define GREETING_MS 1
 #define GREETING_TRIES 50
 
+/* Between two tries to send what the client had no room for. */
+#define REPLAY_FIRST_MS 1
+#define REPLAY_MAX_MS 200
+
 struct replay {
-    uv_timer_t greeting;
+    uv_timer_t timer; /* for the greeting, later for the rest */
     unsigned tries;
+    struct buf rest; /* the log is not read on before it is sent */
+    uint64_t wait_ms;
+    bool broken;                 /* nobody takes the history any more */
     struct container *container; /* a reference */
     struct attach_options options;
     struct log_stream *log;
     struct attach_request *request; /* owned */
     bool stream;
+    int64_t run_ns; /* when the run began that it is attached to; 0: it waits for one */
 };
 
 static void deliver(struct container *c, struct attach_request *a);
+
+/* What cannot be sent stays in rest. */
+static void replay_send(struct replay *rp)
+{
+    ssize_t n = rp->broken ? -1
+                           : send(rp->request->fd, buf_head(&rp->rest), buf_size(&rp->rest),
+                                  MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (n < 0 && !rp->broken && (errno == EAGAIN || errno == EINTR))
+        return;
+    rp->broken = n < 0;
+    rp->wait_ms = REPLAY_FIRST_MS;
+    buf_consume(&rp->rest, n < 0 ? buf_size(&rp->rest) : (size_t)n);
+}
+
+static void on_rest_sent(uv_handle_t *h)
+{
+    struct replay *rp = h->data;
+    struct engine *e = rp->container->engine;
+
+    log_stream_resume(rp->log);
+    e->jobs--;
+}
+
+static void on_rest(uv_timer_t *t)
+{
+    struct replay *rp = t->data;
+
+    rp->wait_ms = rp->wait_ms * 2 < REPLAY_MAX_MS ? rp->wait_ms * 2 : REPLAY_MAX_MS;
+    rp->broken |= rp->container->engine->closing;
+    replay_send(rp);
+    if (buf_size(&rp->rest) > 0)
+        uv_timer_start(t, on_rest, rp->wait_ms, 0);
+    else
+        uv_close((uv_handle_t *)t, on_rest_sent);
+}
+
+/* A piece of a frame would make nonsense of all that follows: the history waits for its client. */
+static void replay_later(struct replay *rp)
+{
+    struct engine *e = rp->container->engine;
+
+    e->jobs++;
+    rp->wait_ms = REPLAY_FIRST_MS;
+    uv_timer_init(e->loop, &rp->timer);
+    rp->timer.data = rp;
+    uv_timer_start(&rp->timer, on_rest, rp->wait_ms, 0);
+}
+
+/* The one that the client came to; the next is another's. */
+static bool run_is_over(const struct replay *rp)
+{
+    const struct container *c = rp->container;
+
+    return rp->run_ns > 0 && (!container_is_up(c) || c->started_ns != rp->run_ns);
+}
 
 static bool on_replay(void *arg, const void *data, size_t len)
 {
@@ -116,19 +180,18 @@ static bool on_replay(void *arg, const void *data, size_t len)
     struct attach_request *a = rp->request;
 
     if (data) {
-        /* The socket's buffer takes what it can; a client that does not read its history loses
-         * the rest of it, the live stream follows in any case. */
-        struct pollfd p = {.fd = a->fd, .events = POLLOUT};
-
-        if (poll(&p, 1, 0) == 1)
-            (void)!send(a->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        return true;
+        buf_append(&rp->rest, data, len);
+        replay_send(rp);
+        if (buf_size(&rp->rest) > 0)
+            replay_later(rp);
+        return buf_size(&rp->rest) == 0;
     }
-    if (rp->stream)
+    if (rp->stream && !run_is_over(rp))
         deliver(rp->container, a);
     else
         attach_requests_free(a);
     container_unref(rp->container);
+    buf_done(&rp->rest);
     free(rp);
     return false;
 }
@@ -179,15 +242,16 @@ static void replay(struct container *c, const struct attach_options *o, struct a
 
     *rp = (struct replay){
         .container = container_ref(c), .options = *o, .request = a, .stream = o->stream};
+    rp->run_ns = container_is_up(c) ? c->started_ns : 0;
     rp->options.detach_keys = NULL; /* the caller's */
     if (!is_unread(a->fd)) {
         replay_log(rp);
         return;
     }
     c->engine->jobs++;
-    uv_timer_init(c->engine->loop, &rp->greeting);
-    rp->greeting.data = rp;
-    uv_timer_start(&rp->greeting, on_greeting, GREETING_MS, GREETING_MS);
+    uv_timer_init(c->engine->loop, &rp->timer);
+    rp->timer.data = rp;
+    uv_timer_start(&rp->timer, on_greeting, GREETING_MS, GREETING_MS);
 }
 
 /* ---- */

@@ -188,9 +188,13 @@ static void after_read(void *arg)
     s->reader.out.len = 0;
     at_end = s->reader.eof && !s->changed;
     s->changed = false;
-    if (s->reader.past_until || (at_end && (!s->reader.options.follow || s->ended)))
+    if (s->reader.past_until)
         finish(s);
-    else if (!at_end && !s->paused)
+    else if (s->paused)
+        return; /* and what is written until it goes on belongs to the log, too */
+    else if (at_end && (!s->reader.options.follow || s->ended))
+        finish(s);
+    else if (!at_end)
         read_more(s);
 }
 

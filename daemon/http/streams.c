@@ -25,7 +25,7 @@ static bool on_log(void *arg, const void *data, size_t len)
         http_stream_end(a->stream);
         return false;
     }
-    return http_stream_write(a->stream, data, len) < HTTP_STREAM_HIGH_WATER;
+    return http_stream_write(a->stream, data, len) <= HTTP_STREAM_HIGH_WATER;
 }
 
 static void on_logs_drain(void *arg)

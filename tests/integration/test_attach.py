@@ -138,6 +138,31 @@ def test_logs_replay(d):
     equal(demultiplex(rest(sock))[0], b"early\nlate\n")
 
 
+def test_logs_replay_waits_for_its_reader(d):
+    """A history of more than the socket holds is whole, and what is written meanwhile follows it."""
+    script = f"i=0; while [ $i -lt 20000 ]; do echo $i {'x' * 60}; i=$((i+1)); done; while [ ! -e /go ]; do sleep 0.05; done; echo late"
+    container = d.run_detached("busybox", "sh", "-c", script)
+    wait_for(lambda: d.ok("logs", "-n", "1", container).startswith("19999 "), "all lines")
+    sock, _ = attach(d, container, stream=1, stdout=1, logs=1)
+    time.sleep(0.5)
+    d.exec(container, "touch", "/go")
+    d.ok("wait", container)
+    equal(demultiplex(rest(sock))[0], b"".join(b"%d %s\n" % (i, b"x" * 60) for i in range(20000)) + b"late\n")
+
+
+def test_a_replay_without_a_reader_keeps_nobody(d):
+    """Neither the container's removal nor the daemon's end."""
+    container = d.run_detached("busybox", "sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' '\\n'; sleep 100000")
+    wait_for(lambda: len(d.api("GET", f"/containers/{container}/logs", stdout=1, tail=1).body) > 0, "output")
+    idle, _ = attach(d, container, stream=1, stdout=1, logs=1)
+    gone, _ = attach(d, container, stream=1, stdout=1, logs=1)
+    gone.close()
+    d.ok("rm", "-f", container)
+    equal(d.stop(), 0)
+    d.start()
+    idle.close()
+
+
 def test_half_close_is_the_end_of_stdin(d):
     body = {"Image": "busybox", "Cmd": ["wc", "-c"], "OpenStdin": True, "StdinOnce": True,
             "AttachStdin": True, "AttachStdout": True}
