@@ -19,6 +19,7 @@
 struct view_job {
     struct container *container; /* a reference; for the loop only */
     bool writing;
+    json_t *points; /* owned: the container's, with the addresses of servers */
     view_fn *done;
     void *arg;
 
@@ -46,6 +47,7 @@ static void finish(struct view_job *j)
     j->done(j->arg, j->r < 0 ? NULL : &j->view, j->r < 0 ? &j->err : NULL);
     fd_close(j->view.fd);
     plan_done(&j->plan);
+    json_decref(j->points);
     json_decref(j->fills);
     strv_free(j->lowers);
     strv_free(j->chain);
@@ -146,7 +148,7 @@ static int build_plan(struct view_job *j, uint32_t idmap)
     struct runtime_spec spec = {.id = c->id,
                                 .config = c->config,
                                 .host_config = c->host_config,
-                                .points = c->points,
+                                .points = j->points,
                                 .idmap_base = idmap,
                                 .idmap_size = IDMAP_SIZE};
     int r = images_held(c->engine->images, c->id, &j->chain, &j->err);
@@ -208,9 +210,28 @@ static void begin(void *arg, const struct err *unused)
     job_run(c->engine, open_run, after_open, j);
 }
 
-static void begin_later(void *arg)
+static void looked_up(void *arg, const struct err *err)
 {
-    begin(arg, NULL);
+    struct view_job *j = arg;
+
+    if (err && !container_is_up(j->container)) {
+        j->r = -err->errnum;
+        j->err = *err;
+        finish(j);
+        return;
+    }
+    begin(j, NULL);
+}
+
+/* One that runs has its file systems mounted. */
+static void look_up(void *arg)
+{
+    struct view_job *j = arg;
+
+    if (container_is_up(j->container))
+        begin(j, NULL);
+    else
+        servers_look_up(j->container->engine, j->points, looked_up, j);
 }
 
 int container_open_view(struct container *c, bool writing, view_fn *done, void *arg,
@@ -223,13 +244,14 @@ int container_open_view(struct container *c, bool writing, view_fn *done, void *
     j = xcalloc(1, sizeof(*j));
     *j = (struct view_job){.container = container_ref(c),
                            .writing = writing,
+                           .points = json_deep_copy(c->points),
                            .done = done,
                            .arg = arg,
                            .storage = c->engine->storage,
                            .worker = c->engine->config.worker_path,
                            .view = {.fd = -EBADF}};
     memcpy(j->id, c->id, sizeof(j->id));
-    engine_defer(c->engine, begin_later, j);
+    engine_defer(c->engine, look_up, j);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "mem.h"
@@ -300,4 +301,18 @@ int mount_attach(int fd, int target)
     if (move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return -errno;
     return 0;
+}
+
+int mount_part(int root, int mount, const char *below)
+{
+    _cleanup_close_ int fd = -EBADF, part = -EBADF;
+    int r = mount_attach(mount, root);
+
+    if (r < 0)
+        return r;
+    fd = mount_beneath(mount, below);
+    part = fd < 0 ? fd : mount_clone(fd, "", false);
+    if (fchdir(mount) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return -errno;
+    return TAKE_FD(part);
 }

@@ -39,3 +39,8 @@ int mount_idmap(int fd, int userns, bool recursive);
 
 /* Attach a detached mount over what target is. */
 int mount_attach(int fd, int target);
+
+/* A detached clone of what is below a path in a detached mount.  A clone can be taken of a
+ * mount that is attached (of a detached one since Linux 6.15 only), so it is for a moment, over
+ * root: nothing else may run there yet.  Changes the working directory to "/". */
+int mount_part(int root, int mount, const char *below);

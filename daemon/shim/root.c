@@ -112,20 +112,12 @@ static void note_devpts(struct stage *s, const struct plan_op *op, int fd)
     }
 }
 
-/* Only a part of the file system.  A clone can be taken of a mount that is attached (of a detached
- * one since Linux 6.15 only), so it is for a moment, over the root: nothing else runs here yet. */
+/* Only a part of the file system. */
 static int attach_part(struct stage *s, int mount, const char *below, const char *target,
                        struct err *reterr)
 {
-    _cleanup_close_ int fd = -EBADF, part = -EBADF;
-    int r = mount_attach(mount, s->root);
+    _cleanup_close_ int part = mount_part(s->root, mount, below);
 
-    if (r < 0)
-        return err_sys(reterr, -r, "attach it");
-    fd = mount_beneath(mount, below);
-    part = fd < 0 ? fd : mount_clone(fd, "", false);
-    if (fchdir(mount) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-        return err_sys(reterr, errno, "cannot hide the rest of it");
     return part < 0 ? err_sys(reterr, -part, "%s", below) : attach(s, part, target, reterr);
 }
 

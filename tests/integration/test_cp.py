@@ -201,6 +201,35 @@ def test_volumes_and_read_only(d):
         d.ok("volume", "rm", "cp-v", "cp-r")
 
 
+def test_volumes_that_are_file_systems(d):
+    """Of one that does not run they are mounted for the copy, each at its place, with the part that it has."""
+    if STOCK:
+        return
+    low, upper = f"{d.root}/fs-1", f"{d.root}/fs-2"
+    os.makedirs(f"{low}/part")
+    os.makedirs(upper)
+    for path in ("all", "part/some"):
+        with open(f"{low}/{path}", "w") as file:
+            file.write(path)
+    d.ok("volume", "create", "-o", "type=overlay", "-o", "device=overlay", "-o", f"o=lowerdir={upper}:{low}", "cp-fs")
+    c = d.ok("create", "-v", "cp-fs:/a", "-v", "cp-1:/b", "--mount", "type=volume,src=cp-fs,dst=/c,volume-subpath=part",
+             "-v", "cp-2:/d", "busybox", "true")
+    equal((text(d, c, "/a/all"), text(d, c, "/c/some")), ("all", "part/some"))
+    call(d, "HEAD", c, "/c/all", status=404)
+    equal(put(d, c, "/a", tar(("x", b"")), status=400).message, "mounted volume is marked read-only")
+    for place in ("/b", "/d"):
+        put(d, c, place, tar(("x", place.encode())))
+        equal(text(d, c, place + "/x"), place)
+    for volume, wanted in (("cp-1", "/b"), ("cp-2", "/d")):
+        equal(d.ok("run", "--rm", "-v", f"{volume}:/v", "busybox", "cat", "/v/x"), wanted)
+    d.ok("volume", "create", "-o", "type=nfs", "-o", "device=:/export", "-o", "o=addr=files.invalid", "cp-named")
+    far = d.ok("create", "-v", "cp-named:/n", "busybox", "true")
+    has(d.request("GET", f"/containers/{far}/archive?path=/n").message,
+        "error resolving passed in network volume address: lookup files.invalid")
+    d.ok("rm", c, far)
+    d.ok("volume", "rm", "cp-fs", "cp-1", "cp-2", "cp-named")
+
+
 def test_in_a_user_namespace(d):
     for c in both(d, "--userns=auto"):
         put(d, c, "/t", tar(("x", b"mine")))

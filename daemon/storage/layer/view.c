@@ -165,20 +165,25 @@ static int attach(struct stage *s, int fd, const char *source, const char *path,
                  : 0;
 }
 
+static int attach_file_system(struct stage *s, const struct plan_op *op, int fd, struct err *reterr)
+{
+    const char *below = plan_str(op, 4);
+    _cleanup_close_ int part = str_empty(below) ? -EBADF : mount_part(s->root, fd, below);
+
+    return attach(s, str_empty(below) ? fd : part, plan_str(op, 1), plan_str(op, 2), reterr);
+}
+
+/* Those that prepare_binds() has made come in the order of the plan. */
 static int attach_mounts(struct stage *s, struct err *reterr)
 {
     const struct plan_op *op = NULL;
     int i = 0, r = 0;
 
     while (r >= 0 && (op = plan_next(s->plan, op))) {
-        _cleanup_close_ int fd = -EBADF;
-
-        if (op->code == PLAN_BIND) {
+        if (op->code == PLAN_BIND)
             r = attach(s, s->bind[i++], plan_str(op, 0), plan_str(op, 1), reterr);
-        } else if (op->code == PLAN_MOUNT) {
-            fd = mount_new(plan_str(op, 0), plan_str(op, 1), plan_str(op, 3), op->arg[0]);
-            r = attach(s, fd, plan_str(op, 1), plan_str(op, 2), reterr);
-        }
+        else if (op->code == PLAN_MOUNT && prepare_is_bind(s, op))
+            r = attach_file_system(s, op, s->bind[i++], reterr);
     }
     if (r < 0 || !plan_find(s->plan, NULL, PLAN_READONLY))
         return r;
