@@ -22,8 +22,8 @@ static bool has_point(const json_t *points, const char *target)
     return false;
 }
 
-/* The VolumeOptions of the Mounts entry for a target, or NULL. */
-static const json_t *options_of(const struct container *c, const char *target)
+/* The Mounts entry for a target, or NULL. */
+static const json_t *entry_of(const struct container *c, const char *target)
 {
     const json_t *mounts = json_get(c->host_config, "Mounts"), *m;
     size_t i;
@@ -32,7 +32,7 @@ static const json_t *options_of(const struct container *c, const char *target)
         _cleanup_free_ char *clean = path_clean(json_get_str(m, "Target", ""));
 
         if (streq(clean, target))
-            return json_get(m, "VolumeOptions");
+            return m;
     }
     return NULL;
 }
@@ -40,15 +40,19 @@ static const json_t *options_of(const struct container *c, const char *target)
 static int add_volume(struct container *c, const struct mount_spec *m, char ***made,
                       struct err *reterr)
 {
-    const json_t *options = options_of(c, m->target), *driver = json_get(options, "DriverConfig");
+    const json_t *entry = entry_of(c, m->target), *options = json_get(entry, "VolumeOptions");
+    const json_t *config = json_get(options, "DriverConfig");
+    /* That of the whole container is for those that cannot name their own. */
+    const char *driver =
+        entry ? json_get_str(config, "Name", "") : json_get_str(c->host_config, "VolumeDriver", "");
     _cleanup_volume_row_ struct volume_row row = {0};
     _cleanup_free_ char *source = NULL;
     _cleanup_json_ json_t *fs = NULL;
     json_t *point;
     int r;
 
-    r = volume_ensure(c->engine, m->name, json_get_str(driver, "Name", ""),
-                      json_get(driver, "Options"), json_get(options, "Labels"), &row, reterr);
+    r = volume_ensure(c->engine, m->name, driver, json_get(config, "Options"),
+                      json_get(options, "Labels"), &row, reterr);
     if (r < 0)
         return r;
     if (r > 0)
@@ -84,7 +88,22 @@ static void copy_hidden(json_t *to, const json_t *points, const char *target)
     }
 }
 
-/* "CONTAINER[:ro|rw]" */
+/* "ro" or "rw", and an SELinux label, which has no effect here. */
+static int check_from_mode(const char *mode, bool *ret_readonly, struct err *reterr)
+{
+    static const char *const modes[] = {"rw",   "ro",   "z",    "Z",    "rw,z", "rw,Z",
+                                        "ro,z", "ro,Z", "z,rw", "Z,rw", "z,ro", "Z,ro"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        if (streq(mode, modes[i])) {
+            *ret_readonly = strstr(mode, "ro") != NULL;
+            return 0;
+        }
+    }
+    return err_set(reterr, ERR_INVALID, EINVAL, "invalid mode: %s", mode);
+}
+
+/* "CONTAINER[:MODE]" */
 static int add_points_of(struct container *c, const struct mount_list *own, const char *spec,
                          struct err *reterr)
 {
@@ -92,13 +111,19 @@ static int add_points_of(struct container *c, const struct mount_list *own, cons
     const char *mode = spec[strlen(name)] ? spec + strlen(name) + 1 : "rw";
     _cleanup_json_ json_t *theirs = NULL;
     struct container *other;
+    bool readonly = false;
     json_t *p;
     size_t i;
     int r;
 
-    if (!streq(mode, "rw") && !streq(mode, "ro") && !streq(mode, "z") && !streq(mode, "Z"))
-        return err_set(reterr, ERR_INVALID, EINVAL, "invalid mode: %s", mode);
-    r = registry_find(c->engine, name, &other, reterr);
+    if (!*spec)
+        return err_set(reterr, ERR_INVALID, EINVAL,
+                       "volumes-from specification cannot be an empty string");
+    r = check_from_mode(mode, &readonly, reterr);
+    if (r >= 0)
+        r = registry_find(c->engine, name, &other, reterr);
+    if (r == -ENOENT)
+        reterr->kind = ERR_INVALID; /* clients take a 404 here for a missing image */
     if (r < 0)
         return r;
     theirs = runtime_mounts_json(other->host_config, other->points);
@@ -108,7 +133,7 @@ static int add_points_of(struct container *c, const struct mount_list *own, cons
         if (streq(json_get_str(p, "Type", ""), "tmpfs") || mount_list_find(own, target) ||
             has_point(c->points, target))
             continue;
-        if (streq(mode, "ro"))
+        if (readonly)
             json_object_set_new(p, "RW", json_false());
         json_object_set_new(p, "NoCopy", json_true());
         copy_hidden(p, other->points, target);

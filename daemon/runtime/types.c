@@ -90,6 +90,20 @@ static const struct go_field tmpfs_options[] = {
     GO_END,
 };
 
+static const struct go_field driver_fields[] = {
+    {"Name", GO_STRING, "string", NULL},
+    {"Options", GO_STRING_MAP, "map[string]string", NULL},
+    GO_END,
+};
+
+static const struct go_field volume_options[] = {
+    {"NoCopy", GO_BOOL, "bool", NULL},
+    {"Labels", GO_STRING_MAP, "map[string]string", NULL},
+    {"Subpath", GO_STRING, "string", NULL},
+    {"DriverConfig", GO_OBJECT, "mount.Driver", driver_fields},
+    GO_END,
+};
+
 static const struct go_field mount_fields[] = {
     {"Type", GO_STRING, "mount.Type", NULL},
     {"Source", GO_STRING, "string", NULL},
@@ -98,7 +112,7 @@ static const struct go_field mount_fields[] = {
     {"Consistency", GO_STRING, "mount.Consistency", NULL},
     {"BindOptions", GO_OBJECT, "mount.BindOptions", bind_options},
     {"TmpfsOptions", GO_OBJECT, "mount.TmpfsOptions", tmpfs_options},
-    {"VolumeOptions", GO_ANY, NULL, NULL},
+    {"VolumeOptions", GO_OBJECT, "mount.VolumeOptions", volume_options},
     GO_END,
 };
 

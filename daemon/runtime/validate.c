@@ -503,6 +503,46 @@ static int check_security(struct check *c)
     return r;
 }
 
+/* What would be without effect.  Only a create is asked: those that are there are as they are. */
+static int check_mount_extras(struct check *c)
+{
+    static const char *const extras[][2] = {
+        {"bind", "VolumeOptions"}, {"volume", "BindOptions"}, {"tmpfs", "BindOptions"}};
+    const json_t *mounts = json_get(c->hc, "Mounts"), *m;
+    size_t i;
+
+    json_array_foreach (mounts, i, m) {
+        const char *type = json_get_str(m, "Type", "");
+
+        for (size_t k = 0; k < ARRAY_SIZE(extras); k++) {
+            if (streq(type, extras[k][0]) && json_is_object(json_get(m, extras[k][1])))
+                return INVALID(c,
+                               "invalid mount config for type \"%s\": field %s must not be "
+                               "specified",
+                               type, extras[k][1]);
+        }
+        if (streq(type, "volume") && !*json_get_str(m, "Source", "") &&
+            json_get_bool(m, "ReadOnly", false))
+            return INVALID(c, "invalid mount config for type \"volume\": must not set ReadOnly "
+                              "mode when using anonymous volumes");
+    }
+    return 0;
+}
+
+/* Words of a Binds entry's mode that its kind of mount does not have. */
+static int check_mode(struct check *c, const struct mount_spec *m)
+{
+    bool volume = m->type == MOUNT_VOLUME;
+
+    if (volume ? !m->propagation : m->type != MOUNT_BIND || !m->nocopy)
+        return 0;
+    return INVALID(c,
+                   "invalid volume specification: '%s:%s:%s': invalid mount config for type "
+                   "\"%s\": field %s must not be specified",
+                   volume ? m->name : m->source, m->target, m->mode, volume ? "volume" : "bind",
+                   volume ? "BindOptions" : "VolumeOptions");
+}
+
 /* A Binds source is made if absent, a Mounts source must be there. */
 static int check_mounts(struct check *c)
 {
@@ -514,6 +554,8 @@ static int check_mounts(struct check *c)
     for (size_t i = 0; r >= 0 && i < list.n; i++) {
         const struct mount_spec *m = &list.mounts[i];
 
+        if (check_mode(c, m) < 0)
+            return -EINVAL;
         binds += m->type != MOUNT_TMPFS;
         if (binds > RUNTIME_BINDS_MAX)
             return INVALID(c, "invalid mount config: more than %d binds", RUNTIME_BINDS_MAX);
@@ -524,7 +566,7 @@ static int check_mounts(struct check *c)
                            "exist: %s",
                            m->source);
     }
-    return r;
+    return r < 0 ? r : check_mount_extras(c);
 }
 
 /* "80/tcp", "8000-8010": is what stands before any of the stops a port of at least min? */

@@ -168,9 +168,11 @@ def test_volumes_from(d):
            "/anonymous": (mounts(d, keeper)["/anonymous"]["Name"], False)})
     equal(d.ctl("exec", sharer, "touch", "/bound/x").code, 1)
     d.exec(sharer, "touch", "/kept/x")
-    has(d.fails(125, "run", "--rm", "--volumes-from", "nope", "busybox", "true"), "No such container: nope")
+    equal(mounts(d, d.ok("create", "--volumes-from", keeper + ":ro,z", "busybox", "true"))["/kept"]["RW"], False)
+    for source, told in (("nope", "No such container: nope"), ("", "volumes-from specification cannot be an empty string")):
+        equal(d.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"VolumesFrom": [source]}}, status=400).message, told)
     has(d.fails(125, "run", "--rm", "--volumes-from", keeper + ":bad", "busybox", "true"), "invalid mode: bad")
-    d.ok("rm", "-f", "-v", keeper, sharer)
+    d.ok("rm", "-f", "-v", *d.ok("ps", "-aq").split())
     d.ok("volume", "rm", "kept", "own")
     os.rmdir(f"{d.root}/bound")
 
@@ -377,6 +379,33 @@ def test_bad_requests(d):
             "json: cannot unmarshal number into Go struct field CreateOptions.Labels of type string")
     equal(names(d), before, "nothing is left of a create that failed")
     equal(d.ctl("run", "--rm", "busybox", "true").code, 0)
+
+
+def test_what_would_be_without_effect(d):
+    """Options of another kind of mount, or with wrong types, are refused, and so are drivers that are not there."""
+    before = names(d)
+
+    def create(status, **host_config):
+        return d.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": host_config}, status=status).message
+
+    volume, bind = {"Type": "volume", "Source": "vv", "Target": "/v"}, {"Type": "bind", "Source": "/tmp", "Target": "/v"}
+    for mount, told in (({**volume, "BindOptions": {}}, "field BindOptions must not be specified"),
+                        ({**bind, "VolumeOptions": {}}, "field VolumeOptions must not be specified"),
+                        ({"Type": "tmpfs", "Target": "/v", "BindOptions": {}}, "field BindOptions must not be specified"),
+                        ({"Type": "volume", "Target": "/v", "ReadOnly": True}, "must not set ReadOnly mode when using anonymous volumes")):
+        equal(create(400, Mounts=[mount]), f'invalid mount config for type "{mount["Type"]}": {told}')
+    for options in ("x", {"Labels": "x"}, {"Labels": {"a": 5}}, {"NoCopy": "x"}, {"DriverConfig": {"Name": 5}},
+                    {"DriverConfig": {"Options": {"type": 5}}}, *([] if STOCK else [{"Subpath": 7}])):
+        has(create(500 if STOCK else 400, Mounts=[{**volume, "VolumeOptions": options}]), "json: cannot unmarshal", "VolumeOptions")
+    for spec, told in (("vv:/v:rshared", "BindOptions"), ("/tmp:/v:nocopy", "VolumeOptions")):
+        has(create(500 if STOCK else 400, Binds=[spec]), f"invalid volume specification: '{spec}'", f"field {told} must not be specified")
+    for more in ({"Binds": ["vv:/v"]}, {"Binds": ["/v"]}):
+        has(create(404, VolumeDriver="nope", **more), 'error looking up volume plugin nope: plugin "nope" not found')
+    equal(names(d), before)
+    d.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"Mounts": [volume], "VolumeDriver": "nope"}}, status=201)
+    d.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"Binds": ["vv:/v"], "VolumeDriver": "local"}}, status=201)
+    d.clean()
+    d.ok("volume", "rm", "vv")
 
 
 def test_events(d):

@@ -196,7 +196,7 @@ static const struct {
     {"", "\"Binds\":[\"/a:/b:ro:x\"]", "invalid volume specification: '/a:/b:ro:x'"},
     {"", "\"Binds\":[\"/a:/b:bad\"]", "invalid mode: bad"},
     {"", "\"Binds\":[\"/a:/b:ro,rw\"]", "invalid mode: ro,rw"},
-    {"", "\"Binds\":[\"/a:/b:ro,z,rslave,nocopy\",\"/a:/c:\"]", ""},
+    {"", "\"Binds\":[\"/a:/b:ro,z,rslave\",\"/a:/c:\"]", ""},
     {"", "\"Binds\":[\"/a:/b\",\"/c:/b/\"]", "Duplicate mount point: /b"},
     {"", "\"Binds\":[\"/a:/b\"],\"Tmpfs\":{\"/b\":\"\"}", "Duplicate mount point: /b"},
     {"", "\"Binds\":[\"x\"]",
