@@ -205,6 +205,13 @@ static void image_event(void *arg, const char *action, const char *image_id, con
     events_emit(e->events, "image", action, id, NULL, attributes);
 }
 
+static void images_pruned(void *arg, const char *type, int64_t bytes)
+{
+    struct engine *e = arg;
+
+    events_pruned(e->events, type, bytes);
+}
+
 static int containers_of_image(void *arg, const char *image_id, char ret[ID_LEN + 1],
                                bool *ret_running)
 {
@@ -263,6 +270,7 @@ static int open_images(struct engine *e, struct err *reterr)
                                .worker_path = e->config.worker_path,
                                .hooks = {.arg = e,
                                          .event = image_event,
+                                         .pruned = images_pruned,
                                          .containers = containers_of_image,
                                          .container_exists = container_exists,
                                          .layer_in_use = layer_in_use},

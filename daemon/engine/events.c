@@ -147,7 +147,8 @@ static json_t *event_new(const char *type, const char *action, const char *id, c
 
     if (streq(type, "container") || streq(type, "image")) {
         json_object_set_new(event, "status", json_string(action));
-        json_object_set_new(event, "id", json_string(id));
+        if (*id)
+            json_object_set_new(event, "id", json_string(id));
     }
     if (from)
         json_object_set_new(event, "from", json_string(from));
@@ -178,6 +179,12 @@ void events_emit(struct events *ev, const char *type, const char *action, const 
             s->fn(s->arg, line, n + 1);
     }
     keep(ev, line, n + 1);
+}
+
+void events_pruned(struct events *ev, const char *type, int64_t bytes)
+{
+    events_emit(ev, type, "prune", "", NULL,
+                json_pack("{s:o}", "reclaimed", json_sprintf("%lld", (long long)bytes)));
 }
 
 char *engine_events_cut_line(size_t behind)

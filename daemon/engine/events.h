@@ -25,10 +25,14 @@ int events_open(struct events *ev, const char *dir, struct err *reterr);
 /* Writes what waits; no job may be on the pool any more. */
 void events_free(struct events *ev);
 
-/* type: "container", "image", "network", "volume", "daemon"; attributes: stolen, NULL for {}.
+/* type: "container", "image", "network", "volume", "builder", "daemon"; id: "" of none;
+ * attributes: stolen, NULL for {}.
  * from: the image of container events, NULL otherwise. */
 void events_emit(struct events *ev, const char *type, const char *action, const char *id,
                  const char *from, json_t *attributes);
+
+/* The end of a prune, whatever it removed. */
+void events_pruned(struct events *ev, const char *type, int64_t bytes);
 
 int events_subscribe(struct events *ev, int64_t since_ns, int64_t until_ns, json_t *filters,
                      engine_event_fn *fn, void *arg, struct event_subscription **ret,

@@ -334,6 +334,7 @@ void engine_network_remove(struct engine *e, const char *ref, engine_done_fn *do
 /* ---- pruning ---- */
 
 struct net_prune {
+    struct engine *engine;
     json_t *deleted;
     char *name; /* the one that is being removed; owned */
     struct net **todo;
@@ -357,6 +358,7 @@ static void prune_next(void *arg, const struct err *err)
         remove_net(net, prune_next, j);
         return;
     }
+    events_pruned(j->engine->events, "network", 0);
     j->done(j->arg,
             json_pack("{s:o}", "NetworksDeleted",
                       json_array_size(j->deleted) > 0 ? json_incref(j->deleted) : json_null()),
@@ -390,7 +392,8 @@ void engine_network_prune(struct engine *e, const json_t *filters, engine_json_f
         return;
     }
     j = xcalloc(1, sizeof(*j));
-    *j = (struct net_prune){.deleted = json_array(),
+    *j = (struct net_prune){.engine = e,
+                            .deleted = json_array(),
                             .todo = xcalloc(e->nets.count + 1, sizeof(struct net *)),
                             .done = done,
                             .arg = arg};

@@ -232,6 +232,7 @@ int engine_container_rename(struct engine *e, const char *ref, const char *name,
 /* ---- prune ---- */
 
 struct prune {
+    struct engine *engine;
     engine_json_fn *done;
     void *arg;
     json_t *deleted;   /* ids */
@@ -252,6 +253,7 @@ static void prune_step(struct prune *p)
 
     if (--p->left > 0)
         return;
+    events_pruned(p->engine->events, "container", p->reclaimed);
     result = json_pack("{s:o, s:I}", "ContainersDeleted",
                        json_array_size(p->deleted) ? p->deleted : json_null(), "SpaceReclaimed",
                        (json_int_t)p->reclaimed);
@@ -320,7 +322,7 @@ void engine_container_prune(struct engine *e, json_t *filters, engine_json_fn *d
         return;
     }
     p = xcalloc(1, sizeof(*p));
-    *p = (struct prune){.done = done, .arg = arg, .deleted = json_array(), .left = 1};
+    *p = (struct prune){.engine = e, .done = done, .arg = arg, .deleted = json_array(), .left = 1};
     all = registry_sorted(e);
     for (size_t i = 0; all[i]; i++) {
         struct prune_one *one;

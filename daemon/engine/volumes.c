@@ -447,6 +447,7 @@ static void measured(void *arg)
         if (engine_volume_remove(p->engine, p->names[i], false, &err) >= 0)
             json_array_append_new(p->deleted, json_string(p->names[i]));
     }
+    events_pruned(p->engine->events, "volume", p->freed);
     p->done(p->arg,
             json_pack("{s:o, s:I}", "VolumesDeleted",
                       json_array_size(p->deleted) ? json_incref(p->deleted) : json_null(),

@@ -80,5 +80,7 @@ int images_build_prune(struct images *im, const json_t *filters, const struct bu
             json_array_append(deleted, id);
     }
     *ret = json_pack("{s:O,s:I}", "CachesDeleted", deleted, "SpaceReclaimed", (json_int_t)bytes);
+    if (im->hooks.pruned)
+        im->hooks.pruned(im->hooks.arg, "builder", bytes);
     return 0;
 }

@@ -45,6 +45,8 @@ struct images_hooks {
      * labels: borrowed object or NULL. */
     void (*event)(void *arg, const char *action, const char *image_id, const char *name,
                   const json_t *labels);
+    /* The end of a prune; type: "image", "builder". */
+    void (*pruned)(void *arg, const char *type, int64_t bytes);
     /* Number of containers made from the image.  If any, ret_container is set to the id of one of
      * them (a running one if there is) and *ret_running. */
     int (*containers)(void *arg, const char *image_id, char ret_container[ID_LEN + 1],

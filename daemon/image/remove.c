@@ -363,5 +363,7 @@ int images_prune(struct images *im, const json_t *filters, json_t **ret, struct 
                      "SpaceReclaimed", (json_int_t)bytes);
     if (!json_array_size(out))
         json_object_set_new(*ret, "ImagesDeleted", json_null());
+    if (im->hooks.pruned)
+        im->hooks.pruned(im->hooks.arg, "image", bytes);
     return 0;
 }

@@ -46,6 +46,23 @@ def test_network_events(d):
     equal(events[0]["Actor"]["Attributes"]["container"], container)
 
 
+def test_prune_events(d):
+    """One for each prune that was asked for, with the bytes that it freed, even if those are none."""
+    d.ok("create", "busybox", "true")
+    since = now()
+    d.api("POST", "/volumes/create", {}, status=201)
+    for what in ("containers", "images", "volumes", "networks", "build"):
+        d.api("POST", f"/{what}/prune", status=200)
+    events = [e for e in d.events(since) if e["Action"] == "prune"]
+    equal([(e["Type"], e["Actor"]["ID"], e["scope"], e.get("status"), "id" in e) for e in events],
+          [(kind, "", "local", "prune" if kind in ("container", "image") else None, False)
+           for kind in ("container", "image", "volume", "network", "builder")])
+    for event in events:
+        equal(list(event["Actor"]["Attributes"]), ["reclaimed"])
+        assert int(event["Actor"]["Attributes"]["reclaimed"]) >= 0, event
+    has(d.ok("events", "--since", since, "--until", now(), "--filter", "event=prune"), "network prune  (reclaimed=0)")
+
+
 def test_kill_stop_pause_rename_exec(d):
     container = d.sleeper("--name", "busy")
     since = now()
