@@ -57,6 +57,21 @@ static const struct {
     {"tmpfs-mode", "TmpfsOptions.Mode", mount_mode, OPT_SET, false},
 };
 
+/* "." and "./..." of a bind are meant from where the client stands. */
+static void absolute_source(json_t *mount)
+{
+    const char *source = json_get_str(mount, "Source", "");
+    _cleanup_free_ char *cwd = NULL, *joined = NULL, *clean = NULL;
+
+    if (!streq(json_get_str(mount, "Type", ""), "bind") ||
+        !(streq(source, ".") || str_starts(source, "./")))
+        return;
+    cwd = getcwd(NULL, 0);
+    joined = path_join(cwd ? cwd : "/", source);
+    clean = path_clean(joined);
+    json_object_set_new(mount, "Source", json_string(clean));
+}
+
 static int bind_recursive(json_t **mount, const char *value, const char *field, struct err *reterr)
 {
     if (streq(value, "disabled"))
@@ -154,10 +169,12 @@ int value_mount(const char *value, json_t **ret_json, struct err *reterr)
     if (r == 0)
         r = check_recursive(mount, reterr);
     strv_free(fields);
-    if (r < 0)
+    if (r < 0) {
         json_decref(mount);
-    else
-        *ret_json = mount;
+        return r;
+    }
+    absolute_source(mount);
+    *ret_json = mount;
     return r;
 }
 

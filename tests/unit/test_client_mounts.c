@@ -36,6 +36,30 @@ START_TEST(mount_fields)
 }
 END_TEST
 
+START_TEST(mount_from_here)
+{
+    static const struct {
+        const char *value, *source;
+    } cases[] = {
+        {"src=.,type=bind,dst=/b", "/tmp"},
+        {"type=bind,src=./a/../c/,dst=/b", "/tmp/c"},
+        {"type=bind,src=.a,dst=/b", ".a"},
+        {"type=bind,src=a,dst=/b", "a"},
+        {"src=.,dst=/b", "."},
+    };
+
+    ck_assert_int_eq(chdir("/tmp"), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err e;
+        json_t *m = NULL;
+
+        ck_assert_int_eq(value_mount(cases[i].value, &m, &e), 0);
+        ck_assert_str_eq(json_get_str(m, "Source", ""), cases[i].source);
+        json_decref(m);
+    }
+}
+END_TEST
+
 START_TEST(mount_refused)
 {
     static const struct {
@@ -151,6 +175,7 @@ int main(void)
     int failed;
 
     tcase_add_test(tc, mount_fields);
+    tcase_add_test(tc, mount_from_here);
     tcase_add_test(tc, mount_refused);
     tcase_add_test(tc, volumes);
     tcase_add_test(tc, tmpfs);
