@@ -240,10 +240,16 @@ static void add_user_bind(struct build *b, const struct mount_spec *m)
         plan_add(b->plan, PLAN_BIND, flags, propagation, 0, 0, m->source, m->target, NULL);
 }
 
+static bool has_mode(const char *data)
+{
+    return str_starts(data, "mode=") || strstr(data, ",mode=");
+}
+
 static void add_user_mount(struct build *b, const struct mount_spec *m)
 {
     if (m->type == MOUNT_TMPFS)
-        add_mount(b, "tmpfs", "tmpfs", m->target, m->data, m->flags);
+        plan_add(b->plan, PLAN_MOUNT, m->flags, 0, 0, !has_mode(m->data), "tmpfs", "tmpfs",
+                 m->target, m->data, NULL);
     else if (m->fstype && !m->donor)
         /* A server is reached by the host's network, a device mounted with the host's privileges;
          * a tmpfs belongs to the container's own root. */

@@ -62,8 +62,9 @@ enum plan_code {
                               MS_PRIVATE) */
     PLAN_MOUNT,    /* s0 type, s1 source, s2 target, s3 data, s4 "" or a path inside the file system
                       that is shown instead of all of it; a0 MS_* flags, a1 1: failure ignored,
-                      a2 1: mounted on the host side, by the host's network and privileges; the
-                      target is made if absent */
+                      a2 1: mounted on the host side, by the host's network and privileges; a3 1: it
+                      has the mode of the directory that it covers, if there is one; the target is
+                      made if absent */
     PLAN_BIND,     /* s0 host path, s1 target, s2 "" or the mount namespace (/proc/PID/ns/mnt) in
                       which s0 is meant, s3 "" or a path below s0 that is bound instead, found
                       without leaving s0; a0 PLAN_BIND_* flags, a1 MS_* propagation (with MS_REC), 0:

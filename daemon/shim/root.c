@@ -88,6 +88,26 @@ static int check_plain(struct stage *s, const char *type, const char *target, st
     return 0;
 }
 
+/* As runc does it, so that a tmpfs on /root is root's alone.  Before it is read-only. */
+static int take_mode(struct stage *s, const struct plan_op *op, int fd)
+{
+    _cleanup_close_ int covered = mount_resolve(s->root, plan_str(op, 2), O_DIRECTORY);
+    struct stat st;
+
+    if (covered >= 0 && fstat(covered, &st) == 0 && fchmodat(fd, ".", st.st_mode & 07777, 0) < 0)
+        return -errno;
+    return mount_set(fd, mount_attr(op->arg[0] & MS_RDONLY), 0, false);
+}
+
+static int new_tmpfs(struct stage *s, const struct plan_op *op)
+{
+    _cleanup_close_ int fd = mount_new(plan_str(op, 0), plan_str(op, 1), plan_str(op, 3),
+                                       op->arg[0] & ~(uint64_t)MS_RDONLY);
+    int r = fd < 0 ? fd : take_mode(s, op, fd);
+
+    return r < 0 ? r : TAKE_FD(fd);
+}
+
 static int new_mount(struct stage *s, const struct plan_op *op)
 {
     const char *type = plan_str(op, 0);
@@ -95,8 +115,9 @@ static int new_mount(struct stage *s, const struct plan_op *op)
 
     if (prepare_is_bind(s, op))
         return s->bind[built.next_bind++];
+    if (op->arg[3])
+        return new_tmpfs(s, op);
     fd = mount_new(type, plan_str(op, 1), plan_str(op, 3), op->arg[0]);
-
     if (fd == -EPERM && streq(type, "sysfs") && s->host_sys >= 0)
         return TAKE_FD(s->host_sys);
     return fd;

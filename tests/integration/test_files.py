@@ -138,6 +138,21 @@ def test_tmpfs(d):
     has(out, "size=1024k", "mode=700")
 
 
+def test_mode_of_a_tmpfs(d):
+    """That of the directory below it, unless one is asked for; without either it is anybody's."""
+    for option, target, wanted in (("--tmpfs=/root", "/root", "700"), ("--tmpfs=/root:ro", "/root", "700"),
+                                   ("--tmpfs=/root:size=1m,mode=1711", "/root", "1711"), ("--tmpfs=/new", "/new", "1777"),
+                                   ("--mount=type=tmpfs,dst=/root", "/root", "700"),
+                                   ("--mount=type=tmpfs,dst=/root,tmpfs-mode=0750", "/root", "750")):
+        if STOCK and "mode=" in option:
+            continue  # runc has it from 1.1.8 on
+        equal(d.shell(f"stat -c %a {target}; grep -c ' {target} tmpfs ' /proc/mounts", option), f"{wanted}\n1", option)
+    equal(d.shell("touch /root/x 2>&1; grep -o ' /root tmpfs r[ow],' /proc/mounts", "--tmpfs=/root:ro"),
+          "touch: /root/x: Read-only file system\n /root tmpfs ro,")
+    if not STOCK:
+        equal(d.shell("stat -c %a,%u /root", "--userns", "auto", "--tmpfs=/root:ro"), "700,0")
+
+
 def test_shm_and_mqueue(d):
     out = d.shell("grep -E ' /dev/(shm|mqueue|pts) ' /proc/mounts")
     has(out, "shm /dev/shm tmpfs", "size=65536k", "mqueue /dev/mqueue mqueue", "devpts /dev/pts devpts")

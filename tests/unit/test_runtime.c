@@ -301,7 +301,7 @@ START_TEST(mounts)
     lacks(&r, "'/c/hosts'");
     has(&r, "'/c/hostname' '/etc/hostname'\n");
     has(&r, "34 7 540672 0 0 '/s' '/t'\n"); /* slave: not read-only below */
-    has(&r, "33 6 0 0 0 'tmpfs' 'tmpfs' '/run' 'size=1m'\n");
+    has(&r, "33 6 0 0 1 'tmpfs' 'tmpfs' '/run' 'size=1m'\n");
     has(&r, "34 0 278528 0 0 '/m' '/n'\n");
     lacks(&r, "\n40 ");
     has(&r, "41 0 0 0 0 '/proc/x'\n");
@@ -320,7 +320,7 @@ START_TEST(user_mounts_replace_ours)
     lacks(&r, "\n35 ");
     lacks(&r, "sysfs");
     lacks(&shm, "'shm'");
-    has(&shm, "33 14 0 0 0 'tmpfs' 'tmpfs' '/dev/shm' ''\n");
+    has(&shm, "33 14 0 0 1 'tmpfs' 'tmpfs' '/dev/shm' ''\n");
 }
 END_TEST
 
