@@ -47,7 +47,7 @@ static int add_volume(struct container *c, const struct mount_spec *m, char ***m
         entry ? json_get_str(config, "Name", "") : json_get_str(c->host_config, "VolumeDriver", "");
     _cleanup_volume_row_ struct volume_row row = {0};
     _cleanup_free_ char *source = NULL;
-    _cleanup_json_ json_t *fs = NULL;
+    _cleanup_json_ json_t *fs = NULL, *bind = NULL;
     json_t *point;
     int r;
 
@@ -58,6 +58,7 @@ static int add_volume(struct container *c, const struct mount_spec *m, char ***m
     if (r > 0)
         *made = strv_append(*made, row.name);
     fs = volume_filesystem(&row);
+    bind = volume_bind_options(&row);
     source = volume_source(c->engine, &row);
     point = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b}", "Type", "volume", "Name",
                       row.name, "Source", source, "Destination", m->target, "Mode", m->mode, "RW",
@@ -65,6 +66,8 @@ static int add_volume(struct container *c, const struct mount_spec *m, char ***m
                       m->nocopy || m->subpath || volume_is_elsewhere(&row));
     if (fs)
         json_object_set(point, "Filesystem", fs);
+    if (bind)
+        json_object_set(point, "BindOptions", bind);
     if (m->subpath)
         json_object_set_new(point, "Subpath", json_string(m->subpath));
     json_array_append_new(c->points, point);
@@ -74,7 +77,7 @@ static int add_volume(struct container *c, const struct mount_spec *m, char ***m
 /* What inspect does not show of a point. */
 static void copy_hidden(json_t *to, const json_t *points, const char *target)
 {
-    static const char *const keys[] = {"Filesystem", "Subpath"};
+    static const char *const keys[] = {"Filesystem", "BindOptions", "Subpath"};
     const json_t *p;
     size_t i;
 

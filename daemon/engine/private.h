@@ -466,6 +466,8 @@ int volume_ensure(struct engine *e, const char *name, const char *driver, const 
 char *volume_source(struct engine *e, const struct volume_row *row);
 /* {"Type","Device","Options"} of one that is mounted in each container that has it; else NULL. */
 json_t *volume_filesystem(const struct volume_row *row);
+/* Its "o", if it is another directory of the host's; else NULL. */
+json_t *volume_bind_options(const struct volume_row *row);
 /* It is a directory of somebody else's. */
 bool volume_is_elsewhere(const struct volume_row *row);
 void volume_event(struct engine *e, const char *action, const char *name);

@@ -13,17 +13,6 @@
 
 /* ---- one volume ---- */
 
-static bool has_word(const char *list, const char *word)
-{
-    size_t len = strlen(word);
-
-    for (; *list; list += strcspn(list, ","), list += *list == ',') {
-        if (strcspn(list, ",") == len && memcmp(list, word, len) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool is_bind(const json_t *options)
 {
     const char *type = json_get_str(options, "type", "");
@@ -66,7 +55,7 @@ static int check_options(const json_t *options, struct err *reterr)
         return -EINVAL;
     if (!is_bind(options))
         return 0;
-    if (!has_word(o, "bind") && !has_word(o, "rbind"))
+    if (!mount_has_option(o, "bind") && !mount_has_option(o, "rbind"))
         return err_set(reterr, ERR_INVALID, EINVAL,
                        "a local volume of type \"%s\" needs the option o=bind", type);
     if (*device != '/')
@@ -98,6 +87,13 @@ json_t *volume_filesystem(const struct volume_row *row)
     return json_pack("{s:s,s:s,s:s}", "Type", json_get_str(options, "type", ""), "Device",
                      json_get_str(options, "device", ""), "Options",
                      json_get_str(options, "o", ""));
+}
+
+json_t *volume_bind_options(const struct volume_row *row)
+{
+    _cleanup_json_ json_t *options = json_loads(row->options, 0, NULL);
+
+    return is_bind(options) ? json_string(json_get_str(options, "o", "")) : NULL;
 }
 
 static json_t *object_or_empty(const json_t *o)

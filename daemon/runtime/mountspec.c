@@ -307,6 +307,17 @@ static void fs_options(const char *options, struct mount_spec *m)
     m->data = buf_take_str(&data);
 }
 
+bool mount_has_option(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (; *list; list += strcspn(list, ","), list += *list == ',') {
+        if (strcspn(list, ",") == len && memcmp(list, word, len) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int parse_tmpfs(struct mount_list *list, const char *target, const char *options,
                        struct err *reterr)
 {
@@ -553,6 +564,7 @@ void mount_list_settle(struct mount_list *list, const json_t *points)
     json_array_foreach (points, i, p) {
         const char *name = json_get_str(p, "Name", NULL);
         const json_t *fs = json_get(p, "Filesystem"), *donor = json_get(p, "Donor");
+        const char *bind = json_get_str(p, "BindOptions", NULL);
         struct mount_spec m = {
             .type = name ? MOUNT_VOLUME : MOUNT_BIND,
             .source = xstrdup(json_get_str(p, "Source", "")),
@@ -570,6 +582,10 @@ void mount_list_settle(struct mount_list *list, const json_t *points)
             m.fstype = xstrdup(json_get_str(fs, "Type", ""));
             m.device = xstrdup(json_get_str(fs, "Device", ""));
             fs_options(json_get_str(fs, "Options", ""), &m);
+        }
+        if (bind) {
+            fs_options(bind, &m);
+            m.recursive = mount_has_option(bind, "rbind");
         }
         if (donor) {
             m.donor = xstrdup(json_get_str(donor, "Namespace", ""));

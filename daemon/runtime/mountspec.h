@@ -23,7 +23,7 @@ struct mount_spec {
     char *target;        /* owned; clean absolute path in the container */
     char *data;          /* owned; tmpfs, fstype: mount data; else NULL */
     char *mode;          /* owned; the third part of a Binds entry, "" */
-    unsigned long flags; /* tmpfs, fstype: MS_* */
+    unsigned long flags; /* tmpfs, volume: MS_* */
     unsigned long propagation; /* bind: MS_PRIVATE..., with MS_REC for the r-forms; 0: default */
     bool readonly;
     bool recursive;
@@ -41,6 +41,9 @@ struct mount_list {
 
 /* [a-zA-Z0-9][a-zA-Z0-9_.-]+, as Docker's local driver has it. */
 bool mount_volume_name_valid(const char *name);
+
+/* Is the word one of mount(8)'s list? */
+bool mount_has_option(const char *list, const char *word);
 
 #define _cleanup_mounts_ _cleanup_(mount_list_done)
 

@@ -220,6 +220,9 @@ static void add_user_bind(struct build *b, const struct mount_spec *m)
     unsigned long propagation = m->propagation ? m->propagation : MS_PRIVATE | MS_REC;
     uint64_t flags = 0;
 
+    flags |= m->flags & MS_NOSUID ? PLAN_BIND_NOSUID : 0;
+    flags |= m->flags & MS_NODEV ? PLAN_BIND_NODEV : 0;
+    flags |= m->flags & MS_NOEXEC ? PLAN_BIND_NOEXEC : 0;
     if (m->recursive)
         flags |= PLAN_BIND_RECURSIVE;
     if (m->make_source)

@@ -73,8 +73,8 @@ struct runtime_spec {
 
     /* The mount points of volumes: [{"Type","Source","Destination","Mode","RW","Propagation"} and
      * of volumes "Name", and if they are not a directory of the host's "Subpath" below Source,
-     * "Filesystem" {"Type","Device","Options"} to be mounted, or "Donor" {"Namespace","Path"} where
-     * another container has that mounted}]; NULL: none. */
+     * "BindOptions" as of mount(8), "Filesystem" {"Type","Device","Options"} to be mounted, or
+     * "Donor" {"Namespace","Path"} where another container has that mounted}]; NULL: none. */
     const json_t *points;
 
     /* Namespaces to join for the modes "container:X" (and a prepared sandbox): "/proc/PID/ns/net".

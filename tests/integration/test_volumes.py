@@ -188,6 +188,31 @@ def test_somebody_elses_directory(d):
     os.rmdir(f"{d.root}/device")
 
 
+def test_options_of_somebody_elses_directory(d):
+    """Read-only if it says so, and what is mounted below it only with rbind."""
+    os.makedirs(f"{d.root}/device/sub")
+    subprocess.run(["mount", "-t", "tmpfs", "none", f"{d.root}/device/sub"], check=True)
+    try:
+        for o, mode, below, written in (("bind", "rw", "", 0), ("rbind", "rw", "sub", 0), ("ro,bind", "ro", "", 1), ("rbind,ro", "ro", "sub", 1)):
+            d.ok("volume", "create", "-o", "type=none", "-o", "o=" + o, "-o", f"device={d.root}/device", "bind")
+            one = d.ok("create", "-v", "bind:/v", "busybox", "sh", "-c",
+                       "touch /v/x 2>/dev/null; echo $?; grep ' /v' /proc/mounts | cut -d' ' -f2,4 | cut -d, -f1")
+            out = d.ok("start", "-a", one).splitlines()
+            equal((out[0], out[1], [line.split()[0] for line in out[2:]]), (str(written), f"/v {mode}", ["/v/sub"] if below else []), o)
+            if written:
+                has(d.fails(1, "cp", "/etc/hostname", f"{one}:/v"), "read-only")
+            else:
+                d.ok("cp", "/etc/hostname", f"{one}:/v")
+            d.ok("rm", one)
+            d.ok("volume", "rm", "bind")
+        if not STOCK:
+            d.ok("volume", "create", "-o", "type=none", "-o", "o=bind,nosuid,noexec", "-o", f"device={d.root}/device", "bind")
+            has(d.ok("run", "--rm", "-v", "bind:/v", "busybox", "grep", " /v ", "/proc/mounts"), "rw,nosuid,noexec,")
+            d.ok("volume", "rm", "bind")
+    finally:
+        subprocess.run(["umount", f"{d.root}/device/sub"], check=True)
+
+
 def test_a_path_below_a_volume(d):
     d.ok("run", "--rm", "-v", "whole:/w", "busybox", "sh", "-c",
          "mkdir -p /w/a/b; echo deep > /w/a/b/f; echo file > /w/one; ln -s a/b /w/in; ln -s /etc /w/out; ln -s ../../../.. /w/up")
