@@ -332,10 +332,10 @@ static int matches(struct engine *e, const struct volume_row *row, const json_t 
     return r < 0 ? r : (users == NULL) == dangling;
 }
 
-/* "dangling": 1, 0, or -1 if it is not asked for. */
-static int parse_dangling(const json_t *filters, int *ret, struct err *reterr)
+/* 1, 0, or -1 if it is not asked for. */
+static int parse_bool(const json_t *filters, const char *key, int *ret, struct err *reterr)
 {
-    const json_t *values = json_object_get(filters, "dangling");
+    const json_t *values = json_object_get(filters, key);
     const char *v = json_string_value(json_array_get(values, 0));
 
     *ret = -1;
@@ -346,7 +346,7 @@ static int parse_dangling(const json_t *filters, int *ret, struct err *reterr)
     else if (streq(v, "false") || streq(v, "0"))
         *ret = 0;
     else
-        return err_set(reterr, ERR_INVALID, EINVAL, "invalid filter 'dangling=[%s]'", v);
+        return err_set(reterr, ERR_INVALID, EINVAL, "invalid filter '%s=[%s]'", key, v);
     return 0;
 }
 
@@ -358,7 +358,7 @@ int engine_volume_list(struct engine *e, const json_t *filters, json_t **ret, st
     int dangling, r = match_check(filters, known, reterr);
 
     if (r >= 0)
-        r = parse_dangling(filters, &dangling, reterr);
+        r = parse_bool(filters, "dangling", &dangling, reterr);
     if (r >= 0)
         r = db_volume_names(e->db, &names, reterr);
     if (r < 0)
@@ -477,16 +477,17 @@ void engine_volume_prune(struct engine *e, const json_t *filters, bool all, engi
                          void *arg)
 {
     static const char *const known[] = {"label", "label!", "all", NULL};
-    const char *asked = json_string_value(json_array_get(json_object_get(filters, "all"), 0));
     _cleanup_(strv_freep) char **names = NULL;
     struct prune *p;
     struct err err;
+    int asked;
 
-    if (match_check(filters, known, &err) < 0 || db_volume_names(e->db, &names, &err) < 0) {
+    if (match_check(filters, known, &err) < 0 || parse_bool(filters, "all", &asked, &err) < 0 ||
+        db_volume_names(e->db, &names, &err) < 0) {
         done(arg, NULL, &err);
         return;
     }
-    all |= asked && (streq(asked, "true") || streq(asked, "1"));
+    all |= asked > 0;
     p = xcalloc(1, sizeof(*p));
     *p = (struct prune){
         .storage = e->storage, .engine = e, .deleted = json_array(), .done = done, .arg = arg};

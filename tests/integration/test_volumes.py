@@ -357,6 +357,7 @@ def test_filters_and_formats(d):
     equal(names(d, "-f", "driver=nope"), [])
     has(d.fails(1, "volume", "ls", "-f", "nope=1"), "invalid filter 'nope'")
     has(d.fails(1, "volume", "ls", "-f", "dangling=x"), "invalid filter 'dangling=[x]'")
+    has(d.fails(1, "volume", "prune", "-f", "--filter", "all=x"), "invalid filter 'all=[x]'")
     equal(d.ok("volume", "ls", "--format", "{{.Name}} {{.Driver}}", "-f", "name=alpha"), "alpha local")
     equal(d.docker_ok("volume", "ls", "-q").split(), ["alpha", "beta", "gamma"])
     out = d.ok("volume", "prune", "-a", "-f", "--filter", "label!=y")
