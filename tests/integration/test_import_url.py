@@ -178,7 +178,7 @@ def test_client_leaves_and_daemon_ends(d):
         client.communicate()
         done.set()
     d.start()
-    equal(stages(d), [])
+    wait_for(lambda: not stages(d), "what the last daemon left to go")
     equal(len(d.api("GET", "/images/json", status=200).json), 1)
 
 
