@@ -49,8 +49,9 @@ FIELDS = [
     ("committed", "/Container", "<id>", ABSENT, COMMITS), ("committed", "/DockerVersion", ANY, "", COMMITS),
     *[("committed", f"/(Container)?Config/{key}", theirs, "", COMMITS) for key, theirs in (("Hostname", "h"), ("Domainname", "d"), ("Image", "busybox"))],
     ("network bridge", "/Options/com.docker.network.bridge.name", "docker0", ANY, "name of the default bridge"),
+    ("stats", "/memory_stats/stats/workingset_(refault|activate)", 0, ABSENT, "`memory_stats.stats` on v2"),
 ]
-HOSTS = {("create strong", "/Warnings")}  # may as well not differ
+HOSTS = {("create strong", "/Warnings"), ("stats", "/memory_stats/stats/workingset_(refault|activate)")}  # may as well not differ
 
 # {request: (theirs, ours)}: errors of one status and two texts; several of theirs where the moment decides.
 MESSAGES = {

@@ -48,6 +48,7 @@ rm -rf "$tree"
 mkdir -p "$tree/opt/repository/"{tests,api} "$tree/opt/build/bin" "$tree/opt/build/share" "$tree/usr/local/bin"
 cp -r "$repository/tests/integration" "$tree/opt/repository/tests/"
 cp "$repository/api/openapi.yaml" "$tree/opt/repository/api/"
+cp -r "$repository/docs" "$tree/opt/repository/" # known differences are held against them
 cp -r "$build/share/containerd-lite" "$tree/opt/build/share/"
 cp -r "$build/docs" "$tree/opt/build/" # the manual that is made of the program
 for program in containerd-lite containerd-lite-shim containerd-lite-layer ctlc; do
