@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 
 import dockercli
+import host
 from dockercli import LONG
 from dockertable import NEWER, NO_ROW, OPTIONS, SCENES, at
 from harness import IMAGE, SLOW, Daemon, equal
@@ -111,6 +112,7 @@ class Desk:
         self.registry.close()
         self.secure.close()
         shutil.rmtree(self.tmp)
+        host.remove_cgroups("ctl-table")
 
     def __enter__(self):
         return self
