@@ -30,7 +30,7 @@ CASES = {
     "no from": ("RUN true\n", {}, {}),
     "only arg": ("ARG a\n", {}, {}),
     "from twice a name": ("FROM busybox AS a\nENV x=1\nFROM busybox AS a\nENV x=2\nFROM a\n", {}, {}),
-    "copy from itself": ("FROM busybox AS a\nCOPY --from=a /bin /x\n", {}, {}),
+    "copy from itself": ("FROM busybox AS self\nCOPY --from=self /bin /x\n", {}, {}),
     "copy from later": ("FROM busybox\nCOPY --from=2 /bin /x\n", {}, {}),
     "target": ("FROM busybox AS a\nENV x=a\nFROM busybox AS b\nRUN exit 1\n", {}, {"target": "A"}),
     "no such target": (B, {}, {"target": "nope"}),
