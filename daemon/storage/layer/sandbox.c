@@ -49,7 +49,9 @@ static const int common_calls[] = {
     SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev),
     SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
     SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pselect6),
-    SCMP_SYS(select), SCMP_SYS(getdents64), SCMP_SYS(sync_file_range)};
+    SCMP_SYS(select), SCMP_SYS(getdents64), SCMP_SYS(sync_file_range),
+    /* how poll() goes on behind SIGSTOP or a freezer */
+    SCMP_SYS(restart_syscall)};
 
 static const int making_calls[] = {
     SCMP_SYS(openat),    SCMP_SYS(openat2),   SCMP_SYS(open),      SCMP_SYS(pwrite64),
