@@ -362,11 +362,11 @@ static int commit_blob(struct image_job *job, const struct load_blob *b, struct 
     if (!*b->digest)
         return 0;
     if (!*b->file)
-        return blob_partial_commit(st, b->digest, reterr);
+        return blob_partial_commit(st, b->digest, b->size, reterr);
     /* One file may be the layer of several images, or twice of one. */
     return blob_size(st, b->digest) >= 0
                ? 0
-               : blob_commit(st, job->stage.fd, b->file, b->digest, reterr);
+               : blob_commit(st, job->stage.fd, b->file, b->digest, b->size, reterr);
 }
 
 static int commit_layers(struct image_job *job, struct err *reterr)

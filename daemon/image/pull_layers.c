@@ -239,8 +239,14 @@ static int advance(struct pull_layer *l, struct err *reterr)
     return r >= 0 && may_unpack(l) ? start_unpack(l, reterr) : r;
 }
 
-/* Start whatever may start now.  A layer that was joined when it was unpacked already completes the
- * pull before its fetch has told its end: that must not complete it once more. */
+/* A layer may have been unpacked from a file, by a load, while its blob still comes: what is recorded
+ * is the blob. */
+static bool is_done(const struct pull_layer *l)
+{
+    return l->here || (l->unpacked && l->fetched);
+}
+
+/* Start whatever may start now. */
 static void go_on(struct pull_one *p)
 {
     size_t done = 0;
@@ -251,7 +257,7 @@ static void go_on(struct pull_one *p)
         return;
     for (size_t i = 0; r >= 0 && i < p->n_layers; i++) {
         r = advance(&p->layers[i], &e);
-        done += p->layers[i].here || p->layers[i].unpacked;
+        done += is_done(&p->layers[i]);
     }
     if (r < 0) {
         pull_one_fail(p, &e);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,7 +52,7 @@ int64_t blob_size(struct storage *st, const char *digest)
     return fstatat(st->blobs_fd, digest, &sb, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : sb.st_size;
 }
 
-int blob_commit(struct storage *st, int dirfd, const char *name, const char *digest,
+int blob_commit(struct storage *st, int dirfd, const char *name, const char *digest, int64_t size,
                 struct err *reterr)
 {
     struct stat sb;
@@ -63,19 +64,23 @@ int blob_commit(struct storage *st, int dirfd, const char *name, const char *dig
         return fail(st, "commit", BLOBS_SHA256_DIR, digest, reterr);
     if (!S_ISREG(sb.st_mode))
         return err_set(reterr, ERR_INVALID, EINVAL, "blob sha256:%s is no file", digest);
+    if (sb.st_size != size)
+        return err_set(reterr, ERR_SYSTEM, EBADMSG,
+                       "blob sha256:%s has %" PRIi64 " bytes instead of %" PRIi64, digest,
+                       (int64_t)sb.st_size, size);
     if (renameat2(dirfd, name, st->blobs_fd, digest, RENAME_NOREPLACE) < 0 && errno != EEXIST)
         return fail(st, "rename to", BLOBS_SHA256_DIR, digest, reterr);
     return 0;
 }
 
-int blob_partial_commit(struct storage *st, const char *digest, struct err *reterr)
+int blob_partial_commit(struct storage *st, const char *digest, int64_t size, struct err *reterr)
 {
     int r = check(digest, reterr);
 
     if (r < 0)
         return r;
     if (blob_size(st, digest) < 0) {
-        r = blob_commit(st, st->partial_fd, digest, digest, reterr);
+        r = blob_commit(st, st->partial_fd, digest, digest, size, reterr);
         /* Of two that commit the same download the slower one finds the blob instead. */
         if (r == -ENOENT && blob_size(st, digest) >= 0)
             return 0;

@@ -15,13 +15,14 @@ int blob_open(struct storage *st, const char *digest, int64_t *ret_size, struct 
 /* Bytes of a complete blob, or -ENOENT. */
 int64_t blob_size(struct storage *st, const char *digest);
 
-/* Rename a regular file below dirfd, whose bytes the caller has verified, into place; a blob that
- * is there already wins and the file stays.  The caller makes the bytes durable first
- * (storage_sync() covers them) and the name afterwards (blobs_fsync()). */
-int blob_commit(struct storage *st, int dirfd, const char *name, const char *digest,
+/* Rename a regular file of `size` bytes below dirfd, which the caller has verified, into place; a
+ * blob that is there already wins and the file stays.  -EBADMSG: it is not that long.  The caller
+ * makes the bytes durable first (storage_sync() covers them) and the name afterwards
+ * (blobs_fsync()). */
+int blob_commit(struct storage *st, int dirfd, const char *name, const char *digest, int64_t size,
                 struct err *reterr);
-/* The same with the partial file of that digest, which goes away in any case. */
-int blob_partial_commit(struct storage *st, const char *digest, struct err *reterr);
+/* The same with the partial file of that digest, which goes away unless it is too short. */
+int blob_partial_commit(struct storage *st, const char *digest, int64_t size, struct err *reterr);
 int blobs_fsync(struct storage *st, struct err *reterr);
 
 /* As storage_container_remove(): *ret_trash is deleted later, ret_trash NULL: here. */

@@ -3,11 +3,13 @@ import gzip
 import json
 import os
 import random
+import signal
 import socket
 import tarfile
 import threading
 import time
 
+import host
 from harness import SLOW, STOCK, equal, has, wait_for
 from imagemaker import archive, config_of, docker_archive, layer, link, sha256
 from registries import Fake, Image, digest
@@ -242,3 +244,63 @@ def test_a_pull_has_the_same_layers(d):
     d.ok("system", "fsck")
     only(d, "same:1", f"{fake.host}/same:v1")
     remove(d, "same:1", f"{fake.host}/same:v1")
+
+
+def workers(d, command):
+    """Pids of the daemon's layer workers that do this."""
+    return [pid for pid in host.pids() if f"/containerd-lite-layer\0{command}\0" in host.read(f"/proc/{pid}/cmdline")
+            and host.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1] == str(d.process.pid)]
+
+
+def test_a_pull_of_what_a_load_unpacked(d):
+    """A pull that finds its layer unpacked by a load, which is not through, still wants all bytes of the blob."""
+    if STOCK:
+        return
+    layers = [layer({f"f{n}": noise(3_000_000, n + 60)}) for n in range(2)]
+    data = docker_archive(layers, ["both:1"], compress=True)
+    pulled, gate = Image(layers[:1]), threading.Event()
+    blob = pulled.layers[0]
+
+    def half(request):
+        request.answer(200, blob[:1_500_000], headers={"Content-Length": str(len(blob))})
+        gate.wait(60 * SLOW)
+        request.wfile.write(blob[1_500_000:])
+        return True
+
+    def size():
+        path = f"{d.data}/blobs/partial/{digest(blob)[7:]}"
+        return os.path.getsize(path) if os.path.exists(path) else 0
+
+    with Fake() as fake, socket.socket(socket.AF_UNIX) as sock:
+        fake.add("half", "v1", pulled)
+        fake.fail("blobs", digest(blob), half)
+        sock.connect(d.sock)
+        sock.sendall(b"POST /images/load?quiet=1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-tar\r\nConnection: close\r\n"
+                     b"Content-Length: %d\r\n\r\n" % len(data))
+        sock.sendall(data[:5_000_000])
+        wait_for(lambda: any(os.path.exists(f"{d.data}/tmp/{stage}/l/diff/f1") for stage in os.listdir(f"{d.data}/tmp"))
+                 and len(workers(d, "unpack")) == 1, "the second layer to be the only one under way")
+        second, = workers(d, "unpack")
+        os.kill(second, signal.SIGSTOP)
+        try:
+            sock.sendall(data[5_000_000:])
+            wait_for(lambda: not workers(d, "split"), "the archive to be there")
+            time.sleep(0.2)  # its manifest is read
+            client = d.spawn_client("pull", f"{fake.host}/half:v1")
+            wait_for(lambda: size() >= 1_500_000 or client.poll() is not None, "half of the blob")
+            equal(workers(d, "unpack"), [second])
+            time.sleep(0.2)
+            gate.set()
+            client.communicate(timeout=60 * SLOW)
+        finally:
+            gate.set()
+            os.kill(second, signal.SIGCONT)
+        equal(client.returncode, 0)
+        answer = b"".join(iter(lambda: sock.recv(4096), b""))
+        has(answer.decode(), "Loaded image: both:1")
+    d.ok("system", "fsck")
+    equal(content(d, f"{fake.host}/half:v1"), [["f0"]])
+    equal(content(d, "both:1"), [["f0"], ["f1"]])
+    only(d, "both:1", f"{fake.host}/half:v1")
+    remove(d, "both:1", f"{fake.host}/half:v1")
+    equal(os.listdir(f"{d.data}/blobs/partial"), [])

@@ -61,11 +61,11 @@ START_TEST(test_commit)
     ck_assert_int_eq(blob_open(st, A, NULL, NULL), -ENOENT);
     ck_assert_int_eq(blob_size(st, A), -ENOENT);
     put("x", "one");
-    ck_assert_int_eq(blob_commit(st, stage.fd, "x", A, NULL), 0);
+    ck_assert_int_eq(blob_commit(st, stage.fd, "x", A, 3, NULL), 0);
     ck_assert_int_eq(fstatat(stage.fd, "x", &sb, 0), -1);
     /* The first one wins. */
     put("y", "two!");
-    ck_assert_int_eq(blob_commit(st, stage.fd, "y", A, NULL), 0);
+    ck_assert_int_eq(blob_commit(st, stage.fd, "y", A, 4, NULL), 0);
     ck_assert_int_eq(blob_size(st, A), 3);
     text = content(A);
     ck_assert_str_eq(text, "one");
@@ -78,11 +78,12 @@ START_TEST(test_commit_refuses)
     struct stat sb;
 
     put("x", "one");
-    ck_assert_int_eq(blob_commit(st, stage.fd, "x", "../x", NULL), -EINVAL);
-    ck_assert_int_eq(blob_commit(st, stage.fd, "x", A "0", NULL), -EINVAL);
-    ck_assert_int_eq(blob_commit(st, stage.fd, "none", A, NULL), -ENOENT);
+    ck_assert_int_eq(blob_commit(st, stage.fd, "x", "../x", 3, NULL), -EINVAL);
+    ck_assert_int_eq(blob_commit(st, stage.fd, "x", A "0", 3, NULL), -EINVAL);
+    ck_assert_int_eq(blob_commit(st, stage.fd, "none", A, 3, NULL), -ENOENT);
     ck_assert_int_eq(mkdirat(stage.fd, "d", 0700), 0);
-    ck_assert_int_eq(blob_commit(st, stage.fd, "d", A, NULL), -EINVAL);
+    ck_assert_int_eq(blob_commit(st, stage.fd, "d", A, 3, NULL), -EINVAL);
+    ck_assert_int_eq(blob_commit(st, stage.fd, "x", A, 4, NULL), -EBADMSG);
     ck_assert_int_eq(fstatat(stage.fd, "x", &sb, 0), 0);
     ck_assert_int_eq(blob_open(st, "..", NULL, NULL), -EINVAL);
 }
@@ -102,13 +103,16 @@ START_TEST(test_partial)
     fd = blob_partial_open(st, A, &offset, NULL);
     ck_assert_int_eq(offset, 4);
     ck_assert_int_gt(blob_partial_usage(st), 0);
-    ck_assert_int_eq(blob_partial_commit(st, A, NULL), 0);
+    ck_assert_int_eq(blob_partial_commit(st, A, 8, NULL), -EBADMSG);
+    ck_assert_int_eq(blob_size(st, A), -ENOENT);
+    ck_assert_int_gt(blob_partial_usage(st), 0);
+    ck_assert_int_eq(blob_partial_commit(st, A, 4, NULL), 0);
     ck_assert_int_eq(blob_partial_usage(st), 0);
     text = content(A);
     ck_assert_str_eq(text, "half");
     /* Somebody else was faster. */
-    ck_assert_int_eq(blob_partial_commit(st, A, NULL), 0);
-    ck_assert_int_eq(blob_partial_commit(st, B, NULL), -ENOENT);
+    ck_assert_int_eq(blob_partial_commit(st, A, 4, NULL), 0);
+    ck_assert_int_eq(blob_partial_commit(st, B, 4, NULL), -ENOENT);
 }
 END_TEST
 
@@ -134,8 +138,8 @@ START_TEST(test_sweep)
     ck_assert_int_gt(bytes, 0);
     ck_assert_int_eq(strv_len(trash), 1);
     ck_assert_int_eq(storage_trash_remove(st, trash[0]), 0);
-    ck_assert_int_eq(blob_partial_commit(st, A, NULL), -ENOENT);
-    ck_assert_int_eq(blob_partial_commit(st, B, NULL), 0);
+    ck_assert_int_eq(blob_partial_commit(st, A, 2, NULL), -ENOENT);
+    ck_assert_int_eq(blob_partial_commit(st, B, 2, NULL), 0);
 }
 END_TEST
 
@@ -160,8 +164,8 @@ START_TEST(test_orphans_and_removal)
 
     put("a", "1");
     put("b", "2");
-    ck_assert_int_eq(blob_commit(st, stage.fd, "a", A, NULL), 0);
-    ck_assert_int_eq(blob_commit(st, stage.fd, "b", B, NULL), 0);
+    ck_assert_int_eq(blob_commit(st, stage.fd, "a", A, 1, NULL), 0);
+    ck_assert_int_eq(blob_commit(st, stage.fd, "b", B, 1, NULL), 0);
     ck_assert_int_eq(blob_orphans(st, is_b, NULL, &v, NULL), 0);
     ck_assert_int_eq(strv_len(v), 1);
     ck_assert_str_eq(v[0], A);
