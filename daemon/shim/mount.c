@@ -289,11 +289,17 @@ int mount_detach(int fd)
     return set_attr(fd, &a, false);
 }
 
-int mount_idmap(int fd, int userns, bool recursive)
+int mount_idmap(int fd, int userns, bool recursive, const char *path, struct err *reterr)
 {
     struct mount_attr a = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
+    int r = set_attr(fd, &a, recursive);
 
-    return set_attr(fd, &a, recursive);
+    if (r == -EINVAL)
+        return err_set(reterr, ERR_SYSTEM, EINVAL,
+                       "cannot map the owners of %s for a user namespace: this kernel does not do "
+                       "that on its file system",
+                       path);
+    return r < 0 ? err_sys(reterr, -r, "cannot map the owners of %s", path) : 0;
 }
 
 int mount_attach(int fd, int target)

@@ -35,7 +35,9 @@ uint64_t mount_attr(uint64_t flags);
 int mount_set(int fd, uint64_t attr, uint64_t propagation, bool recursive);
 /* Drop what a clone has from the place it was taken from: options, and the peers of its mounts. */
 int mount_detach(int fd);
-int mount_idmap(int fd, int userns, bool recursive);
+/* path: for errors.  -EINVAL: the kernel maps no owners on its file system (a tmpfs before Linux
+ * 6.3). */
+int mount_idmap(int fd, int userns, bool recursive, const char *path, struct err *reterr);
 
 /* Attach a detached mount over what target is. */
 int mount_attach(int fd, int target);

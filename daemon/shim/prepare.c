@@ -202,9 +202,10 @@ int prepare_idmaps(const struct stage *s, int userns, struct err *reterr)
         if (!prepare_is_bind(s, op))
             continue;
         if (op->code == PLAN_BIND && (op->arg[0] & PLAN_BIND_IDMAP))
-            r = mount_idmap(s->bind[i], userns, op->arg[0] & PLAN_BIND_RECURSIVE);
+            r = mount_idmap(s->bind[i], userns, op->arg[0] & PLAN_BIND_RECURSIVE, plan_str(op, 0),
+                            reterr);
         if (r < 0)
-            return err_sys(reterr, -r, "cannot map the owners of %s", plan_str(op, 0));
+            return r;
         i++;
     }
     return 0;

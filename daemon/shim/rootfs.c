@@ -35,8 +35,10 @@ static int open_layer(const char *path, int userns, struct err *reterr)
         return fd < 0 ? err_sys(reterr, errno, "layer %s", path) : TAKE_FD(fd);
     }
     fd = mount_clone(AT_FDCWD, path, false);
-    r = fd < 0 ? fd : mount_idmap(fd, userns, false);
-    return r < 0 ? err_sys(reterr, -r, "cannot map layer %s", path) : TAKE_FD(fd);
+    if (fd < 0)
+        return err_sys(reterr, -fd, "layer %s", path);
+    r = mount_idmap(fd, userns, false, path, reterr);
+    return r < 0 ? r : TAKE_FD(fd);
 }
 
 static int set_layer(int fs, const char *key, const char *path, int userns, struct err *reterr)
@@ -236,9 +238,11 @@ static int directory(const char *path, int userns, struct err *reterr)
     _cleanup_close_ int fd = mount_clone(AT_FDCWD, path, false);
     int r = fd < 0 ? fd : mount_detach(fd);
 
-    if (r >= 0 && userns >= 0)
-        r = mount_idmap(fd, userns, false);
-    return r < 0 ? err_sys(reterr, -r, "root directory %s", path) : TAKE_FD(fd);
+    if (r < 0)
+        return err_sys(reterr, -r, "root directory %s", path);
+    if (userns >= 0)
+        r = mount_idmap(fd, userns, false, path, reterr);
+    return r < 0 ? r : TAKE_FD(fd);
 }
 
 int rootfs_mount(const void *plan, int userns, struct err *reterr)

@@ -267,8 +267,17 @@ def case_removing_frees(d, driver):
         equal(len(listed.stdout.splitlines()), len(os.listdir(f"{d.data}/layers")), listed.stdout)
 
 
+def maps_owners(directory):
+    """A tmpfs does since Linux 6.3, the others for longer than the engine runs on."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", directory], check=True, capture_output=True, text=True).stdout.strip()
+    return kind != "tmpfs" or tuple(int(n) for n in os.uname().release.split(".")[:2]) >= (6, 3)
+
+
 def case_a_user_namespace(d, driver):
     load(d, [busybox({"f": owned(0o640, 7, 8), "d": imagemaker.directory(0o755)})], "mapped:1")
+    if not maps_owners(d.data):
+        has(d.ctl("run", "--rm", "--userns", "auto", "mapped:1", "true").err, "cannot map the owners of")
+        return
     name = d.run_detached("--userns", "auto", "mapped:1", "sleep", "1000")
     equal(d.exec(name, "sh", "-c", "stat -c '%u %g' /f /; echo x >/d/n; rm /f; stat -c '%u %g' /d/n").split(),
           ["7", "8", "0", "0", "0", "0"])
@@ -374,7 +383,8 @@ def case_a_long_stack(d, driver):
     equal(len(d.api("GET", "/images/long:128/json", status=200).json["RootFS"]["Layers"]), 128)
     out = script(d, "long:128", "cat /top; ls -d /f* | wc -l; echo x >/f2 2>&1; rm /f127; cat /f2 /f125", )
     equal(out.split(), ["127", "64", "x", "125"])
-    equal(script(d, "long:128", "cat /top", "--userns", "auto"), "127")
+    if maps_owners(d.data):
+        equal(script(d, "long:128", "cat /top", "--userns", "auto"), "127")
 
 
 CASES = {name[5:]: function for name, function in list(globals().items()) if name.startswith("case_")}
