@@ -29,7 +29,7 @@ def stock():
     """Debian's engine, in the network namespace of this thread."""
     root = tempfile.mkdtemp(prefix="ctl-dockerd-")
     argv = ["dockerd", "--data-root", f"{root}/data", "--exec-root", f"{root}/run", "--pidfile", f"{root}/pid", "-H", f"unix://{root}/sock",
-            "--storage-driver", "vfs", "--bip", "10.98.0.1/24"]
+            "--storage-driver", "vfs", "--bip", "10.98.0.1/24", "--exec-opt", "native.cgroupdriver=cgroupfs"]  # systemd's by itself on v2
     with open(f"{root}/log", "wb") as log:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    env={**os.environ, "HTTP_PROXY": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1"})
