@@ -307,7 +307,9 @@ static json_t *inspect_json(const struct container *c, int api)
     set_str(o, "Platform", "linux");
     set_str(o, "MountLabel", "");
     set_str(o, "ProcessLabel", "");
-    set_str(o, "AppArmorProfile", runtime_apparmor(c->engine->runtime, c->host_config));
+    /* As dockerd: what it was started with. */
+    set_str(o, "AppArmorProfile",
+            c->started_ns ? runtime_apparmor(c->engine->runtime, c->host_config) : "");
     json_object_set_new(o, "ExecIDs", execs_ids(c));
     json_object_set(o, "HostConfig", c->host_config);
     if (images_held(c->engine->images, c->id, &chain, NULL) >= 0)

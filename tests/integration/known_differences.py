@@ -33,6 +33,7 @@ FIELDS = [
     (INSPECTED, "/HostConfig/PortBindings", None, {}, UNSAID), (INSPECTED, "/HostConfig/RestartPolicy/Name", "", "no", UNSAID),
     *[(INSPECTED, f"/HostConfig/{key}", None, [], UNSAID) for key in (
         "Dns", "DnsOptions", "DnsSearch", "BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteIOps", "Devices", "Ulimits")],
+    (INSPECTED, "/HostConfig/OomKillDisable", False, None, UNSAID),
     (INSPECTED, "/HostConfig/NetworkMode", "default", "bridge", UNSAID), ("list|list (all|mounts|ports)", "/0/HostConfig/NetworkMode", "default", "bridge", UNSAID),
     (INSPECTED, "/HostConfig/KernelMemory(TCP)?", 0, ABSENT, KERNEL), (INSPECTED, "/HostConfig/MaskedPaths", lambda theirs, ours: set(theirs) < set(ours), ANY, "`MaskedPaths`"),
     ("create strong", "/Warnings", [], lambda _, ours: all("is not available on this host and is left out" in text for text in ours), "a privileged container on a host that lacks a capability"),
@@ -51,7 +52,8 @@ FIELDS = [
     ("network bridge", "/Options/com.docker.network.bridge.name", "docker0", ANY, "name of the default bridge"),
     ("stats", "/memory_stats/stats/workingset_(refault|activate)", 0, ABSENT, "`memory_stats.stats` on v2"),
 ]
-HOSTS = {("create strong", "/Warnings"), ("stats", "/memory_stats/stats/workingset_(refault|activate)")}  # may as well not differ
+# These may as well not differ: it depends on the host.
+HOSTS = {("create strong", "/Warnings"), ("stats", "/memory_stats/stats/workingset_(refault|activate)"), (INSPECTED, "/HostConfig/OomKillDisable")}
 
 # {request: (theirs, ours)}: errors of one status and two texts; several of theirs where the moment decides.
 MESSAGES = {
