@@ -10,6 +10,7 @@
 
 /* Between one rebuild and the next, whoever keeps deleting. */
 #define REBUILD_PAUSE_MS 100
+#define REBUILD_PAUSE_MAX_MS 60000 /* twice as long after each one that failed */
 #define FORWARD_PAUSE_MS 200
 #define FORWARD_LOOK_MS 10000
 
@@ -20,7 +21,8 @@ struct watch {
     uv_timer_t timer, forward_timer;
     bool settling; /* a job looks at FORWARD */
     bool rebuilding;
-    bool lost; /* again, meanwhile */
+    bool lost; /* again, meanwhile; or the last rebuild failed */
+    uint64_t pause_ms;
     unsigned open_handles;
     struct err err;
     int r;
@@ -48,17 +50,24 @@ static void after_rebuild(void *arg)
 {
     struct watch *w = arg;
 
-    if (w->r < 0)
+    if (w->r < 0) {
         log_error("cannot rebuild the nftables table: %s", w->err.message);
-    else
+        w->lost = true; /* nobody may tell of it once more */
+        w->pause_ms = MIN(w->pause_ms * 2, REBUILD_PAUSE_MAX_MS);
+    } else {
         log_warn("somebody changed our nftables table: it is rebuilt");
+        w->pause_ms = REBUILD_PAUSE_MS;
+    }
     if (!w->engine->closing)
-        uv_timer_start(&w->timer, on_pause, REBUILD_PAUSE_MS, 0);
+        uv_timer_start(&w->timer, on_pause, w->pause_ms, 0);
 }
 
 static void rebuild(struct watch *w)
 {
     w->lost = true;
+    /* What was in the way may be gone. */
+    if (uv_timer_get_due_in(&w->timer) > REBUILD_PAUSE_MS)
+        uv_timer_start(&w->timer, on_pause, REBUILD_PAUSE_MS, 0);
     if (w->rebuilding || w->engine->closing)
         return;
     w->lost = false;
@@ -114,7 +123,7 @@ int networks_watch(struct engine *e, struct err *reterr)
     if (fd < 0)
         return err_sys(reterr, -fd, "cannot watch nftables");
     w = xcalloc(1, sizeof(*w));
-    *w = (struct watch){.engine = e, .fd = fd, .open_handles = 3};
+    *w = (struct watch){.engine = e, .fd = fd, .pause_ms = REBUILD_PAUSE_MS, .open_handles = 3};
     uv_timer_init(e->loop, &w->timer);
     w->timer.data = w;
     uv_timer_init(e->loop, &w->forward_timer);

@@ -259,6 +259,24 @@ while True:
         os.close(there)
 
 
+def test_a_table_that_cannot_be_rebuilt():
+    """It is tried again, and at once when what was in the way is gone."""
+    if STOCK:
+        return
+    with own_network(), Daemon("--bip", "10.99.0.1/24") as d:
+        c = d.run_detached("-p", "8080:80", "busybox", "sh", "-c", SERVER)
+        wait_for(lambda: fetch("127.0.0.1", 8080) == "served", "the port")
+        family, table = d.names["table"]
+        # A table with an owner is nobody else's to change, and goes with its owner.
+        with subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as owner:
+            owner.stdin.write(f"delete table {family} {table}; add table {family} {table} {{ flags owner; }}\n")
+            owner.stdin.flush()
+            wait_for(lambda: host.read(d.log).count("cannot rebuild the nftables table") >= 4, "more than one try")
+            equal(fetch("127.0.0.1", 8080), None)
+        wait_for(lambda: fetch("127.0.0.1", 8080) == "served", "the port")
+        d.ok("rm", "-f", c)
+
+
 def test_networks_are_closed():
     """What a container of one network gets of another, of an internal one, and of the host's loopback: nothing."""
     if STOCK:
