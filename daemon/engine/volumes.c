@@ -413,7 +413,8 @@ int engine_volume_remove(struct engine *e, const char *name, bool force, struct 
 struct prune {
     struct storage *storage;
     json_t *deleted;
-    char **names; /* owned; still in their place: measured on the pool, then moved away */
+    char **names;   /* owned; still in their place: measured on the pool, then moved away */
+    int64_t *sizes; /* owned; of each */
     struct engine *engine;
     int64_t freed;
     engine_json_fn *done;
@@ -425,10 +426,8 @@ static void measure(void *arg)
     struct prune *p = arg;
 
     for (size_t i = 0; p->names && p->names[i]; i++) {
-        int64_t n = 0;
-
-        if (storage_volume_usage(p->storage, p->names[i], &n, NULL) >= 0)
-            p->freed += n;
+        if (storage_volume_usage(p->storage, p->names[i], &p->sizes[i], NULL) < 0)
+            p->sizes[i] = 0;
     }
 }
 
@@ -440,8 +439,10 @@ static void measured(void *arg)
         struct err err;
 
         /* Somebody may have taken it meanwhile. */
-        if (engine_volume_remove(p->engine, p->names[i], false, &err) >= 0)
-            json_array_append_new(p->deleted, json_string(p->names[i]));
+        if (engine_volume_remove(p->engine, p->names[i], false, &err) < 0)
+            continue;
+        json_array_append_new(p->deleted, json_string(p->names[i]));
+        p->freed += p->sizes[i];
     }
     events_pruned(p->engine->events, "volume", p->freed);
     p->done(p->arg,
@@ -451,6 +452,7 @@ static void measured(void *arg)
             NULL);
     json_decref(p->deleted);
     strv_free(p->names);
+    free(p->sizes);
     free(p);
 }
 
@@ -495,5 +497,6 @@ void engine_volume_prune(struct engine *e, const json_t *filters, bool all, engi
         if (prunable(e, names[i], filters, all))
             p->names = strv_append(p->names, names[i]);
     }
+    p->sizes = xcalloc(strv_len(p->names) + 1, sizeof(*p->sizes));
     job_run(e, measure, measured, p);
 }

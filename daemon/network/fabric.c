@@ -348,7 +348,10 @@ int fabric_publish(struct fabric *fabric, const struct endpoint_spec *spec, stru
     if (r < 0)
         return r;
     remember(fabric, spec);
-    return forget_early_flows(fabric, spec, reterr);
+    r = forget_early_flows(fabric, spec, reterr);
+    if (r < 0)
+        fabric_withdraw(fabric, spec, NULL);
+    return r;
 }
 
 int fabric_withdraw(struct fabric *fabric, const struct endpoint_spec *spec, struct err *reterr)
