@@ -202,7 +202,9 @@ struct upload {
     struct http_req *req;
     struct image_job *job; /* NULL once done */
     json_t *progress;      /* array of objects */
-    bool uploading, failed;
+    struct err err;        /* of the job; kind ERR_NONE: none */
+    bool uploading;
+    bool import; /* which fails by its status while nothing is told, load by a line */
 };
 
 #define PROGRESS_MAX 4096 /* lines kept for the answer */
@@ -216,6 +218,15 @@ static void finish_upload(struct upload *u)
 
     if (u->uploading || u->job)
         return;
+    if (u->import && u->err.kind != ERR_NONE && json_array_size(u->progress) == 0) {
+        http_reply_err(u->req, &u->err);
+        json_decref(u->progress);
+        free(u);
+        return;
+    }
+    if (u->err.kind != ERR_NONE)
+        json_array_append_new(u->progress, json_pack("{s:{s:s}, s:s}", "errorDetail", "message",
+                                                     u->err.message, "error", u->err.message));
     json_array_foreach (u->progress, i, line) {
         _cleanup_free_ char *object = json_to_str(line);
 
@@ -241,8 +252,7 @@ static void on_job_done(void *arg, const struct err *err)
 
     u->job = NULL;
     if (err)
-        json_array_append_new(u->progress, json_pack("{s:{s:s}, s:s}", "errorDetail", "message",
-                                                     err->message, "error", err->message));
+        u->err = *err;
     finish_upload(u);
 }
 
@@ -258,20 +268,21 @@ static void on_uploaded(void *arg, int result)
     finish_upload(u);
 }
 
-static struct upload *upload_new(struct http_req *req)
+static struct upload *upload_new(struct http_req *req, bool import)
 {
     struct upload *u = xcalloc(1, sizeof(*u));
 
     u->req = req;
     u->progress = json_array();
     u->uploading = true;
+    u->import = import;
     return u;
 }
 
 /* import NULL: load */
 static void begin_upload(struct http_req *req, const struct image_import *import)
 {
-    struct upload *u = upload_new(req);
+    struct upload *u = upload_new(req, import != NULL);
     struct image_job_callbacks cb = {.arg = u, .progress = on_progress, .done = on_job_done};
     struct err err;
     int fds[2];

@@ -220,6 +220,10 @@ def test_import(d):
     reply = d.api("POST", "/images/create", runnable(), {"Content-Type": "application/x-tar"},
                   fromSrc="-", repo="imported", tag="2", status=200)
     has(lines(reply)[-1]["status"], "sha256:")
+    # What is no archive fails by its status, as dockerd's does, which says 500; a load fails by a line.
+    has(d.api("POST", "/images/create", b"no archive" * 99, {"Content-Type": "application/x-tar"},
+              fromSrc="-", repo="broken", status=500 if STOCK else 400).message, "rchive")
+    has(d.fails(1, "import", "-", "broken:1", input=b"no archive" * 99), "archive")
 
 
 def test_import_by_docker_and_export_of_a_directory(d):
