@@ -1,10 +1,10 @@
 /* What `details` puts in front of each line of a log: the labels and variables of the container
  * that its log options name.  They never change, so they are not in the file. */
 #include <ctype.h>
-#include <regex.h>
 #include <string.h>
 
 #include "json.h"
+#include "pattern.h"
 #include "private.h"
 
 /* As Go's url.QueryEscape. */
@@ -41,9 +41,9 @@ static bool is_meant(const json_t *options, const char *kind, const char *name, 
 
     if (is_named(json_get_str(options, kind, ""), name, len))
         return true;
-    if (!*pattern || regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+    if (!*pattern || pattern_compile(pattern, &re) < 0)
         return false;
-    found = regexec(&re, text, 0, NULL, 0) == 0;
+    found = pattern_found(&re, text);
     regfree(&re);
     return found;
 }

@@ -1,11 +1,11 @@
 #include "match.h"
 
 #include <errno.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
+#include "pattern.h"
 #include "str.h"
 
 static bool is_known(const char *key, const char *const *known)
@@ -74,9 +74,9 @@ static bool regex_matches(const char *pattern, const char *s)
     regex_t re;
     bool found;
 
-    if (regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+    if (pattern_compile(pattern, &re) < 0)
         return strstr(s, pattern) != NULL;
-    found = regexec(&re, s, 0, NULL, 0) == 0;
+    found = pattern_found(&re, s);
     regfree(&re);
     return found;
 }

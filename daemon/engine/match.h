@@ -13,8 +13,8 @@ int match_check(const json_t *filters, const char *const *known, struct err *ret
 bool match_labels(const json_t *wanted, const json_t *labels);
 /* Any of the values equals s; no values: true. */
 bool match_any(const json_t *values, const char *s);
-/* Any of the values, an unanchored extended regular expression (or literal text where it is not a
- * valid one), is found in s; no values: true. */
+/* Any of the values, an unanchored extended regular expression (or literal text where it is not
+ * one that pattern_compile() takes), is found in s; no values: true. */
 bool match_regex(const json_t *values, const char *s);
 
 /* The "until" filter: RFC 3339, Unix seconds or a Go duration before now, to ns since the epoch; 0

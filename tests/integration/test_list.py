@@ -46,6 +46,16 @@ def test_filters(d):
         equal(got, wanted, str(filters))
 
 
+def test_patterns_that_would_cost_much(d):
+    """glibc writes intervals out, and takes minutes and gigabytes for some: the daemon has one loop."""
+    d.sleeper("--name", "shown")
+    for pattern in ("((a{1,255}){1,255}){1,255}", "((((((((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+",
+                    "(" * 10000 + ")" * 10000):
+        reply = d.api("GET", "/containers/json", status=200, filters={"name": [pattern]})
+        equal(reply.json, [])
+    equal(names(d, "-f", "name=^sh.{1,3}$"), ["shown"])
+
+
 def test_filters_in_both_forms(d):
     d.sleeper("--name", "up")
     d.ok("create", "--name", "down", "busybox", "true")
