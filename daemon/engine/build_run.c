@@ -352,6 +352,7 @@ static int create(struct stage_run *s, const json_t *argv, struct err *reterr)
 void run_step(struct stage_run *s)
 {
     static const char *const flags[] = {NULL};
+    _cleanup_free_ char *words = NULL;
     json_t *argv, *ran;
     struct err e;
 
@@ -363,7 +364,8 @@ void run_step(struct stage_run *s)
     ran = history_command(s, argv);
     free(s->created_by);
     s->created_by = join(json_get(ran, "Cmd"));
-    if (step_probe(s, "")) {
+    words = json_dumps(ran, JSON_COMPACT); /* joined they do not tell where each ends */
+    if (step_probe(s, words)) {
         step_done(s);
     } else if (create(s, argv, &e) < 0) {
         step_failed(s, &e);

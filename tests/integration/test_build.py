@@ -277,6 +277,19 @@ def test_cache(d):
     equal(steps(good(d, text, {"x": "1", "y": "more"}).text), [False] * 6)
 
 
+def test_cache_tells_words_apart(d):
+    def words(*args):
+        b = good(d, "FROM busybox\nRUN " + json.dumps(["sh", "-c", "echo $# > /n", "sh", *args]))
+        return run(d, b.id, "cat", "/n"), steps(b.text)
+
+    equal(words("a b"), ("1", [True]))
+    equal(words("a", "b"), ("2", [True]))
+    equal(words("a b"), ("1", [False]))
+    text = "FROM busybox\nARG a\nARG b\nRUN echo $a, $b > /n\n"
+    for a, b in (("1 b=2", "3"), ("1", "2 b=3")):
+        equal(run(d, good(d, text, buildargs={"a": a, "b": b}).id, "cat", "/n"), f"{a}, {b}")
+
+
 def test_steps_are_not_listed(d):
     def ids(**query):
         return {image["Id"] for image in d.api("GET", "/images/json", **query).json}
