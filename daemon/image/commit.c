@@ -25,7 +25,6 @@ struct commit {
 
 /* ---- the config ---- */
 
-/* What of a container's configuration is meant for the next one. */
 static const char *const kept_keys[] = {
     "User",    "ExposedPorts", "Env",     "Cmd",    "Entrypoint", "Healthcheck", "ArgsEscaped",
     "Volumes", "WorkingDir",   "OnBuild", "Labels", "StopSignal", "StopTimeout", "Shell"};
@@ -37,17 +36,24 @@ static bool says_something(const json_t *v)
            !(json_is_string(v) && !*json_string_value(v)) && !json_is_false(v);
 }
 
-static int make_config(const struct image_commit *o, json_t **ret, struct err *reterr)
+json_t *image_config_kept(const json_t *config)
 {
-    _cleanup_json_ json_t *config = json_object();
-    int r = 0;
+    json_t *out = json_object();
 
     for (size_t i = 0; i < ARRAY_SIZE(kept_keys); i++) {
-        json_t *v = json_get(o->config, kept_keys[i]);
+        json_t *v = json_get(config, kept_keys[i]);
 
         if (says_something(v))
-            json_object_set_new(config, kept_keys[i], json_deep_copy(v));
+            json_object_set_new(out, kept_keys[i], json_deep_copy(v));
     }
+    return out;
+}
+
+static int make_config(const struct image_commit *o, json_t **ret, struct err *reterr)
+{
+    _cleanup_json_ json_t *config = image_config_kept(o->config);
+    int r = 0;
+
     for (size_t i = 0; r >= 0 && o->changes && o->changes[i]; i++)
         r = changes_apply(config, o->changes[i], reterr);
     if (r >= 0)

@@ -178,6 +178,15 @@ static int put_beginning(struct images *im, const struct image *img, size_t entr
     return r;
 }
 
+/* The history does not tell all: of a health check neither how often nor how long. */
+static bool same_config(const struct image *img, const json_t *config)
+{
+    _cleanup_json_ json_t *a = image_config_kept(image_container_config(img)),
+                          *b = image_config_kept(config);
+
+    return json_equal(a, b);
+}
+
 int images_step_again(struct images *im, const char *source, const struct image_derive *o,
                       char ret_id[ID_LEN + 1], struct err *reterr)
 {
@@ -199,7 +208,7 @@ int images_step_again(struct images *im, const char *source, const struct image_
     layers = (parent ? parent->n_layers : 0) + !json_get_bool(entry, "empty_layer", false);
     if (layers > img->n_layers)
         return 0;
-    if (entries + 1 == json_array_size(history)) {
+    if (entries + 1 == json_array_size(history) && same_config(img, o->config)) {
         memcpy(ret_id, img->id, ID_LEN + 1);
         return 1;
     }

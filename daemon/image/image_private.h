@@ -67,3 +67,6 @@ void images_done(struct images *im);
 
 json_t *json_sha256(const char *id);                     /* "sha256:<id>" */
 json_t *image_container_config(const struct image *img); /* borrowed "config" object or NULL */
+/* What of a container's configuration is meant for the next one, without what says nothing; new
+ * reference. */
+json_t *image_config_kept(const json_t *config);

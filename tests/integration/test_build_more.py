@@ -250,6 +250,20 @@ def test_cache_from(d):
     equal(build(d, text, {"x": "1"}, cachefrom="{}").status, 400)
 
 
+def test_cache_from_has_the_configuration_asked_for(d):
+    """A history does not tell how often a health check is made."""
+    text = "FROM busybox\nHEALTHCHECK --interval=%s CMD true\nCMD true\n"
+    first = good(d, text % "5s", t="source")
+    saved = d.api("GET", "/images/source/get", status=200).body
+    d.ok("rmi", "source")
+    d.api("POST", "/build/prune", status=200)
+    equal(d.api("POST", "/images/load", saved).status, 200)
+    equal(good(d, text % "5s", cachefrom='["source"]').id, first.id)
+    for query in ({"cachefrom": '["source"]'}, {}):
+        b = good(d, text % "9s", **query)
+        equal(inspect(d, b.id)["Config"]["Healthcheck"]["Interval"], 9 * 10**9)
+
+
 # Stages side by side
 
 
