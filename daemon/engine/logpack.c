@@ -398,7 +398,7 @@ static int replace(int dirfd, const char *name, const char *temporary, int in)
 
 int log_file_pack(int dirfd, const char *name, const char *temporary, struct err *reterr)
 {
-    _cleanup_close_ int in = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    _cleanup_close_ int in = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     char magic[4] = "";
     int r = in < 0 ? -errno : need_library();
 

@@ -115,9 +115,10 @@ static char *name_of(const struct log_reader *r, unsigned i)
     return i == 0 ? xstrdup(r->path) : xasprintf("%s.%u", r->path, i);
 }
 
+/* O_NONBLOCK: nobody need write to a FIFO that somebody put there. */
 static int open_name(const char *name)
 {
-    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     return fd < 0 ? -errno : fd;
 }

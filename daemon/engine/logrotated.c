@@ -22,7 +22,7 @@ static bool is_same(const struct stat *a, const struct stat *b)
 
 static int lock_once(const char *base)
 {
-    _cleanup_close_ int fd = open(base, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    _cleanup_close_ int fd = open(base, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat held, named;
 
     if (fd < 0 || flock(fd, LOCK_EX) < 0 || fstat(fd, &held) < 0)
@@ -101,7 +101,7 @@ static int pack(const char *base, uint64_t files, int in, const char *temporary)
 static void settle_one(const char *base, uint64_t files, uint64_t n)
 {
     _cleanup_free_ char *name = name_of(base, n), *temporary = xasprintf("%s.packing", base);
-    _cleanup_close_ int in = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    _cleanup_close_ int in = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     int r = in < 0 ? 0 : pack(base, files, in, temporary);
 
     if (r < 0)

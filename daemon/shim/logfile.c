@@ -41,7 +41,8 @@ static int numbered(char *path, uint64_t n)
 
 static int open_file(void)
 {
-    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    /* O_NONBLOCK: nobody need read a FIFO that somebody put there. */
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     char path[PATH_MAX];
     struct stat st;
 
@@ -52,6 +53,10 @@ static int open_file(void)
         return -errno;
     if (fstat(lf.fd, &st) < 0)
         return -errno;
+    if (!S_ISREG(st.st_mode)) {
+        lf.fd = fd_close(lf.fd);
+        return -EINVAL;
+    }
     lf.size = (uint64_t)st.st_size;
     return 0;
 }
@@ -71,6 +76,17 @@ void logfile_replan(const void *plan)
     lf.op = plan_find(plan, NULL, PLAN_LOG);
 }
 
+/* Take back the last bytes; the file may have been emptied by hand since, which makes room as well.
+ */
+static void take_back(size_t len)
+{
+    struct stat st;
+
+    if (fstat(lf.fd, &st) == 0 && st.st_size >= (off_t)len &&
+        ftruncate(lf.fd, st.st_size - (off_t)len) < 0)
+        lf.size += len;
+}
+
 /* A record is in the file whole or not at all: what a full disk cut off is taken back. */
 static void write_out(void)
 {
@@ -87,8 +103,8 @@ static void write_out(void)
     }
     if (done < lf.used) {
         lf.dropped += lf.used;
-        if (done > 0 && ftruncate(lf.fd, (off_t)lf.size) < 0)
-            lf.size += done;
+        if (done > 0)
+            take_back(done);
     } else {
         lf.size += done;
     }

@@ -109,6 +109,26 @@ def test_a_full_data_root():
         d.assert_counts(before)
 
 
+def test_a_log_emptied_by_hand_on_a_full_disk():
+    """What is cut off is taken back from the file as it is now, which does not grow by it."""
+    with small_daemon("tmpfs", "data") as (d, where):
+        script = "trap 'yes 012345678901234567890123456789 | head -c 30000000; echo > /dev/shm/full' USR1; while :; do sleep 0.1; done"
+        c = d.run_detached("busybox", "sh", "-c", script)
+        log = d.inspect(c)["LogPath"]
+        for _ in range(2):
+            d.ok("kill", "-s", "USR1", c)
+            wait_for(lambda: d.ctl("exec", c, "rm", "/dev/shm/full").code == 0, "the container to write")
+            size = os.path.getsize(log)
+            with open(log, "rb") as file:
+                assert b"\0" not in file.read(), size
+            os.truncate(log, 0)
+            with open(f"{where}/taken", "wb") as file:
+                file.write(b"x" * (size - (1 << 20)))
+        assert 0 < size <= 2 << 20, size
+        os.unlink(f"{where}/taken")
+        d.ok("rm", "-f", c)
+
+
 def test_a_pull_that_does_not_fit():
     """Whether its blobs or their files are too many: neither stays, and there is room for others."""
     with small_daemon("tmpfs", "data") as (d, where), Fake() as fake:

@@ -1,5 +1,6 @@
 """logs: streams, tail, since, until, timestamps, follow, the file on disk."""
 import json
+import os
 import re
 import time
 
@@ -166,3 +167,18 @@ def test_several_at_once(d):
     terminal.expect("\x1b\\[36mone        \\|\x1b\\[0m first")
     equal(terminal.wait(), 0)
     equal(d.ctl("logs", "one", "nope").code, 1)
+
+
+def test_what_is_no_file_any_more(d):
+    """Somebody's mistake: neither the daemon nor the container waits for the other end of a FIFO."""
+    container = finished(d, "echo a line")
+    path = d.inspect(container)["LogPath"]
+    os.rename(path, f"{path}.kept")
+    os.mkfifo(path)
+    for _ in range(6):  # more than the pool has threads
+        equal(d.api("GET", f"/containers/{container}/logs?stdout=1", status=200, limit=20).body, b"")
+    has(d.fails(1, "start", container), "cannot open the log")
+    os.rename(f"{path}.kept", path)
+    d.ok("start", container)
+    d.ok("wait", container)
+    equal(d.ok("logs", container), "a line\na line")
