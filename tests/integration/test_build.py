@@ -1,8 +1,10 @@
 """POST /build: the classic builder, by its own API and by the docker CLI."""
 import io
 import json
+import os
 import pathlib
 import re
+import struct
 import tarfile
 import time
 import urllib.parse
@@ -288,6 +290,25 @@ def test_cache_tells_words_apart(d):
     text = "FROM busybox\nARG a\nARG b\nRUN echo $a, $b > /n\n"
     for a, b in (("1 b=2", "3"), ("1", "2 b=3")):
         equal(run(d, good(d, text, buildargs={"a": a, "b": b}).id, "cat", "/n"), f"{a}, {b}")
+
+
+def test_cache_tells_capabilities_apart(d):
+    """A COPY of the same program with a capability, as after setcap, is another."""
+    capability = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)
+
+    def tool(image):
+        return f"/proc/{d.state(d.run_detached(image, 'sleep', '100000'))['Pid']}/root/tool"
+
+    source = d.sleeper()
+    d.exec(source, "cp", "/bin/busybox", "/tool")
+    d.ok("commit", source, "plain")
+    os.setxattr(f"/proc/{d.state(source)['Pid']}/root/tool", "security.capability", capability)
+    d.ok("commit", source, "able")
+    equal(os.listxattr(tool(good(d, "FROM busybox\nCOPY --from=plain /tool /tool\n").id)), [])
+    for made in (True, False):
+        b = good(d, "FROM busybox\nCOPY --from=able /tool /tool\n")
+        equal(steps(b.text), [made])
+        equal(os.getxattr(tool(b.id), "security.capability"), capability)
 
 
 def test_steps_are_not_listed(d):

@@ -114,6 +114,23 @@ static void hash_text(struct giver *g, const char *text)
     sha_update(&g->sha, "", 1);
 }
 
+static void hash_xattrs(struct giver *g)
+{
+    const void *value;
+    const char *name;
+    size_t size;
+
+    archive_entry_xattr_reset(g->entry);
+    while (archive_entry_xattr_next(g->entry, &name, &value, &size) == ARCHIVE_OK) {
+        char text[32];
+
+        snprintf(text, sizeof(text), "%zu", size);
+        hash_text(g, name);
+        hash_text(g, text);
+        sha_update(&g->sha, value, size);
+    }
+}
+
 /* What makes one file another, in whatever order and at whatever time it was made. */
 static void hash_header(struct giver *g)
 {
@@ -127,6 +144,7 @@ static void hash_header(struct giver *g)
              (long long)archive_entry_size(g->entry),
              (unsigned long long)archive_entry_rdev(g->entry));
     hash_text(g, numbers);
+    hash_xattrs(g);
 }
 
 int giver_header(struct giver *g, struct err *reterr)
