@@ -25,7 +25,7 @@ struct stage_run {
     struct build *build;
     const struct build_stage *def;
     size_t index;
-    bool needed, begun, done;
+    bool needed, numbered, begun, done;
     unsigned step;    /* number of the last one that was told of */
     stage_fn *parked; /* how it goes on when the stage `awaits` is done; NULL: it runs */
     size_t awaits;
@@ -139,7 +139,9 @@ int stage_by_name(const struct build *b, size_t before, const char *name);
 int base_name(struct build *b, size_t i, char **ret, struct err *reterr);
 /* The platform that stage i is for, by its --platform or the build's; "": any; owned. */
 int base_platform(struct build *b, size_t i, char **ret, struct err *reterr);
-/* Is that one done, or not to be waited for?  If not, then() comes later. */
+/* Stage i has to be made, too: a trigger of a base names it, and nothing in the Dockerfile does. */
+int stage_need(struct build *b, size_t i, struct err *reterr);
+/* Is that one, which is needed, done?  If not, then() comes later. */
 bool stage_await(struct stage_run *s, size_t other, stage_fn *then);
 void stage_ended(struct stage_run *s);
 

@@ -82,16 +82,17 @@ static int mark_needed(struct build *b, size_t i, struct err *reterr)
     return r;
 }
 
-/* Each stage's steps have the numbers that they would have one after the other. */
-static void number_steps(struct build *b)
+/* Each stage's steps have the numbers that they would have one after the other, behind n. */
+static void number_steps(struct build *b, unsigned n)
 {
-    unsigned n = (unsigned)b->stages.n_args;
-
     for (size_t i = 0; i <= b->target; i++) {
-        if (!b->runs[i].needed)
+        if (!b->runs[i].needed || b->runs[i].numbered)
             continue;
+        b->runs[i].numbered = true;
         b->runs[i].step = n;
         n += 1 + (unsigned)b->stages.list[i].n;
+        if (i < b->front)
+            b->front = i;
     }
 }
 
@@ -129,7 +130,7 @@ void stages_begin(struct build *b)
         build_fail(b, &e);
         return;
     }
-    number_steps(b);
+    number_steps(b, (unsigned)b->stages.n_args);
     cache_take_sources(b);
     begin_stages(b);
 }
@@ -257,9 +258,19 @@ static void begin_stages(struct build *b)
     }
 }
 
+int stage_need(struct build *b, size_t i, struct err *reterr)
+{
+    unsigned steps = b->steps;
+    int r = mark_needed(b, i, reterr);
+
+    if (r >= 0)
+        number_steps(b, steps);
+    return r;
+}
+
 bool stage_await(struct stage_run *s, size_t other, stage_fn *then)
 {
-    if (!s->build->runs[other].needed || s->build->runs[other].done)
+    if (s->build->runs[other].done)
         return true;
     s->awaits = other;
     s->parked = then;

@@ -77,6 +77,9 @@ static int pick_from(struct stage_run *s, const char *from, struct err *reterr)
     _cleanup_free_ char *image = NULL;
     bool pull = stage < 0 && !s->copy->pulled;
 
+    r = stage >= 0 ? stage_need(s->build, (size_t)stage, reterr) : 0;
+    if (r < 0)
+        return r;
     if (stage >= 0 && !stage_await(s, (size_t)stage, copy_step))
         return 0;
     s->copy->from = true;

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -289,6 +290,20 @@ def test_stages_run_at_the_same_time(d):
     told = [line for line in b.text.split("\n") if line.startswith(("Step ", "say "))]
     equal([line.split()[1] for line in told], ["1/12", "2/12", "a", "3/12", "4/12", "5/12", "b", "6/12", "7/12", "8/12", "c",
                                                "9/12", "10/12", "11/12", "12/12"])
+
+
+def test_a_stage_that_only_a_trigger_names(d):
+    good(d, "FROM busybox\nONBUILD COPY --from=made /m /c\nONBUILD COPY --from=1 /n /e\n", t="onbuild")
+    text = ("FROM busybox AS first\nRUN echo x > /k\nFROM busybox\nRUN echo y > /n\nFROM first AS made\nRUN cp /k /m\n"
+            "FROM busybox AS unused\nRUN false\nFROM onbuild\nRUN cat /c /e > /all\nLABEL last=1\n")
+    for labels in ({}, {"asked": "1"}):
+        b = good(d, text, labels=labels)
+        equal(run(d, b.id, "cat", "/all"), "x\ny")
+        numbers = [tuple(map(int, step)) for step in re.findall("^Step ([0-9]+)/([0-9]+) : ", b.text, re.M)]
+        equal(sorted(n for n, _ in numbers), list(range(1, 10 + len(labels))), b.text)
+        equal(numbers[-1][1], 9 + len(labels))
+    equal(bad(d, "FROM busybox AS made\nFROM busybox\nFROM onbuild\n"),
+          "COPY failed: stat m: file does not exist")
 
 
 def test_many_stages(d):
