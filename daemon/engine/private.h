@@ -617,6 +617,8 @@ void stats_limits_changed(struct container *c);
 /* ---- reconcile.c ---- */
 
 int reconcile(struct engine *e, struct err *reterr);
+/* Its shim tells a new daemon how it is, which the record calls running. */
+void container_said_hello(struct container *c, const struct shim_state *state);
 
 /* ---- inspect.c ---- */
 

@@ -13,13 +13,15 @@
 #include "private.h"
 
 #define HELLO_TIMEOUT_MS 5000
+#define REVIVE_TIMEOUT_MS 1000
 #define EXIT_FILE_MAX 256
 #define LOST_EXIT_CODE                                                                             \
     255 /* it ended and nobody saw how: the host went down, or the shim was killed */
 
 /* ---- one container ---- */
 
-static int hello(const char *run_dir, int *ret_fd, struct shim_msg *ret)
+/* 1: it is there; 0: it is, but says nothing for so long; -errno. */
+static int hello(const char *run_dir, int timeout_ms, int *ret_fd, struct shim_msg *ret)
 {
     _cleanup_free_ char *path = path_join(run_dir, SHIM_SOCKET);
     _cleanup_close_ int fd = unix_connect(path, SOCK_SEQPACKET);
@@ -31,16 +33,21 @@ static int hello(const char *run_dir, int *ret_fd, struct shim_msg *ret)
     if (fd < 0)
         return fd;
     p = (struct pollfd){.fd = fd, .events = POLLIN};
-    if (poll(&p, 1, HELLO_TIMEOUT_MS) != 1)
-        return -ETIMEDOUT;
+    do
+        r = poll(&p, 1, timeout_ms);
+    while (r < 0 && errno == EINTR);
     memset(ret, 0, sizeof(*ret));
+    if (r == 0)
+        *ret_fd = TAKE_FD(fd);
+    if (r != 1)
+        return r < 0 ? -errno : 0;
     r = fd_recv(fd, ret, sizeof(*ret), fds, &n);
     while (n > 0)
         fd_close(fds[--n]);
     if (r <= 0 || ret->type != SHIM_HELLO)
         return -EPROTO;
     *ret_fd = TAKE_FD(fd);
-    return 0;
+    return 1;
 }
 
 static int read_exit_file(const char *run_dir, struct shim_state *ret)
@@ -77,6 +84,13 @@ static void exited_unseen(struct container *c, const char *run_dir)
     container_exited(c, &state);
 }
 
+void container_said_hello(struct container *c, const struct shim_state *state)
+{
+    c->pid = state->pid;
+    if (state->phase == SHIM_PHASE_EXITED)
+        container_exited(c, state);
+}
+
 static void thawed(void *arg, const struct err *err)
 {
     struct container *c = arg;
@@ -108,22 +122,24 @@ static void revive(struct container *c)
 {
     _cleanup_free_ char *run_dir = container_run_dir(c);
     struct shim_msg m;
-    int fd;
+    int fd, r = hello(run_dir, REVIVE_TIMEOUT_MS, &fd, &m);
 
-    if (hello(run_dir, &fd, &m) < 0) {
+    if (r < 0) {
         exited_unseen(c, run_dir);
         return;
     }
     shim_adopt(c, fd, 0);
-    c->pid = m.state.pid;
-    if (m.state.phase == SHIM_PHASE_EXITED) {
-        container_exited(c, &m.state);
-    } else {
-        shim_sync(c);
-        settle_pause(c);
-        shortage_watch(c);
-        logs_settle(c);
-    }
+    /* It waits for a slow disk, or is stopped: no reason to end what it watches over. */
+    if (r == 0)
+        log_warn("container %s: its shim does not answer yet", c->id);
+    else
+        container_said_hello(c, &m.state);
+    if (!container_is_up(c))
+        return;
+    shim_sync(c);
+    settle_pause(c);
+    shortage_watch(c);
+    logs_settle(c);
 }
 
 /* The database says it is down, but a shim runs: the daemon died between the start and its record.
@@ -144,7 +160,7 @@ static void settle(struct container *c)
 {
     _cleanup_free_ char *run_dir = container_run_dir(c);
     struct shim_msg m;
-    int fd;
+    int fd, r;
 
     if (container_is_up(c)) {
         revive(c);
@@ -152,8 +168,9 @@ static void settle(struct container *c)
     }
     if (access(run_dir, F_OK) < 0)
         return;
-    if (hello(run_dir, &fd, &m) >= 0) {
-        if (m.state.phase != SHIM_PHASE_CREATED) {
+    r = hello(run_dir, HELLO_TIMEOUT_MS, &fd, &m);
+    if (r >= 0) {
+        if (r > 0 && m.state.phase != SHIM_PHASE_CREATED) {
             found_running(c, fd, &m.state);
             return;
         }
@@ -169,7 +186,7 @@ static void end_stray_shim(const char *run_dir)
     struct shim_msg m, kill = {.type = SHIM_SIGNAL, .signal = 9};
     int fd;
 
-    if (hello(run_dir, &fd, &m) < 0)
+    if (hello(run_dir, HELLO_TIMEOUT_MS, &fd, &m) < 0)
         return;
     shim_send(fd, &kill, NULL, 0);
     fd_close(fd);

@@ -189,6 +189,9 @@ static void handle(struct container *c, const struct shim_msg *m, int *fds, size
     case SHIM_EXITED:
         container_exited(c, &m->state);
         break;
+    case SHIM_HELLO: /* of one that was slow */
+        container_said_hello(c, &m->state);
+        break;
     case SHIM_EXEC_STATE:
     case SHIM_EXEC_FAILED:
         exec_message(c, m);

@@ -363,6 +363,34 @@ def kill_shim(pid):
     wait_for(lambda: confined or not _exists(pid), "the container's end")
 
 
+def test_a_shim_that_does_not_answer_the_next_daemon(d):
+    """It waits for a slow disk, or was stopped: its container goes on, and what happens to it is told once it does."""
+    if STOCK:
+        return
+    shims = []
+    for command in (["sleep", "100000"], ["sh", "-c", "read x; exit 7"]):
+        c = d.run_detached("-i", "busybox", *command)
+        shims.append((c, d.state(c)["Pid"], shim_of(d.state(c)["Pid"])))
+    (stays, pid, _), (ends, ending, _) = shims[0], shims[1]
+    d.stop()
+    for _, _, shim in shims:
+        os.kill(shim, signal.SIGSTOP)
+    try:
+        os.kill(ending, signal.SIGKILL)
+        d.start()
+        equal([(d.state(c)["Status"], d.state(c)["Pid"]) for c, _, _ in shims], [("running", pid), ("running", ending)])
+        assert _exists(pid)
+        waits = d.spawn_client("exec", stays, "echo", "heard")
+    finally:
+        for _, _, shim in shims:
+            os.kill(shim, signal.SIGCONT)
+    d.wait_state(ends, "exited")
+    equal(d.state(ends)["ExitCode"], 137)
+    equal(waits.communicate(timeout=20 * SLOW)[0].strip(), b"heard")
+    equal(d.exec(stays, "echo", "again"), "again")
+    equal((d.state(stays)["Status"], d.state(stays)["Pid"]), ("running", pid))
+
+
 def test_removed_in_the_line(d):
     """Those that wait for their turn can be stopped and removed, and are not started after that."""
     made = [policy(d, "always") for _ in range(8)]
