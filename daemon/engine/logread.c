@@ -350,24 +350,52 @@ static int64_t find_tail(struct log_file *f, int64_t *n)
     return 0;
 }
 
+/* While the first is renamed there is none of its name; or there is none yet. */
+static int open_newest(const struct log_reader *r, unsigned *ret_place)
+{
+    int fd = open_nth(r, *ret_place = 0);
+
+    return fd < 0 ? open_nth(r, *ret_place = 1) : fd;
+}
+
+/* The one before the file that is open as *place, which may have moved up meanwhile. */
+static int open_before(const struct log_reader *r, unsigned *place)
+{
+    struct stat st;
+
+    if (r->numbered)
+        return open_nth(r, ++*place);
+    if (fstat(r->file.fd, &st) < 0)
+        return -errno;
+    for (int i = 0; i < RENAME_TRIES; i++) {
+        int at = is_nth(r, &st, *place) ? (int)*place : place_of(r, &st);
+        int fd = at < 0 ? at : open_nth(r, (unsigned)at + 1);
+        /* It has moved up already, and this one has not. */
+        bool hole = fd == -ENOENT && at >= 0 && is_there(r, (unsigned)at + 2);
+
+        *place = (unsigned)at + 1;
+        if (at < 0 || (!hole && is_nth(r, &st, (unsigned)at)))
+            return fd;
+        fd_close(fd);
+        wait_for_rename();
+    }
+    return -EAGAIN;
+}
+
 static void begin_at_tail(struct log_reader *r)
 {
     int64_t left = r->options.tail;
+    unsigned place;
     uint64_t first;
+    int fd;
 
     if (r->numbered && log_set_numbers(r->path, &first, &r->last) < 0)
         return;
-    for (unsigned i = 0; i < LOG_SET_MAX; i++) {
-        int fd = open_nth(r, i);
-
-        if (fd < 0 && i > 0)
-            return;
-        if (fd < 0)
-            continue; /* a rotation under way, or no file yet */
-        use(r, fd, i);
+    fd = open_newest(r, &place);
+    while (fd >= 0) {
+        use(r, fd, place);
         r->offset = find_tail(&r->file, &left);
-        if (left == 0)
-            return;
+        fd = left == 0 || place + 1 >= LOG_SET_MAX ? -ENOENT : open_before(r, &place);
     }
 }
 

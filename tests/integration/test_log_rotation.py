@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-from harness import SLOW, STOCK, Daemon, equal, has, wait_for
+from harness import SLOW, STOCK, Daemon, demultiplex, equal, has, wait_for
 
 TINY = ("--log-opt", "max-size=4k", "--log-opt", "max-file=200")
 
@@ -57,6 +57,19 @@ def test_since_in_one_large_file(d):
     d.exec(container, "touch", "/go")
     d.ok("wait", container)
     equal(d.ctl("logs", "--since", f"{between:.9f}", container).out, "late\n" * 40000)
+
+
+def test_tail_while_files_are_renamed(d):
+    """A file that moves up between two looks is not counted twice, and those before it are not missed."""
+    for options in ((), ("--log-opt", "compress=true")):
+        container = d.run_detached(*TINY, *options, "busybox", "sh", "-c", "i=0; while :; do i=$((i+1)); echo line $i; done")
+        wait_for(lambda: len(files(d, container)) > 50, "rotations")
+        for _ in range(150):
+            reply = d.api("GET", f"/containers/{container}/logs", status=200, stdout=1, tail=600)
+            found = [int(line.split()[1]) for line in demultiplex(reply.body)[0].splitlines()]
+            # The last line that was counted may be half written yet.
+            assert len(found) >= 599 and found == list(range(found[0], found[-1] + 1)), (len(found), found[:1], found[-1:])
+        d.ok("rm", "-f", container)
 
 
 def test_follow_over_rotations(d):
