@@ -256,6 +256,41 @@ static void read_rest(struct log_reader *r)
         ;
 }
 
+/* ---- the end ---- */
+
+static bool is_end_file(const struct log_reader *r, int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return false;
+    return (st.st_dev == r->end.dev && st.st_ino == r->end.ino) ||
+           is_made_of(fd, &(struct stat){.st_ino = r->end.ino});
+}
+
+static bool is_end_there(const struct log_reader *r)
+{
+    unsigned n = count_files(r);
+
+    for (unsigned i = 0; i < n; i++) {
+        _cleanup_close_ int fd = open_nth(r, i);
+
+        if (fd >= 0 && is_end_file(r, fd))
+            return true;
+    }
+    return false;
+}
+
+static bool is_at_end(const struct log_reader *r)
+{
+    if (!r->end.set)
+        return false;
+    if (r->numbered)
+        return r->number > r->end.number ||
+               (r->number == r->end.number && r->offset >= r->end.size);
+    return r->offset >= r->end.size && is_end_file(r, r->file.fd);
+}
+
 /* At the end of a file that may have been renamed: 1 if there is a newer one, 0 if not, -EAGAIN: it
  * is being renamed. */
 static int go_on_renamed(struct log_reader *r, const struct stat *file)
@@ -266,7 +301,7 @@ static int go_on_renamed(struct log_reader *r, const struct stat *file)
         return 0;
     if (at < 0) {
         read_rest(r);
-        return use_oldest(r) >= 0;
+        return use_oldest(r) >= 0 && (!r->end.set || is_end_there(r));
     }
     fd = open_nth(r, (unsigned)at - 1);
     if (fd == -ENOENT || (fd >= 0 && !is_nth(r, file, (unsigned)at))) {
@@ -310,7 +345,7 @@ static bool go_on(struct log_reader *r)
         return false;
     if (!r->file.index && st.st_size < r->offset) { /* the only file, emptied when it was full */
         r->offset = 0;
-        return st.st_size > 0;
+        return st.st_size > 0 && !r->end.set;
     }
     for (int i = 0; i < RENAME_TRIES && more == -EAGAIN; i++) {
         if (i > 0)
@@ -481,6 +516,23 @@ static void begin_at_since(struct log_reader *r)
         r->offset = find_since(&r->file, since);
 }
 
+/* Who does not follow gets what is there now: one that reads slower than the container writes would
+ * never come to an end. */
+static void set_end(struct log_reader *r)
+{
+    unsigned place;
+    _cleanup_close_ int fd = open_newest(r, &place);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return;
+    r->end.set = true;
+    r->end.number = r->last - place;
+    r->end.dev = st.st_dev;
+    r->end.ino = st.st_ino;
+    r->end.size = st.st_size;
+}
+
 static bool begin(struct log_reader *r)
 {
     if (!r->positioned) {
@@ -488,6 +540,8 @@ static bool begin(struct log_reader *r)
             begin_at_tail(r);
         else
             begin_at_since(r);
+        if (!r->options.follow)
+            set_end(r);
     } else if (r->file.fd < 0) {
         use_oldest(r);
     }
@@ -499,7 +553,9 @@ void log_reader_run(struct log_reader *r)
 {
     r->eof = !begin(r);
     while (!r->eof && !r->past_until && r->out.len < READ_CHUNK) {
-        if (read_chunk(r) == 0)
+        if (is_at_end(r))
+            r->eof = true;
+        else if (read_chunk(r) == 0)
             r->eof = !go_on(r);
     }
 }

@@ -7,6 +7,8 @@
  * PATH.1.gz (logrotated.h).  For pool threads. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "buf.h"
 #include "engine.h"
 #include "logpack.h"
@@ -23,6 +25,13 @@ struct log_reader {
     bool positioned;
     bool eof;        /* what is there has been read */
     bool past_until; /* nothing that comes later is wanted */
+    struct {
+        bool set;        /* when it does not follow */
+        uint64_t number; /* of the file; by its inode if they have none */
+        dev_t dev;
+        ino_t ino;
+        int64_t size;
+    } end; /* where the log ended when the reading began */
     int64_t offset;
     struct buf in, out; /* out: what the client gets */
 };

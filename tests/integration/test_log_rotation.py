@@ -72,6 +72,21 @@ def test_tail_while_files_are_renamed(d):
         d.ok("rm", "-f", container)
 
 
+def test_a_slow_reader_comes_to_an_end(d):
+    """Without following a log ends where it did when it was asked for, however fast the container writes."""
+    for options in ((), ("--log-opt", "compress=true"), ("--log-driver", "local"), ("--log-opt", "max-file=1")):
+        container = d.run_detached("--log-opt", "max-size=300k", "--log-opt", "max-file=10", *options, "busybox", "yes", "x" * 200)
+        wait_for(lambda: d.ctl("logs", "-n", "1", container).out, "lines")
+        for asked in ((), ("--tail", "5000"), ("--since", "1")):
+            client, size = d.spawn_client("logs", *asked, container), 0
+            while piece := os.read(client.stdout.fileno(), 1 << 16):
+                size += len(piece)
+                assert size < 16 << 20, (options, asked)
+                time.sleep(0.01)
+            equal(client.wait(20 * SLOW), 0)
+        d.ok("rm", "-f", container)
+
+
 def test_follow_over_rotations(d):
     container = d.run_detached(*TINY, "busybox", "sh", "-c", "while [ ! -e /go ]; do sleep 0.02; done; " + count_to(3000))
     found = []
