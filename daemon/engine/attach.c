@@ -200,8 +200,12 @@ static void replay_log(struct replay *rp)
 {
     const struct attach_options *o = &rp->options;
     struct container *c = rp->container;
-    struct log_options lo = {
-        .stdout_ = o->stdout_, .stderr_ = o->stderr_, .raw = o->raw, .tail = -1};
+    struct log_options lo = {.stdout_ = o->stdout_,
+                             .stderr_ = o->stderr_,
+                             .raw = o->raw,
+                             .tail = -1,
+                             /* the stream goes on where the history ends */
+                             .catch_up = rp->stream};
     bool tty;
 
     if (engine_logs_open(c->engine, c->id, &lo, on_replay, rp, &tty, &rp->log, NULL) < 0)

@@ -187,6 +187,7 @@ int engine_link_remove(struct engine *e, const char *name, struct err *reterr);
 struct log_options {
     bool stdout_, stderr_, follow, timestamps, details;
     bool raw;                   /* without the heads of a multiplexed stream */
+    bool catch_up;              /* and what is written until all is read; follow does that anyway */
     int64_t since_ns, until_ns; /* 0: unlimited */
     int64_t tail;               /* lines, < 0: all */
 };

@@ -516,8 +516,8 @@ static void begin_at_since(struct log_reader *r)
         r->offset = find_since(&r->file, since);
 }
 
-/* Who does not follow gets what is there now: one that reads slower than the container writes would
- * never come to an end. */
+/* Who neither follows nor catches up gets what is there now: one that reads slower than the
+ * container writes would never come to an end. */
 static void set_end(struct log_reader *r)
 {
     unsigned place;
@@ -540,7 +540,7 @@ static bool begin(struct log_reader *r)
             begin_at_tail(r);
         else
             begin_at_since(r);
-        if (!r->options.follow)
+        if (!r->options.follow && !r->options.catch_up)
             set_end(r);
     } else if (r->file.fd < 0) {
         use_oldest(r);
