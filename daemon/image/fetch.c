@@ -15,7 +15,9 @@ struct fetch_user {
     struct fetch *fetch;
     struct fetch_user *next, **prev_next;
     struct fetch_callbacks cb;
-    uint64_t round; /* of the last say() that it heard */
+    struct remote *remote; /* referenced */
+    struct err err;        /* of the registry it came with; kind ERR_NONE: none, or not asked */
+    uint64_t round;        /* of the last say() that it heard */
     bool told;
 };
 
@@ -23,7 +25,7 @@ struct fetch {
     struct images *im;
     struct fetch *next, **prev_next; /* in im->fetches, until it has failed */
     struct descriptor d;
-    struct remote *remote;    /* referenced */
+    struct remote *remote;    /* referenced; a user's, the one that is asked */
     struct remote_call *call; /* NULL when none is under way */
     struct fetch_user *users; /* list */
     int fd;                   /* owned; the partial file */
@@ -126,12 +128,48 @@ static void end(struct fetch *f, const struct err *err)
     }
     f->working = true; /* the last user may leave in its callback */
     while ((u = untold(f))) {
+        struct err why = u->err.kind != ERR_NONE ? u->err : f->err; /* it may leave in there */
+
         u->told = true;
-        u->cb.done(u->cb.arg, f->err.kind != ERR_NONE ? &f->err : NULL);
+        u->cb.done(u->cb.arg, f->err.kind != ERR_NONE ? &why : NULL);
     }
     f->working = false;
     if (!f->users)
         fetch_free(f);
+}
+
+/* ---- whom to ask ---- */
+
+static void ask(struct fetch *f, struct remote *remote)
+{
+    remote_ref(remote);
+    remote_unref(f->remote);
+    f->remote = remote;
+    f->restarts = 0;
+}
+
+static bool is_asked(const struct fetch *f, const struct remote *remote)
+{
+    return streq(remote_domain(f->remote), remote_domain(remote)) &&
+           streq(remote_path(f->remote), remote_path(remote));
+}
+
+/* One registry's trouble is not that of a user who came with another; false: all have failed. */
+static bool ask_another(struct fetch *f, const struct err *err)
+{
+    struct fetch_user *next = NULL;
+
+    for (struct fetch_user *u = f->users; u; u = u->next) {
+        if (is_asked(f, u->remote))
+            u->err = *err;
+        if (u->err.kind == ERR_NONE)
+            next = u;
+    }
+    if (!next)
+        return false;
+    log_debug("blob sha256:%.12s: asking another registry: %s", f->d.digest, err->message);
+    ask(f, next->remote);
+    return true;
 }
 
 /* ---- work in the pool ---- */
@@ -160,6 +198,8 @@ static void pool_ran(uv_work_t *work, int status)
         take_up(f);
     } else if (e.kind != ERR_NONE) {
         stop_call(f);
+        for (struct fetch_user *u = f->users; u; u = u->next)
+            u->err = e; /* the disk's trouble is everybody's */
         end(f, &e);
     } else {
         f->then(f);
@@ -298,14 +338,26 @@ static void verify(struct fetch *f)
         log_warn("blob sha256:%s came with wrong bytes: fetched again", f->d.digest);
         in_pool(f, start_over, restart);
     } else {
-        blob_partial_remove(f->im->storage, f->d.digest, NULL); /* nobody shall resume from these */
         err_set(&e, ERR_SYSTEM, EBADMSG,
                 "filesystem layer verification failed for digest sha256:%s", f->d.digest);
+        if (ask_another(f, &e)) {
+            in_pool(f, start_over, restart);
+            return;
+        }
+        blob_partial_remove(f->im->storage, f->d.digest, NULL); /* nobody shall resume from these */
         end(f, &e);
     }
 }
 
 /* ---- bytes from the network ---- */
+
+static void fail_call(struct fetch *f, const struct err *err)
+{
+    if (ask_another(f, err))
+        begin_call(f);
+    else
+        end(f, err);
+}
 
 static void flushed(struct fetch *f)
 {
@@ -337,7 +389,7 @@ static void fetch_go_on(struct fetch *f)
     if (f->n_filling >= FETCH_FLUSH || (!f->call && f->n_filling > 0))
         flush(f);
     else if (!f->call && f->call_err.kind != ERR_NONE)
-        end(f, &f->call_err);
+        fail_call(f, &f->call_err);
     else if (!f->call)
         verify(f);
 }
@@ -382,6 +434,7 @@ static void begin_call(struct fetch *f)
     struct err e;
 
     f->received = f->written;
+    f->paused = false;
     f->call_err = (struct err){0};
     if (f->written == f->d.size) {
         verify(f);
@@ -389,7 +442,7 @@ static void begin_call(struct fetch *f)
     }
     snprintf(path, sizeof(path), "blobs/" DIGEST_SHA256 "%s", f->d.digest);
     if (remote_start(f->remote, &o, &cb, &f->call, &e) < 0)
-        end(f, &e);
+        fail_call(f, &e);
 }
 
 static void scanned(struct fetch *f)
@@ -401,9 +454,10 @@ static void scanned(struct fetch *f)
 /* Somebody came after the call had ended: begin anew with what is in the file. */
 static void take_up(struct fetch *f)
 {
-    f->left = f->paused = false;
+    f->left = false;
     f->err = (struct err){0};
     f->n_filling = f->n_flushing = 0;
+    ask(f, f->users->remote);
     in_pool(f, scan_partial, scanned);
 }
 
@@ -483,6 +537,7 @@ int fetch_join(struct images *im, struct remote *remote, const struct descriptor
     u = xcalloc(1, sizeof(*u));
     u->fetch = f;
     u->cb = *cb;
+    u->remote = remote_ref(remote);
     u->next = f->users;
     u->prev_next = &f->users;
     if (u->next)
@@ -502,6 +557,7 @@ void fetch_leave(struct fetch_user *u)
     *u->prev_next = u->next;
     if (u->next)
         u->next->prev_next = u->prev_next;
+    remote_unref(u->remote);
     free(u);
     if (!f->users)
         abandon(f);

@@ -30,7 +30,8 @@ struct fetch_callbacks {
     void (*done)(void *arg, const struct err *err);
 };
 
-/* remote is referenced: the one that the first user came with is asked. */
+/* remote is referenced: the one that the first user came with is asked, and if it fails, those of
+ * the others. */
 int fetch_join(struct images *im, struct remote *remote, const struct descriptor *d,
                const struct fetch_callbacks *cb, struct fetch_user **ret, struct err *reterr);
 /* At any time; without users the fetch ends, and what is there stays for the next one. */

@@ -481,6 +481,68 @@ def test_the_last_of_two_pulls_goes_on(d):
     wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stages to be removed")
 
 
+def waits_for_its_layer(d, name):
+    client = d.spawn_client("pull", name)
+    while b"Pulling fs layer" not in client.stdout.readline():
+        assert client.poll() is None, client.stderr.read()
+    return client
+
+
+def test_one_registry_fails_and_another_does_not(d):
+    """Pulls from two registries share a blob.  What becomes of the one that was asked first is not the
+    other pull's trouble."""
+    def breaks_off(request):
+        request.answer(200, blob[:400_000], headers={"Content-Length": str(len(blob))})
+        gate.wait(30 * SLOW)
+        request.cut()
+        return True
+
+    def lies(request):
+        gate.wait(30 * SLOW)
+        return body(b"x" * len(blob))(request)
+
+    for bad in ([breaks_off, status(404)], [breaks_off, status(403)], [lies, body(b"y" * 900_000)]):
+        image, gate = Image([layer({"noise": noise(900_000)})]), threading.Event()
+        blob = image.layers[0]
+        with Fake() as first, Fake() as second:
+            first.add("app", "v1", image)
+            second.add("app", "v1", image)
+            first.fail("blobs", digest(blob), *bad)
+            clients = [waits_for_its_layer(d, f"{first.host}/app:v1")]
+            wait_for(lambda first=first, blob=blob: first.asked("GET", digest(blob)), "the blob to be asked for")
+            clients.append(waits_for_its_layer(d, f"{second.host}/app:v1"))
+            gate.set()
+            all_succeed(clients)
+            equal(len(second.asked("GET", digest(blob))), 1)
+            d.ok("rmi", f"{first.host}/app:v1", f"{second.host}/app:v1")
+        equal(partial(d, image), {})
+    wait_for(lambda: not os.listdir(f"{d.data}/tmp"), "the stages to be removed")
+
+
+def test_two_registries_that_fail(d):
+    """Each pull is told of its own."""
+    def refuses(text):
+        return lambda request: gate.wait(30 * SLOW) and (
+            request.answer(404, {"errors": [{"code": "BLOB_UNKNOWN", "message": text}]}) or True)
+
+    image, gate = Image([layer({"noise": noise(900_000)})]), threading.Event()
+    blob = digest(image.layers[0])
+    with Fake() as first, Fake() as second:
+        first.add("app", "v1", image)
+        second.add("app", "v1", image)
+        first.fail("blobs", blob, refuses("not one"))
+        second.fail("blobs", blob, refuses("not two"))
+        clients = [waits_for_its_layer(d, f"{first.host}/app:v1")]
+        wait_for(lambda: first.asked("GET", blob), "the blob to be asked for")
+        clients.append(waits_for_its_layer(d, f"{second.host}/app:v1"))
+        gate.set()
+        told = [client.communicate(timeout=60 * SLOW)[1].decode() for client in clients]
+        assert all(client.returncode for client in clients), told
+        equal([len(r.asked("GET", blob)) for r in (first, second)], [1, 1])
+        for text, number in zip(told, ("one", "two")):
+            has(text, f"not {number}")
+
+
 def test_pulls_come_and_leave(d):
     """Clients that leave and come again while the blob is written: its bytes are always right."""
     image = Image([layer({"noise": noise(2_000_000)})])
