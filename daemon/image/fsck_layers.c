@@ -62,8 +62,13 @@ void fsck_layers_free(struct fsck_layers *l)
 
 bool fsck_layers_stop(struct fsck_layers *l)
 {
+    bool waited = l->waiting;
+
     atomic_store(&l->stop, true);
-    return l->waiting;
+    l->waiting = false;
+    if (waited)
+        unpack_leave(TAKE_PTR(l->unpack)); /* its end must not find a job that is ending */
+    return waited;
 }
 
 static struct layer_row *parent_of(const struct fsck_layers *l, const struct layer_row *row)

@@ -52,6 +52,29 @@ def pids():
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
+@contextlib.contextmanager
+def stopped_threads(pid):
+    """Stop all threads of a process but its first: those of a pool."""
+    seize, interrupt, detach, wall = 0x4206, 0x4207, 17, 0x40000000
+    libc = ctypes.CDLL(None, use_errno=True)
+    stopped = []
+
+    def ptrace(request, tid):
+        if libc.ptrace(request, tid, None, None) < 0:
+            raise OSError(ctypes.get_errno(), f"ptrace {request:#x} of {tid}")
+
+    try:
+        for tid in (int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid):
+            ptrace(seize, tid)
+            ptrace(interrupt, tid)
+            os.waitpid(tid, wall)
+            stopped.append(tid)
+        yield
+    finally:
+        for tid in stopped:
+            ptrace(detach, tid)
+
+
 def links(pid):
     """Everything a process holds by path: cwd, exe and descriptors."""
     for name in ("cwd", "exe"):

@@ -1,12 +1,16 @@
 """An image store that was damaged: what `system fsck` finds, what it repairs, and that a pull or a
 load brings the rest again."""
+import contextlib
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import tarfile
 import threading
+import time
 
+import host
 import imagemaker
 from harness import IMAGE, SLOW, Daemon, equal, has, wait_for
 from imagemaker import layer, sha256
@@ -356,6 +360,41 @@ def test_a_client_that_leaves_ends_it(d):
             equal(client.wait(60 * SLOW), 0)
             client.communicate()
         clean(d)
+
+
+def unpacking(d):
+    """Pids of workers that unpack; looks in no other place, for it is to be quick."""
+    children = host.read(f"/proc/{d.process.pid}/task/{d.process.pid}/children").split()
+    return [int(pid) for pid in children if "\0unpack\0" in host.read(f"/proc/{pid}/cmdline")]
+
+
+def test_a_client_that_leaves_while_a_layer_is_unpacked(d):
+    """The worker may end when the examination is over, but not yet gone, as the pool is busy."""
+    image = Image([layer({"noise": os.urandom(60 << 20)})], packing=None)
+    with Fake() as fake:
+        fake.add("app", "v1", image)
+        d.ok("pull", "-q", f"{fake.host}/app:v1")
+        before = d.settled_census()
+        client = d.spawn_client("system", "fsck")
+        for _ in range(20):
+            while not unpacking(d) and client.poll() is None:
+                pass
+            worker = next(iter(unpacking(d)), None)
+            if worker:
+                break
+            client.communicate()
+            client = d.spawn_client("system", "fsck")
+        os.kill(worker, signal.SIGSTOP)
+        with host.stopped_threads(d.process.pid):
+            client.kill()
+            client.communicate()
+            time.sleep(0.3)  # the daemon sees it go
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+            time.sleep(0.3)
+        d.assert_counts(before)
+        clean(d)
+        d.ok("rmi", f"{fake.host}/app:v1")
 
 
 def test_daemon_stops_meanwhile():
