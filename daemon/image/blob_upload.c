@@ -18,6 +18,7 @@ struct blob_upload {
     char *mount_from;  /* owned, or NULL */
     char *location;    /* owned; of the upload under way */
     int64_t sent, end; /* bytes the registry has; where this request ends */
+    int64_t most;      /* that it ever had: what it loses and takes again is no progress */
     unsigned tries;
     char *buffer; /* owned; what the pool read */
     size_t n, at;
@@ -222,7 +223,10 @@ static void on_chunk(void *arg, struct remote_call *c, const struct err *err)
         free(u->location);
         u->location = location;
         u->sent = u->end;
-        u->tries = 0;
+        if (u->sent > u->most) {
+            u->most = u->sent;
+            u->tries = 0;
+        }
         send_more(u);
     } else if (err && worth_another_try(u, err)) {
         ask_status(u);

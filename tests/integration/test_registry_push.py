@@ -206,6 +206,20 @@ def test_large_blobs_go_in_chunks(d):
         skopeo("copy", "--src-tls-verify=false", f"docker://{registry.host}/large:v1", f"dir:{place}/read")
 
 
+def test_a_registry_that_never_takes_the_end(d):
+    """Chunks that it takes again are no reason to go on for ever."""
+    d.ok("load", input=docker_archive([layer({"noise": noise(33 << 20)})], ["endless:v1"]))
+    def fails(request):
+        number = urllib.parse.urlsplit(request.path).path.rsplit("/", 1)[1]
+        return bool(fake.uploads[number]) and status(503)(request)
+
+    with Receiving() as fake:
+        d.ok("tag", "endless:v1", f"{fake.host}/endless:v1")
+        fake.faults["PUT", "uploads"] = [fails] * 20
+        has(push(d, f"{fake.host}/endless")[-1]["error"], "try later")
+        equal(len(fake.asked("PATCH", "uploads")), 10)
+
+
 def test_a_client_that_leaves_ends_its_push(d):
     d.ok("load", input=docker_archive([layer({"noise": noise(40 << 20)})], ["left:v1"]))
     gate = threading.Event()
