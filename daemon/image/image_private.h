@@ -28,7 +28,7 @@ struct images {
     unsigned n_sends;
     struct registry *registry; /* owned */
     unsigned pending;          /* jobs and pool work that will still call back */
-    bool collect_later;        /* layers were given up while a job may rely on them */
+    bool collect_later;        /* layers were given up while a job or push may rely on them */
     bool closing;
 };
 
@@ -54,8 +54,8 @@ void images_forget(struct images *im, const char *id);
 int images_resolve(struct images *im, const char *name, char ret_id[ID_LEN + 1], char **ret_name,
                    struct err *reterr);
 void images_emit(struct images *im, const char *action, const struct image *img, const char *name);
-/* Free layers nobody refers to, or remember to when the last job is over.  deleted (may be NULL):
- * gets {"Deleted":"sha256:.."} of each; ret_bytes (may be NULL) their sizes. */
+/* Free layers nobody refers to, or remember to when the last job or push is over.  deleted (may be
+ * NULL): gets {"Deleted":"sha256:.."} of each; ret_bytes (may be NULL) their sizes. */
 void images_collect(struct images *im, json_t *deleted, int64_t *ret_bytes);
 /* Delete what is in the trash, in the pool; takes the vector (NULL: nothing). */
 void images_empty_trash(struct images *im, char **names);

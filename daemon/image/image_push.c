@@ -70,6 +70,8 @@ static void timer_closed(uv_handle_t *handle)
 
 static void push_free(struct image_push *p)
 {
+    struct images *im = p->im;
+
     blobs_done(p);
     if (p->kick)
         uv_close((uv_handle_t *)p->kick, timer_closed);
@@ -82,6 +84,8 @@ static void push_free(struct image_push *p)
     reference_done(&p->ref);
     strv_free(p->tags);
     free(p);
+    if (im->collect_later && !im->closing)
+        images_collect(im, NULL, NULL);
 }
 
 static void finish(struct image_push *p, const struct err *err)
@@ -203,8 +207,11 @@ static int record(struct image_push *p, struct err *reterr)
     struct db *db = p->im->db;
     _cleanup_free_ char *repository = xasprintf("%s/%s", p->ref.domain, p->ref.path);
     const struct outgoing *out = &p->out;
-    int r = db_begin(db, reterr);
+    int r = db_image_exists(db, p->img->id);
 
+    if (r == 0) /* it was removed on the way */
+        return 0;
+    r = db_begin(db, reterr);
     if (r >= 0)
         r = db_repo_digest_put(db, repository, out->digest, p->img->id, reterr);
     if (r >= 0)

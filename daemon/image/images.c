@@ -426,8 +426,9 @@ void images_collect(struct images *im, json_t *deleted, int64_t *ret_bytes)
 
     if (ret_bytes)
         *ret_bytes = 0;
-    /* A running load may have found a layer here and not unpacked its own copy. */
-    im->collect_later = im->jobs != NULL;
+    /* A running load may have found a layer here and not unpacked its own copy; a push opens its
+     * blobs one after the other. */
+    im->collect_later = im->jobs || im->pushes;
     if (im->collect_later)
         return;
     if (db_layer_collect(im->db, &layers, ret_bytes, &e) < 0 ||

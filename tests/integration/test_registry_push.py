@@ -220,6 +220,28 @@ def test_a_registry_that_never_takes_the_end(d):
         equal(len(fake.asked("PATCH", "uploads")), 10)
 
 
+def test_an_image_that_is_removed_while_it_goes(d):
+    """Its blobs are there until the push is over."""
+    tars = [layer({"noise": noise(100_000)}) for _ in range(6)]
+    d.ok("load", input=docker_archive(tars, ["gone:v1"]))
+    gate = threading.Event()
+    with Receiving() as fake:
+        name = f"{fake.host}/gone:v1"
+        d.ok("tag", "gone:v1", name)
+        before = set(os.listdir(f"{d.data}/blobs/sha256"))
+        fake.faults["PUT", "uploads"] = [lambda request: gate.wait(60 * SLOW) and False] * 3
+        client = d.spawn_client("push", name)
+        wait_for(lambda: len(fake.asked("PUT", "uploads")) == 3, "three blobs")
+        d.ok("rmi", "gone:v1", name)
+        d.ok("image", "prune", "-f")
+        gate.set()
+        out, err = client.communicate(timeout=60 * SLOW)
+        equal(client.returncode, 0, (out, err))
+        assert all(digest(tar) in fake.blobs for tar in tars)
+        equal(d.ok("images", "-q", name), "")
+        wait_for(lambda: len(set(os.listdir(f"{d.data}/blobs/sha256"))) == len(before) - 6, "the blobs to be removed")
+
+
 def test_a_client_that_leaves_ends_its_push(d):
     d.ok("load", input=docker_archive([layer({"noise": noise(40 << 20)})], ["left:v1"]))
     gate = threading.Event()
