@@ -137,6 +137,19 @@ void engine_build_cancel(struct build *b)
         stop(b);
 }
 
+bool builds_have_image(void *arg, const char *image_id)
+{
+    const struct engine *e = arg;
+
+    for (const struct build *b = e->builds; b; b = b->next) {
+        for (size_t i = 0; b->runs && i < b->stages.n; i++) {
+            if (streq(b->runs[i].image, image_id))
+                return true;
+        }
+    }
+    return false;
+}
+
 void builds_cancel(struct engine *e)
 {
     struct err err;

@@ -273,6 +273,7 @@ static int open_images(struct engine *e, struct err *reterr)
                                          .pruned = images_pruned,
                                          .containers = containers_of_image,
                                          .container_exists = container_exists,
+                                         .building = builds_have_image,
                                          .layer_in_use = layer_in_use},
                                .registries = {.mirrors = e->config.registry_mirrors,
                                               .insecure = e->config.insecure_registries,

@@ -270,6 +270,8 @@ int container_create_bare(struct engine *e, const char *image_id, struct contain
 /* ---- build.c ---- */
 
 void builds_cancel(struct engine *e);
+/* Is it what some stage has come to?  (images_hooks) */
+bool builds_have_image(void *arg, const char *image_id);
 
 /* ---- records.c: rows ---- */
 

@@ -53,6 +53,8 @@ struct images_hooks {
                       bool *ret_running);
     /* Is there a container of that id, whatever its state? */
     bool (*container_exists)(void *arg, const char *id);
+    /* Does a build go on from the image?  It is not pruned then. */
+    bool (*building)(void *arg, const char *image_id);
     /* Does a container that runs, or is about to, stand on the layer? */
     bool (*layer_in_use)(void *arg, const char *chain_id);
 };

@@ -5,7 +5,7 @@
 #include "build_rows.h"
 #include "fetch.h"
 #include "image_filter.h"
-#include "image_private.h"
+#include "image_job.h"
 #include "json.h"
 #include "log.h"
 #include "reference.h"
@@ -228,11 +228,28 @@ static int remove_by_id(struct removal *rm, bool force, struct err *reterr)
     return r < 0 ? r : delete_image(rm, reterr);
 }
 
+/* Does somebody go on from it, or has not yet heard that it is there? */
+static bool is_under_way(const struct images *im, const char *id)
+{
+    for (const struct image_job *job = im->jobs; job; job = job->next) {
+        for (size_t i = 0; i < job->plan.n_images; i++) {
+            if (streq(job->plan.images[i].id, id))
+                return true;
+        }
+    }
+    return im->hooks.building && im->hooks.building(im->hooks.arg, id);
+}
+
+static bool is_needed(const struct removal *rm)
+{
+    return rm->containers > 0 || db_image_has_children(rm->im->db, rm->img->id) ||
+           is_under_way(rm->im, rm->img->id);
+}
+
 /* Is it only what builds went through? */
 static bool is_spare(const struct removal *rm)
 {
-    return rm->n_tags == 0 && rm->n_digests == 0 && rm->containers <= 0 &&
-           !db_image_has_children(rm->im->db, rm->img->id);
+    return rm->n_tags == 0 && rm->n_digests == 0 && !is_needed(rm);
 }
 
 /* The steps that led to what is gone, up to one that is needed. */
@@ -319,8 +336,7 @@ int image_prune_one(struct images *im, const char *id, const struct image_filter
         r = removal_init(&rm, im, img, out, reterr);
     if (r < 0)
         return r;
-    if (rm.containers <= 0 && !db_image_has_children(im->db, id) &&
-        image_filter_match(filter, img, &rm.names, &shown))
+    if (!is_needed(&rm) && image_filter_match(filter, img, &rm.names, &shown))
         r = transact(&rm, NULL, NULL, true, true, reterr);
     removal_done(&rm);
     return r;

@@ -502,12 +502,14 @@ def test_docker_py(d):
 
 
 def test_prune_spares_what_is_built(d):
-    """Containers of a build look stopped between its steps."""
+    """Containers of a build look stopped between its steps, and its images are nobody's."""
     files = {f"f{i}": bytes(1 << 20) for i in range(6)}
     text = "FROM busybox\n" + "".join(f"COPY {name} /\nRUN echo {name} >/last\n" for name in files)
     with ThreadPoolExecutor(1) as pool:
         built = pool.submit(good, d, text, files, nocache=1)
         while not built.done():
             equal(d.request("POST", "/containers/prune").json["ContainersDeleted"], None)
+            equal(d.request("POST", "/images/prune").status, 200)
+            equal(d.request("POST", "/build/prune").status, 200)
             time.sleep(0.002)
         built.result()
