@@ -26,6 +26,8 @@
 void log_reader_done(struct log_reader *r)
 {
     log_file_done(&r->file);
+    if (r->end.set)
+        fd_close(r->end.fd);
     buf_done(&r->in);
     buf_done(&r->out);
     free(TAKE_PTR(r->path));
@@ -258,27 +260,51 @@ static void read_rest(struct log_reader *r)
 
 /* ---- the end ---- */
 
-static bool is_end_file(const struct log_reader *r, int fd)
+static bool is_same_file(int fd, const struct stat *file)
 {
     struct stat st;
 
-    if (fstat(fd, &st) < 0)
-        return false;
-    return (st.st_dev == r->end.dev && st.st_ino == r->end.ino) ||
-           is_made_of(fd, &(struct stat){.st_ino = r->end.ino});
+    return fstat(fd, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
+
+static bool may_be_end(const struct log_reader *r, int fd)
+{
+    return is_same_file(fd, &r->end.st) || is_made_of(fd, &r->end.st);
+}
+
+/* The file that was the newest, by the name that it has now; -ENOENT: it is gone.  Others that were
+ * packed may have had its inode number before it, and are older. */
+static int open_end(const struct log_reader *r)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < n || i < (n = count_files(r)); i++) {
+        _cleanup_close_ int fd = open_nth(r, i);
+
+        if (fd >= 0 && may_be_end(r, fd))
+            return TAKE_FD(fd);
+    }
+    return -ENOENT;
 }
 
 static bool is_end_there(const struct log_reader *r)
 {
-    unsigned n = count_files(r);
+    _cleanup_close_ int fd = open_end(r);
 
-    for (unsigned i = 0; i < n; i++) {
-        _cleanup_close_ int fd = open_nth(r, i);
+    return fd >= 0;
+}
 
-        if (fd >= 0 && is_end_file(r, fd))
-            return true;
-    }
-    return false;
+static bool is_end_file(const struct log_reader *r)
+{
+    _cleanup_close_ int fd = -EBADF;
+    struct stat st;
+
+    if (is_same_file(r->file.fd, &r->end.st))
+        return true;
+    if (!is_made_of(r->file.fd, &r->end.st))
+        return false;
+    fd = open_end(r);
+    return fd < 0 || (fstat(fd, &st) == 0 && is_same_file(r->file.fd, &st));
 }
 
 static bool is_at_end(const struct log_reader *r)
@@ -287,8 +313,8 @@ static bool is_at_end(const struct log_reader *r)
         return false;
     if (r->numbered)
         return r->number > r->end.number ||
-               (r->number == r->end.number && r->offset >= r->end.size);
-    return r->offset >= r->end.size && is_end_file(r, r->file.fd);
+               (r->number == r->end.number && r->offset >= r->end.st.st_size);
+    return r->offset >= r->end.st.st_size && is_end_file(r);
 }
 
 /* At the end of a file that may have been renamed: 1 if there is a newer one, 0 if not, -EAGAIN: it
@@ -522,15 +548,12 @@ static void set_end(struct log_reader *r)
 {
     unsigned place;
     _cleanup_close_ int fd = open_newest(r, &place);
-    struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0 || fstat(fd, &r->end.st) < 0)
         return;
     r->end.set = true;
     r->end.number = r->last - place;
-    r->end.dev = st.st_dev;
-    r->end.ino = st.st_ino;
-    r->end.size = st.st_size;
+    r->end.fd = TAKE_FD(fd);
 }
 
 static bool begin(struct log_reader *r)

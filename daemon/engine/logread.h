@@ -7,7 +7,7 @@
  * PATH.1.gz (logrotated.h).  For pool threads. */
 #pragma once
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include "buf.h"
 #include "engine.h"
@@ -27,11 +27,10 @@ struct log_reader {
     bool past_until; /* nothing that comes later is wanted */
     struct {
         bool set;        /* when it does not follow */
-        uint64_t number; /* of the file; by its inode if they have none */
-        dev_t dev;
-        ino_t ino;
-        int64_t size;
-    } end; /* where the log ended when the reading began */
+        int fd;          /* owned; of the newest file then, so that its inode stays its own */
+        struct stat st;  /* of that */
+        uint64_t number; /* if numbered */
+    } end;               /* where the log ended when the reading began */
     int64_t offset;
     struct buf in, out; /* out: what the client gets */
 };

@@ -1,6 +1,7 @@
 """Logs in several files: read as one, followed over a rotation, bounded."""
 import gzip
 import os
+import struct
 import threading
 import time
 
@@ -85,6 +86,22 @@ def test_a_slow_reader_comes_to_an_end(d):
                 time.sleep(0.01)
             equal(client.wait(20 * SLOW), 0)
         d.ok("rm", "-f", container)
+
+
+def test_inode_numbers_come_again(d):
+    """A packed file tells the inode number that it had; the newest one may have it by now, and is not taken for it."""
+    if STOCK:
+        return
+    container = finished(d, count_to(1000), *PACKED)
+    path = d.inspect(container)["LogPath"]
+    wait_for(lambda: sum(not name.endswith(".gz") for name in files(d, container)) == 1, "all others to be packed")
+    for name in files(d, container):
+        if name.endswith(".gz"):
+            with open(name, "r+b") as file:
+                file.seek(24)
+                file.write(struct.pack("<Q", os.stat(path).st_ino))
+    for asked in ((), ("--tail", "1000"), ("--since", "1")):
+        equal(d.ctl("logs", *asked, container).out, numbers(1, 1000), asked)
 
 
 def test_follow_over_rotations(d):
