@@ -232,14 +232,6 @@ void engine_checkpoint_create(struct engine *e, const char *ref, const json_t *b
         j->leave_running = !json_get_bool(body, "Exit", false);
         r = check_create(j, name, str_empty(dir), &err);
     }
-    if (r < 0) {
-        if (j)
-            checkpoint_job_free(j);
-        done(arg, &err);
-        return;
-    }
-    j->name = xstrdup(name);
-    j->done = done;
-    j->arg = arg;
-    begin_create(j);
+    if (checkpoint_job_named(j, name, r, &err, done, arg))
+        begin_create(j);
 }

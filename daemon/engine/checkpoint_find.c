@@ -29,6 +29,21 @@ void checkpoint_job_free(struct checkpoint_job *j)
     free(j);
 }
 
+bool checkpoint_job_named(struct checkpoint_job *j, const char *name, int r, const struct err *err,
+                          engine_done_fn *done, void *arg)
+{
+    if (r < 0) {
+        if (j)
+            checkpoint_job_free(j);
+        done(arg, err);
+        return false;
+    }
+    j->name = xstrdup(name);
+    j->done = done;
+    j->arg = arg;
+    return true;
+}
+
 /* ---- names ---- */
 
 int checkpoint_check_name(const char *name, struct err *reterr)

@@ -41,6 +41,10 @@ struct checkpoint_job {
 int checkpoint_job_new(struct engine *e, const char *ref, const char *dir,
                        struct checkpoint_job **ret, struct err *reterr);
 void checkpoint_job_free(struct checkpoint_job *j);
+/* It is about this checkpoint, and done() is told of its end; with r < 0 that is err now, and the
+ * job (NULL: there is none) is gone: false. */
+bool checkpoint_job_named(struct checkpoint_job *j, const char *name, int r, const struct err *err,
+                          engine_done_fn *done, void *arg);
 
 int checkpoint_check_name(const char *name, struct err *reterr);
 /* Refuses a container that criu cannot dump, or that a restore could not give back. */

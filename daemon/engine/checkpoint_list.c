@@ -92,18 +92,12 @@ static void after_remove(void *arg)
 void engine_checkpoint_remove(struct engine *e, const char *ref, const char *name, const char *dir,
                               engine_done_fn *done, void *arg)
 {
-    struct checkpoint_job *j;
+    struct checkpoint_job *j = NULL;
     struct err err;
     int r = checkpoint_job_new(e, ref, dir, &j, &err);
 
-    if (r >= 0 && (r = checkpoint_check_name(name, &err)) < 0)
-        checkpoint_job_free(j);
-    if (r < 0) {
-        done(arg, &err);
-        return;
-    }
-    j->name = xstrdup(name);
-    j->done = done;
-    j->arg = arg;
-    job_run(e, remove_run, after_remove, j);
+    if (r >= 0)
+        r = checkpoint_check_name(name, &err);
+    if (checkpoint_job_named(j, name, r, &err, done, arg))
+        job_run(e, remove_run, after_remove, j);
 }

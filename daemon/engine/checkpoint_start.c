@@ -74,16 +74,8 @@ void engine_checkpoint_start(struct engine *e, const char *ref, const char *name
         r = checkpoint_check_name(name, &err);
     if (r >= 0)
         r = check_restore(j->container, &err);
-    if (r < 0) {
-        if (j)
-            checkpoint_job_free(j);
-        done(arg, &err);
-        return;
-    }
-    j->name = xstrdup(name);
-    j->done = done;
-    j->arg = arg;
-    job_run(e, restore_run, restore_ready, j);
+    if (checkpoint_job_named(j, name, r, &err, done, arg))
+        job_run(e, restore_run, restore_ready, j);
 }
 
 bool checkpoint_plan(struct container *c, struct plan *plan)
