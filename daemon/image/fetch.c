@@ -79,7 +79,7 @@ static void fetch_free(struct fetch *f)
     struct images *im = f->im;
 
     unlink_fetch(f);
-    if (f->useless && !fetch_is_under_way(im, f->d.digest))
+    if ((f->useless || f->written == 0) && !fetch_is_under_way(im, f->d.digest))
         drop_partial(im, f->d.digest);
     fetch_forget(im, f->d.digest);
     fd_close(f->fd);

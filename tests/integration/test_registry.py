@@ -541,6 +541,7 @@ def test_two_registries_that_fail(d):
         equal([len(r.asked("GET", blob)) for r in (first, second)], [1, 1])
         for text, number in zip(told, ("one", "two")):
             has(text, f"not {number}")
+    wait_for(lambda: partial(d, image) == {}, "the empty download to be removed")
 
 
 def test_pulls_come_and_leave(d):
