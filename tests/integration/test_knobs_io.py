@@ -149,8 +149,8 @@ def weighing_device():
 def pair(d, device, *options):
     """Two that read all they can."""
     return [d.run_detached("--device", device, *option, "busybox", "sh", "-c",
-                           f"for n in 1 2 3; do while :; do dd if={device} of=/dev/null bs=1M iflag=direct 2>/dev/null || "
-                           "exit 1; done & done; wait") for option in options]
+                           f"for n in 1 2 3; do while :; do dd if={device} of=/dev/null bs=1M iflag=direct 2>/e$n || "
+                           "{ cat /e$n; exit 1; }; done & done; wait") for option in options]
 
 
 def leads(d, device, first, second, times=2):
@@ -160,7 +160,7 @@ def leads(d, device, first, second, times=2):
         one, other = rates(d, (first, second), device, "read", "bytes")
         return one / max(other, 1)
     seen = best(ratio, lambda r: r >= times)
-    assert seen[-1] >= times, seen
+    assert seen[-1] >= times, (seen, [(d.state(c), d.ctl("logs", c).out) for c in (first, second)])
 
 
 if not STOCK:
