@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.parse
 
+import host
 from harness import CTLC, IMAGE, SLOW, STOCK, Daemon, equal, has, wait_for
 
 DIR, LINK, CHAR, FIFO, SETUID, STICKY = 1 << 31, 1 << 27, 1 << 26 | 1 << 21, 1 << 25, 1 << 23, 1 << 20
@@ -278,8 +279,8 @@ def test_start_waits_for_what_is_put(d):
 
 
 def worker_of(d):
-    children = open(f"/proc/{d.pid}/task/{d.pid}/children").read().split()
-    return [p for p in children if b"archive" in open(f"/proc/{p}/cmdline", "rb").read()]
+    children = host.read(f"/proc/{d.pid}/task/{d.pid}/children").split()
+    return [p for p in children if "archive" in host.read(f"/proc/{p}/cmdline")]
 
 
 def test_client_that_goes_away(d):
