@@ -51,9 +51,12 @@ int main(void)
     Suite *s = suite_create("oomline");
     TCase *t = tcase_create("all");
     SRunner *sr = srunner_create(s);
+    int failed;
 
     tcase_add_loop_test(t, records, 0, sizeof(lines) / sizeof(lines[0]));
     suite_add_tcase(s, t);
     srunner_run_all(sr, CK_ENV);
-    return srunner_ntests_failed(sr) ? EXIT_FAILURE : EXIT_SUCCESS;
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

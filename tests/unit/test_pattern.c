@@ -77,11 +77,14 @@ int main(void)
     Suite *s = suite_create("pattern");
     TCase *t = tcase_create("all");
     SRunner *sr = srunner_create(s);
+    int failed;
 
     tcase_add_loop_test(t, what_is_taken, 0, sizeof(taken) / sizeof(taken[0]));
     tcase_add_loop_test(t, what_is_refused, 0, sizeof(refused) / sizeof(refused[0]));
     tcase_add_test(t, long_ones);
     suite_add_tcase(s, t);
     srunner_run_all(sr, CK_ENV);
-    return srunner_ntests_failed(sr) ? EXIT_FAILURE : EXIT_SUCCESS;
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
