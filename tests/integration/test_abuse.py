@@ -26,7 +26,7 @@ def talk(d, *pieces, pause=0.0):
     """Send pieces, half-close, and read what comes; b"" if the daemon hangs up."""
     received = b""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(20 * SLOW)
+        sock.settimeout(45 * SLOW)  # a head that is not whole has 30 s, half-closed or not
         sock.connect(d.sock)
         try:
             for piece in pieces:
