@@ -151,14 +151,20 @@ static bool is_made_of(int fd, const struct stat *file)
            m.origin == file->st_ino;
 }
 
+static bool is_same_file(int fd, const struct stat *file)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
+
 static bool is_nth(const struct log_reader *r, const struct stat *file, unsigned i)
 {
     _cleanup_close_ int fd = open_nth(r, i);
-    struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
         return false;
-    if (st.st_dev == file->st_dev && st.st_ino == file->st_ino)
+    if (is_same_file(fd, file))
         return true;
     return !r->file.index && i > 0 && !r->numbered && is_made_of(fd, file);
 }
@@ -259,13 +265,6 @@ static void read_rest(struct log_reader *r)
 }
 
 /* ---- the end ---- */
-
-static bool is_same_file(int fd, const struct stat *file)
-{
-    struct stat st;
-
-    return fstat(fd, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
-}
 
 static bool may_be_end(const struct log_reader *r, int fd)
 {
