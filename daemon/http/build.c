@@ -11,6 +11,7 @@
 #include "image.h"
 #include "json.h"
 #include "params.h"
+#include "reply_engine.h"
 #include "routes.h"
 #include "str.h"
 
@@ -77,17 +78,6 @@ static bool on_output(void *arg, json_t *obj)
     return http_stream_write_json(a->stream, obj) <= HTTP_STREAM_HIGH_WATER;
 }
 
-static void say_error(struct build_answer *a, const struct err *err, int code)
-{
-    _cleanup_free_ char *message = str_to_utf8(err->message); /* may be cut within a character */
-    json_t *detail = json_pack("{s:s}", "message", message);
-
-    if (code)
-        json_object_set_new(detail, "code", json_integer(code));
-    http_stream_write_json(a->stream,
-                           json_pack("{s:o,s:s}", "errorDetail", detail, "error", message));
-}
-
 static void on_done(void *arg, const struct err *err, int code)
 {
     struct build_answer *a = arg;
@@ -103,7 +93,7 @@ static void on_done(void *arg, const struct err *err, int code)
     if (!a->stream)
         open_stream(a);
     if (err)
-        say_error(a, err, code);
+        http_stream_write_json(a->stream, reply_error_line(err, code));
     http_stream_end(a->stream);
 }
 

@@ -10,6 +10,7 @@
 #include "image.h"
 #include "json.h"
 #include "params.h"
+#include "reply_engine.h"
 #include "routes.h"
 #include "str.h"
 #include "tarball.h"
@@ -210,30 +211,34 @@ struct upload {
 #define PROGRESS_MAX 4096 /* lines kept for the answer */
 
 /* In one piece: a raw body has no stream for its answer. */
-static void finish_upload(struct upload *u)
+static void reply_lines(struct http_req *req, const json_t *lines)
 {
     struct buf text = {0};
     json_t *line;
     size_t i, len;
 
-    if (u->uploading || u->job)
-        return;
-    if (u->import && u->err.kind != ERR_NONE && json_array_size(u->progress) == 0) {
-        http_reply_err(u->req, &u->err);
-        json_decref(u->progress);
-        free(u);
-        return;
-    }
-    if (u->err.kind != ERR_NONE)
-        json_array_append_new(u->progress, json_pack("{s:{s:s}, s:s}", "errorDetail", "message",
-                                                     u->err.message, "error", u->err.message));
-    json_array_foreach (u->progress, i, line) {
+    json_array_foreach (lines, i, line) {
         _cleanup_free_ char *object = json_to_str(line);
 
         buf_printf(&text, "%s\r\n", object);
     }
     len = buf_size(&text);
-    http_reply_data(u->req, 200, API_TYPE_JSON, buf_take_str(&text), len);
+    http_reply_data(req, 200, API_TYPE_JSON, buf_take_str(&text), len);
+}
+
+static void finish_upload(struct upload *u)
+{
+    bool failed = u->err.kind != ERR_NONE;
+
+    if (u->uploading || u->job)
+        return;
+    if (failed && u->import && json_array_size(u->progress) == 0) {
+        http_reply_err(u->req, &u->err);
+    } else {
+        if (failed)
+            json_array_append_new(u->progress, reply_error_line(&u->err, 0));
+        reply_lines(u->req, u->progress);
+    }
     json_decref(u->progress);
     free(u);
 }

@@ -6,6 +6,7 @@
 #include "image.h"
 #include "json.h"
 #include "params.h"
+#include "reply_engine.h"
 #include "routes.h"
 #include "str.h"
 
@@ -89,8 +90,7 @@ static void on_done(void *arg, const struct err *err)
     if (!t->stream)
         open_stream(t);
     if (err)
-        http_stream_write_json(t->stream, json_pack("{s:{s:s},s:s}", "errorDetail", "message",
-                                                    err->message, "error", err->message));
+        http_stream_write_json(t->stream, reply_error_line(err, 0));
     http_stream_end(t->stream);
 }
 
